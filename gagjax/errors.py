@@ -1,0 +1,26 @@
+"""Errors that a user can act on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class InputError(ValueError):
+    """Input that cannot be used: says which file, which field and what to do.
+
+    The command line prints the message alone and exits with status 2.
+
+    Args:
+        problem: What is wrong, as a short clause ("has 99 columns, expected 100").
+        file: The file or folder concerned, if any.
+        field: The field inside it, if any.
+        fix: What the user can do about it.
+    """
+
+    def __init__(
+        self, problem: str, *, file: str | Path | None = None, field: str | None = None, fix: str | None = None
+    ) -> None:
+        self.problem, self.file, self.field, self.fix = problem, file, field, fix
+        where = ": ".join(str(part) for part in (file, field) if part is not None)
+        message = f"{where}: {problem}" if where else problem
+        super().__init__(f"{message}. {fix}" if fix else message)

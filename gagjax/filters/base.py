@@ -1,0 +1,192 @@
+"""The Filter protocol and the one `lax.scan` through which every filter runs.
+
+A filter is a pytree whose leaves are its hyperparameters. Its state is explicit. Three pure methods:
+
+* `init(first) -> state`: the state before the first frame, made so that stepping over `first` returns `first`;
+* `step(state, x) -> (state, y)`: one observed frame;
+* `predict(state) -> (state, y)`: one frame without an observation.
+
+Optionally `with_dt(dt) -> filter`: the same filter for a frame that lasts `dt` seconds (irregular time stamps).
+
+Frames `x` and outputs `y` are pytrees of one structure, without the time axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from gagjax.pytree import pytree
+
+State = TypeVar("State")
+Frame = Any
+
+
+class Filter(Protocol[State]):
+    """What `scan`, `stream` and `chain` need. See the module for the meaning of each method."""
+
+    def init(self, first: Frame) -> State: ...
+    def step(self, state: State, x: Frame) -> tuple[State, Frame]: ...
+    def predict(self, state: State) -> tuple[State, Frame]: ...
+
+
+def scan(
+    filter: Filter[State],
+    xs: Frame,
+    state: State | None = None,
+    valid: Bool[Array, "T"] | None = None,
+    dt: Float[Array, "T"] | None = None,
+    *,
+    unroll: int = 1,
+) -> tuple[Frame, State]:
+    """Run a filter over a whole sequence as one compiled program.
+
+    Args:
+        filter: The filter; a pytree, so a change of a hyperparameter compiles nothing new.
+        xs: A pytree of arrays, time first, (T, ...).
+        state: Where an earlier call ended; None starts at the first valid frame.
+        valid: (T,) bool; where False the value is never read (it may be NaN) and the filter only predicts. Frames
+            before the first valid one return the filter's prediction from that first value.
+        dt: (T,) seconds since the frame before, for irregular time stamps; needs a filter with `with_dt`.
+        unroll: Passed to `lax.scan`; more than 1 pays on GPUs only.
+
+    Returns:
+        The outputs, shaped like `xs`, and the state after the last frame.
+
+    Raises:
+        ValueError: If there is no frame, the lengths differ, or `dt` is given to a filter without `with_dt`.
+
+    Example:
+        >>> import numpy as np
+        >>> from gagjax.filters import Ema
+        >>> ys, _ = scan(Ema(alpha=0.5), np.array([[0.0], [1.0], [1.0]], np.float32))
+        >>> ys[:, 0].tolist()
+        [0.0, 0.5, 0.75]
+    """
+    lengths = {np.shape(leaf)[0] if np.ndim(leaf) else None for leaf in jax.tree.leaves(xs)}
+    if len(lengths) != 1 or None in lengths:
+        raise ValueError(f"every array must be time first and of one length, got lengths {sorted(map(str, lengths))}")
+    (frames,) = lengths
+    if frames == 0:
+        raise ValueError("a sequence needs at least one frame")
+    for name, value in (("valid", valid), ("dt", dt)):
+        if value is not None and np.shape(value) != (frames,):
+            raise ValueError(f"{name} has shape {np.shape(value)}, expected ({frames},)")
+    if dt is not None and not hasattr(filter, "with_dt"):
+        raise ValueError(f"{type(filter).__name__} has no with_dt, so it cannot take a duration per frame")
+    return _scan(filter, xs, state, valid, dt, unroll)
+
+
+def _scan_impl(filter: Any, xs: Frame, state: Any, valid: Any, dt: Any, unroll: int) -> tuple[Frame, Any]:
+    if state is None:
+        start = 0 if valid is None else jnp.argmax(valid)
+        state = filter.init(jax.tree.map(lambda x: x[start], xs))
+
+    def body(carry: Any, frame: Any) -> tuple[Any, Frame]:
+        x, seen, seconds = frame
+        now = filter if seconds is None else filter.with_dt(seconds)
+        if seen is None:
+            return now.step(carry, x)
+        coasted = now.predict(carry)
+        # The value of a missing frame may be NaN, and NaN times zero is NaN in the gradient: it is replaced by the
+        # prediction before the step, not only deselected after it.
+        x = jax.tree.map(lambda value, guess: jnp.where(seen, value, guess), x, coasted[1])
+        return jax.tree.map(lambda a, b: jnp.where(seen, a, b), now.step(carry, x), coasted)
+
+    state, ys = jax.lax.scan(body, state, (xs, valid, dt), unroll=unroll)
+    return ys, state
+
+
+_scan = jax.jit(_scan_impl, static_argnums=5)
+_scan_donated = jax.jit(_scan_impl, static_argnums=5, donate_argnums=2)
+
+
+@jax.jit
+def _init_at(filter: Any, xs: Frame, start: Any) -> Any:
+    return filter.init(jax.tree.map(lambda x: x[start], xs))
+
+
+def stream(filter: Filter[State], chunks: Iterable[Any], state: State | None = None) -> Iterator[tuple[Frame, State]]:
+    """Run a filter over chunks of a sequence, the state carried from one to the next.
+
+    Any chunking gives bitwise the result of one `scan`. The state buffers are donated from chunk to chunk: keep a
+    yielded state only through `jax.tree.map(jnp.copy, state)`, or use the last one.
+
+    Args:
+        filter: The filter.
+        chunks: Chunks `xs`, or pairs `(xs, valid)`, each time first. Chunks without a valid frame before the first
+            valid frame of the stream are held back until it comes.
+        state: Where an earlier stream ended.
+
+    Yields:
+        The outputs of a chunk and the state after it.
+
+    Raises:
+        ValueError: If the stream ends before its first valid frame.
+    """
+    held: list[tuple[Frame, Any]] = []
+    for chunk in chunks:
+        xs, valid = chunk if type(chunk) is tuple and len(chunk) == 2 else (chunk, None)
+        if state is None:
+            if valid is not None and not np.any(valid):
+                held.append((xs, valid))
+                continue
+            start = 0 if valid is None else int(np.argmax(valid))
+            state = _init_at(filter, xs, start)
+            for early in held:
+                ys, state = _scan_donated(filter, early[0], state, early[1], None, 1)
+                yield ys, state
+        ys, state = _scan_donated(filter, xs, state, valid, None, 1)
+        yield ys, state
+    if held and state is None:
+        raise ValueError("the stream ended before its first valid frame")
+
+
+@pytree
+class Chain:
+    """Filters one after the other, as one filter: the output of each is the next one's observation."""
+
+    filters: tuple[Any, ...]
+
+    def init(self, first: Frame) -> tuple[Any, ...]:
+        states = []
+        for each in self.filters:
+            state = each.init(first)
+            states.append(state)
+            first = each.step(state, first)[1]
+        return tuple(states)
+
+    def step(self, state: tuple[Any, ...], x: Frame) -> tuple[tuple[Any, ...], Frame]:
+        return self._run(lambda each, s, value: each.step(s, value), state, x)
+
+    def predict(self, state: tuple[Any, ...]) -> tuple[tuple[Any, ...], Frame]:
+        # Only the first filter misses its observation; the later ones see what it predicts.
+        first, y = self.filters[0].predict(state[0])
+        rest, y = Chain(self.filters[1:])._run(lambda each, s, value: each.step(s, value), state[1:], y)
+        return (first, *rest), y
+
+    def with_dt(self, dt: Float[Array, ""]) -> Chain:
+        return Chain(tuple(each.with_dt(dt) if hasattr(each, "with_dt") else each for each in self.filters))
+
+    def _run(self, call: Callable[..., tuple[Any, Frame]], state: tuple[Any, ...], x: Frame) -> tuple[Any, Frame]:
+        states = []
+        for each, own in zip(self.filters, state, strict=True):
+            own, x = call(each, own, x)
+            states.append(own)
+        return tuple(states), x
+
+
+def chain(*filters: Filter[Any]) -> Chain:
+    """A filter that runs the given ones in series.
+
+    Raises:
+        ValueError: If none is given.
+    """
+    if not filters:
+        raise ValueError("chain needs at least one filter")
+    return Chain(tuple(filters))

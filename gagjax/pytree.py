@@ -1,0 +1,79 @@
+"""Frozen dataclasses that are JAX pytrees: the one form in which filters, models, tracks and stacks are written.
+
+Leaves are the fields that JAX may trace, differentiate and batch; fields marked `static` are structure. Rebuilding a
+value inside JAX does not run `__init__` or `__post_init__`, so these may check and normalise freely: they see what a
+user wrote, never a tracer that JAX put there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, TypeVar, dataclass_transform
+
+import jax
+import numpy as np
+
+T = TypeVar("T")
+
+
+def static(**kwargs: Any) -> Any:
+    """A dataclass field that is structure, not data: hashable, and a change of it compiles anew."""
+    return dataclasses.field(metadata={"static": True}, **kwargs)
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field, static))
+def pytree(cls: type[T]) -> type[T]:
+    """Class decorator: a frozen dataclass registered as a pytree, its Python numbers kept as float32 arrays.
+
+    Python numbers in leaf fields become float32 NumPy scalars once, at construction: a bare Python float is weakly
+    typed, and replacing it by an array later (after a gradient step, say) would compile everything a second time.
+
+    Example:
+        >>> @pytree
+        ... class Gain:
+        ...     value: float
+        ...     name: str = static(default="gain")
+        >>> jax.tree.map(lambda leaf: 2 * leaf, Gain(1.5)).value.item()
+        3.0
+    """
+    own = cls.__dict__.get("__post_init__")
+
+    def post_init(self: Any) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not field.metadata.get("static") and type(value) in (int, float):
+                object.__setattr__(self, field.name, np.asarray(value, np.float32))
+        if own is not None:
+            own(self)
+
+    cls.__post_init__ = post_init  # type: ignore[attr-defined]
+    # eq=False: comparing arrays field by field has no single truth value.
+    made = dataclasses.dataclass(frozen=True, eq=False)(cls)
+    fields = dataclasses.fields(made)  # type: ignore[arg-type]
+    leaves = tuple(f.name for f in fields if not f.metadata.get("static"))
+    structure = tuple(f.name for f in fields if f.metadata.get("static"))
+
+    def flatten_with_keys(value: Any) -> tuple[tuple, tuple]:
+        children = tuple((jax.tree_util.GetAttrKey(name), getattr(value, name)) for name in leaves)
+        return children, tuple(getattr(value, name) for name in structure)
+
+    def flatten(value: Any) -> tuple[tuple, tuple]:
+        return tuple(getattr(value, name) for name in leaves), tuple(getattr(value, name) for name in structure)
+
+    def unflatten(aux: tuple, children: Any) -> Any:
+        value = object.__new__(made)
+        for name, child in zip(leaves, children, strict=True):
+            object.__setattr__(value, name, child)
+        for name, item in zip(structure, aux, strict=True):
+            object.__setattr__(value, name, item)
+        return value
+
+    jax.tree_util.register_pytree_with_keys(made, flatten_with_keys, unflatten, flatten)
+    return made
+
+
+def is_concrete(value: Any) -> bool:
+    """Whether a value can be looked at now: not a tracer and not a stand-in that JAX put into a pytree."""
+    return isinstance(value, np.ndarray | np.generic | int | float | bool) or (
+        isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer)
+    )

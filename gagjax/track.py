@@ -1,0 +1,293 @@
+"""Track: one tracked head sequence, time first.
+
+A track holds, per frame, what a head tracker estimates: FLAME expression, jaw and eye rotations and the camera. The
+conventions are those of GAGAvatar and FLAME:
+
+* angles are axis-angle vectors in radians; `eyes` is left eye then right eye;
+* `transform` is `[R | t]` for row vectors, `X_camera = X_world @ R + t`, camera axes x left, y up, z forward, lengths
+  in GAGAvatar units (FLAME metres times 5). The head stays at the origin: head motion is camera motion.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from gagjax.errors import InputError
+from gagjax.pytree import is_concrete, pytree, static
+
+EXPRESSIONS = 100
+SHAPES = 300
+
+
+class Channels(NamedTuple):
+    """The per-frame arrays of a track: what filters and stages work on. Every leaf is time first.
+
+    Attributes:
+        expression: FLAME expression coefficients, (T, 100).
+        jaw: Jaw rotation, axis-angle, (T, 3), radians.
+        eyes: Left and right eye rotation, axis-angle, (T, 6), radians.
+        transform: Camera `[R | t]`, (T, 3, 4).
+        neck: Neck rotation, axis-angle, (T, 3), or None where the tracker has none.
+        extra: Channels of other trackers by name, each (T, ...).
+    """
+
+    expression: Float[Array, "T 100"]
+    jaw: Float[Array, "T 3"]
+    eyes: Float[Array, "T 6"]
+    transform: Float[Array, "T 3 4"]
+    neck: Float[Array, "T 3"] | None = None
+    extra: Mapping[str, Float[Array, "T ..."]] = {}
+
+
+@pytree
+class Track:
+    """One tracked sequence of T frames.
+
+    Args:
+        expression: FLAME expression coefficients, (T, 100).
+        jaw: Jaw rotation, axis-angle, (T, 3), radians.
+        eyes: Left and right eye rotation, axis-angle, (T, 6), radians.
+        transform: Camera `[R | t]` of the module's convention, (T, 3, 4).
+        shape: FLAME shape, (300,) for the clip or (T, 300), or None.
+        neck: Neck rotation, axis-angle, (T, 3), radians, or None.
+        extra: Channels of other trackers, `{name: (T, ...)}`; smoothed like the rest.
+        valid: (T,) bool, False where the tracker lost the frame; None means all valid.
+        fps: Frames per second: an int, a float, a "30000/1001" string or a Fraction.
+        names: One name per frame (the tracker's frame keys), or None.
+        rotations: The names in `extra` that hold rotation matrices, (T, 3, 3), and are filtered on SO(3).
+        source: What wrote the track, e.g. "gagavatar-smoothed"; some filters act on it.
+
+    Raises:
+        InputError: If a shape does not fit or there is no frame. Values are not looked at: see `validate`.
+
+    Example:
+        >>> import numpy as np
+        >>> track = Track(np.zeros((4, 100)), np.zeros((4, 3)), np.zeros((4, 6)), np.tile(np.eye(3, 4), (4, 1, 1)))
+        >>> len(track), track[1:3].seconds
+        (4, 0.08)
+    """
+
+    expression: Float[Array, "T 100"]
+    jaw: Float[Array, "T 3"]
+    eyes: Float[Array, "T 6"]
+    transform: Float[Array, "T 3 4"]
+    shape: Float[Array, "300"] | Float[Array, "T 300"] | None = None
+    neck: Float[Array, "T 3"] | None = None
+    extra: Mapping[str, Float[Array, "T ..."]] = dataclasses.field(default_factory=dict)
+    valid: Bool[Array, "T"] | None = None
+    fps: Fraction = static(default=Fraction(25))
+    names: tuple[str, ...] | None = static(default=None)
+    rotations: tuple[str, ...] = static(default=())
+    source: str = static(default="")
+
+    def __post_init__(self) -> None:
+        def put(name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+
+        for name, columns in (("expression", (EXPRESSIONS,)), ("jaw", (3,)), ("eyes", (6,)), ("transform", (3, 4))):
+            put(name, _floats(getattr(self, name), name, (None, *columns)))
+        frames = self.expression.shape[0]
+        if frames == 0:
+            raise InputError("has no frames", field="track", fix="A track needs at least one frame")
+        for name in ("jaw", "eyes", "transform"):
+            _same_length(getattr(self, name), name, frames)
+        if self.neck is not None:
+            put("neck", _same_length(_floats(self.neck, "neck", (None, 3)), "neck", frames))
+        if self.shape is not None:
+            shape = _floats(self.shape, "shape", None)
+            if shape.shape not in ((SHAPES,), (frames, SHAPES)):
+                raise InputError(
+                    f"has shape {tuple(shape.shape)}", field="shape", fix=f"Pass ({SHAPES},) or ({frames}, {SHAPES})"
+                )
+            put("shape", shape)
+        put(
+            "extra",
+            {k: _same_length(_floats(v, k, None), k, frames) for k, v in sorted(dict(self.extra or {}).items())},
+        )
+        put("rotations", tuple(sorted(self.rotations)))
+        for name in self.rotations:
+            if name not in self.extra or self.extra[name].shape[1:] != (3, 3):
+                raise InputError("is named as a rotation but is not a (T, 3, 3) extra channel", field=name)
+        valid = np.ones(frames, bool) if self.valid is None else self.valid
+        valid = valid if isinstance(valid, jax.Array) else np.asarray(valid, bool)
+        put("valid", _same_length(valid, "valid", frames))
+        put("fps", as_rate(self.fps))
+        if self.names is not None:
+            names = tuple(str(name) for name in self.names)
+            if len(names) != frames:
+                raise InputError(f"has {len(names)} entries for {frames} frames", field="names")
+            put("names", names)
+
+    def __len__(self) -> int:
+        return self.expression.shape[0]
+
+    def __getitem__(self, frames: slice) -> Track:
+        """The frames of a slice, as a track; with a step, fps is divided by it."""
+        if not isinstance(frames, slice):
+            raise TypeError("index a Track with a slice: track[i : i + 1] is one frame")
+        step = frames.step or 1
+        if step < 1:
+            raise ValueError(f"a Track runs forward in time, got step {step}")
+        return self._map(
+            lambda x: x[frames], fps=self.fps / step, names=self.names[frames] if self.names is not None else None
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Duration in seconds."""
+        return float(len(self) / self.fps)
+
+    @property
+    def channels(self) -> Channels:
+        """The per-frame arrays, as the pytree that filters and stages work on."""
+        return Channels(self.expression, self.jaw, self.eyes, self.transform, self.neck, self.extra)
+
+    def with_channels(self, channels: Channels) -> Track:
+        """This track with other per-frame arrays, everything else kept."""
+        return dataclasses.replace(self, **channels._asdict())
+
+    def pad(self, frames: int) -> Track:
+        """The track at a length of `frames`, the last frame repeated and marked invalid; for batches of one length."""
+        missing = frames - len(self)
+        if missing < 0:
+            raise ValueError(f"cannot pad {len(self)} frames to {frames}")
+        names = None if self.names is None else self.names + tuple(f"pad_{i}" for i in range(missing))
+        longer = self._map(lambda x: np.concatenate([x, np.repeat(x[-1:], missing, 0)]), names=names)
+        return dataclasses.replace(longer, valid=np.concatenate([self.valid, np.zeros(missing, bool)]))
+
+    def validate(self, file: str | None = None) -> Track:
+        """The track itself, once its values are known to be usable.
+
+        Args:
+            file: Where it came from, for the message.
+
+        Raises:
+            InputError: If a frame marked valid holds a value that is not finite, no frame is valid, or the camera's
+                rotation part is not a rotation.
+        """
+        valid = np.asarray(self.valid)
+        if not valid.any():
+            raise InputError("has no valid frame", file=file, field="valid")
+        for name, value in _named_arrays(self):
+            bad = ~np.isfinite(np.asarray(value)).reshape(len(self), -1).all(1) & valid
+            if bad.any():
+                first = int(np.argmax(bad))
+                frame = f"{first} ({self.names[first]})" if self.names is not None else str(first)
+                raise InputError(
+                    f"is not finite in {int(bad.sum())} of {len(self)} frames, first in frame {frame}",
+                    file=file,
+                    field=name,
+                    fix="Mark such frames as missing (valid=False, or --drop-nonfinite on the command line)",
+                )
+        rotation = np.asarray(self.transform, np.float64)[valid][:, :, :3]
+        off = np.abs(rotation @ rotation.transpose(0, 2, 1) - np.eye(3)).max(initial=0.0)
+        if off > 1e-2 or (np.linalg.det(rotation) < 0).any():
+            raise InputError(
+                f"its first three columns are no rotation (R R^T is off the identity by up to {off:.3g})",
+                file=file,
+                field="transform",
+                fix="Pass world-to-camera matrices [R | t] for row vectors, with det R = +1",
+            )
+        return self
+
+    def _map(self, function: Any, **changes: Any) -> Track:
+        per_frame_shape = self.shape is not None and self.shape.ndim == 2
+        return dataclasses.replace(
+            self,
+            **jax.tree.map(function, self.channels)._asdict(),
+            shape=function(self.shape) if per_frame_shape else self.shape,
+            valid=function(self.valid),
+            **changes,
+        )
+
+
+def concat(tracks: Iterable[Track]) -> Track:
+    """One track out of several, in order; fps, rotations and source are the first one's.
+
+    Raises:
+        InputError: If frame rates or channels differ.
+    """
+    parts = list(tracks)
+    first = parts[0]
+    for other in parts[1:]:
+        if other.fps != first.fps:
+            raise InputError(
+                f"differs: {first.fps} and {other.fps}", field="fps", fix="Resample to one frame rate first"
+            )
+        if jax.tree.structure(other.channels) != jax.tree.structure(first.channels):
+            raise InputError("the tracks do not hold the same channels", field="extra")
+    channels = jax.tree.map(lambda *xs: np.concatenate(xs), *(t.channels for t in parts))
+    named = all(t.names is not None for t in parts)
+    return dataclasses.replace(
+        first,
+        **channels._asdict(),
+        shape=_joined_shape(parts),
+        valid=np.concatenate([t.valid for t in parts]),
+        names=tuple(n for t in parts for n in t.names or ()) if named else None,
+    )
+
+
+def as_rate(fps: Any) -> Fraction:
+    """A frame rate as an exact ratio; floats such as 29.97 become the broadcast ratio that they stand for.
+
+    Raises:
+        InputError: If it is not a positive number.
+    """
+    try:
+        rate = Fraction(fps)
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
+        raise InputError(f"{fps!r} is no frame rate", field="fps", fix='Use 25, 29.97 or "30000/1001"') from error
+    if rate <= 0:
+        raise InputError(f"must be positive, got {fps}", field="fps")
+    if isinstance(fps, float):
+        broadcast = Fraction(round(rate) * 1000, 1001)
+        rate = broadcast if abs(broadcast - rate) < Fraction(1, 200) else rate.limit_denominator(1001)
+    return rate
+
+
+def _floats(value: Any, name: str, shape: tuple[int | None, ...] | None) -> Any:
+    """The value as a float array (float64 kept under x64), its shape checked where one is given."""
+    if not isinstance(value, jax.Array):
+        value = np.asarray(value)
+        if value.dtype.kind not in "fiub":
+            raise InputError(f"holds {value.dtype}, not numbers", field=name)
+        if value.dtype != np.float64 or not jax.config.read("jax_enable_x64"):
+            value = value.astype(np.float32, copy=False)
+    if value.ndim == 0:
+        raise InputError("is a single number; arrays are time first, (T, ...)", field=name)
+    if shape is not None and (
+        value.ndim != len(shape) or any(n not in (None, m) for n, m in zip(shape, value.shape, strict=True))
+    ):
+        expected = ", ".join("T" if n is None else str(n) for n in shape)
+        raise InputError(f"has shape {tuple(value.shape)}, expected ({expected})", field=name)
+    return value
+
+
+def _same_length(value: Any, name: str, frames: int) -> Any:
+    if value.ndim == 0 or value.shape[0] != frames:
+        raise InputError(f"has {value.shape[0] if value.ndim else 'no'} frames, expression has {frames}", field=name)
+    return value
+
+
+def _named_arrays(track: Track) -> Iterable[tuple[str, Any]]:
+    for name, value in track.channels._asdict().items():
+        if name == "extra":
+            yield from value.items()
+        elif value is not None and is_concrete(value):
+            yield name, value
+
+
+def _joined_shape(parts: list[Track]) -> Any:
+    shapes = [t.shape for t in parts]
+    if any(s is None for s in shapes):
+        return None
+    if all(s.ndim == 1 for s in shapes) and all(np.array_equal(s, shapes[0]) for s in shapes):
+        return shapes[0]
+    return np.concatenate([np.broadcast_to(s, (len(t), SHAPES)) for s, t in zip(shapes, parts, strict=True)])
