@@ -1,0 +1,153 @@
+"""`gagjax`: finds the command, prints what a user can act on, returns the exit status.
+
+Status: 0 done, 1 a defect of ours (with its traceback), 2 input that cannot be used, 130 stopped by Ctrl-C, 143 and
+129 stopped by a signal. Nothing here imports JAX, so that help and mistakes answer at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import inspect
+import os
+import signal
+import sys
+import threading
+import types
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from gagjax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """Where a command lives: a dataclass in `gagjax.app.<module>` with a method `run() -> int`."""
+
+    module: str
+    dataclass: str
+    summary: str
+
+
+# To add a command: write its module, add one line here.
+COMMANDS: dict[str, Command] = {
+    "info": Command("info", "Info", "what a file is: frames, rate, gaps, jitter, warnings"),
+}
+
+EXAMPLES = """\
+examples:
+  gagjax info clip/
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: The words after `gagjax`; None takes them from the process.
+
+    Returns:
+        The exit status.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0 if words else 2
+    if words[0] in ("-V", "--version"):
+        from gagjax import __version__
+
+        print(f"gagjax {__version__}")
+        return 0
+    name = words[0]
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, 1)
+        hint = f"did you mean `gagjax {near[0]}`?" if near else "`gagjax --help` lists the commands"
+        return _complain(f"no command {name!r}; {hint}")
+    try:
+        with _signals_as_exceptions():
+            return parse(name, words[1:]).run() or 0
+    except InputError as error:
+        return _complain(str(error))
+    except _Stopped as stopped:
+        print(f"stopped by {stopped.signal.name}", file=sys.stderr)
+        return 128 + stopped.signal
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (`gagjax info clip | head`). Python would complain again while closing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except SystemExit as leaving:  # tyro: --help is 0, a wrong option 2
+        return leaving.code if isinstance(leaving.code, int) else 2
+
+
+def parse(name: str, words: Sequence[str]) -> Any:
+    """A command with its options, from the words after its name.
+
+    Raises:
+        SystemExit: By tyro, after it has printed help or what is wrong with an option.
+    """
+    import tyro
+
+    command = COMMANDS[name]
+    kind = getattr(importlib.import_module(f"gagjax.app.{command.module}"), command.dataclass)
+    return tyro.cli(
+        kind,
+        prog=f"gagjax {name}",
+        description=inspect.cleandoc(kind.__doc__ or command.summary),
+        args=list(words),
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+
+
+def overview() -> str:
+    """The text of `gagjax --help`."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: gagjax COMMAND [options]",
+            "",
+            "Steadier, livelier, sharper Gaussian head avatars: temporal, expression, gaze and detail enhancement.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            EXAMPLES,
+            "`gagjax COMMAND --help` explains one command; `gagjax --version` prints the version.",
+        ]
+    )
+
+
+def _complain(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+class _Stopped(BaseException):
+    """A signal that ends the process, as an exception: temporary files are removed on the way out."""
+
+    def __init__(self, number: int) -> None:
+        self.signal = signal.Signals(number)
+        super().__init__(self.signal.name)
+
+
+@contextmanager
+def _signals_as_exceptions() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # signal handlers belong to the main thread
+        yield
+        return
+
+    def stop(number: int, frame: types.FrameType | None) -> None:
+        raise _Stopped(number)
+
+    kinds = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = [signal.signal(kind, stop) for kind in kinds]
+    try:
+        yield
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)

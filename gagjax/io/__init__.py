@@ -1,0 +1,32 @@
+"""Files in and out: tracks, checkpoints, images, video.
+
+Everything that is read is treated as untrusted: pickles go through an allow-list, sizes are bounded, and what cannot
+be used ends in one `InputError`. Everything that is written goes through `atomic.output`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_MODULES = ("atomic", "checkpoints", "frames", "images", "tracks", "video")
+_NAMES = {
+    "load_pickle": "checkpoints",
+    "load_torch": "checkpoints",
+    "load_portraits": "tracks",
+    "load_track": "tracks",
+    "save_track": "tracks",
+}
+__all__ = [*_MODULES, *_NAMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        return getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

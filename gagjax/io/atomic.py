@@ -1,0 +1,169 @@
+"""Outputs that are whole or absent: written under a hidden name beside the target, synced, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from gagjax.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows: leftovers of a killed run are not recognised there
+    fcntl = None  # type: ignore[assignment]
+
+MARK = ".partial-"
+
+
+@contextlib.contextmanager
+def output(path: str | Path, force: bool = False, *, folder: bool = False) -> Iterator[Path]:
+    """A path to write to that becomes `path` when the block ends well, and vanishes when it does not.
+
+    The temporary path lies beside the target (a rename across file systems would be a copy) and keeps its suffix
+    (writers choose the format by it). What a killed run has left behind is removed by the next one.
+
+    Args:
+        path: Where the output belongs; missing parent folders are made.
+        force: Replace what is there. A folder is replaced by a folder only.
+        folder: The output is a folder; the block finds it made and empty.
+
+    Yields:
+        The path to write to. For a file it exists already, empty.
+
+    Raises:
+        InputError: If `path` exists and `force` is False, or it is a folder where a file is meant (or the reverse),
+            or it cannot be written.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> target = pathlib.Path(tempfile.mkdtemp()) / "note.txt"
+        >>> with output(target) as temporary:
+        ...     _ = temporary.write_text("whole")
+        >>> target.read_text()
+        'whole'
+    """
+    target = Path(path)
+    check(target, force, folder=folder)
+    made = _missing_parents(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(target)
+        temporary = _create(target, folder)
+    except OSError as error:
+        _remove_empty(made)
+        raise InputError(
+            f"cannot be written: {error.strerror or error}", file=target, fix="Choose another place with -o"
+        ) from error
+    lock = _lock(temporary)
+    try:
+        yield temporary
+        _sync(temporary)
+        # Once more: another process may have made the target while this one was at work.
+        check(target, force, folder=folder)
+        _rename(temporary, target)
+    except BaseException:
+        _remove(temporary)
+        _remove_empty(made)
+        raise
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def check(path: str | Path, force: bool = False, *, folder: bool = False) -> Path:
+    """The path, if `output` may write it: to be asked before long work.
+
+    Raises:
+        InputError: As `output` raises it.
+    """
+    target = Path(path)
+    if target.is_dir() and not folder:
+        raise InputError("is a folder; the output is a file", file=target, fix="Add a file name")
+    if folder and target.exists() and not target.is_dir():
+        raise InputError("is a file; the output is a folder", file=target, fix="Choose another name")
+    if (target.exists() or target.is_symlink()) and not force:
+        raise InputError("exists already", file=target, fix="Choose another name, or pass --force to replace it")
+    return target
+
+
+def _create(target: Path, folder: bool) -> Path:
+    prefix = f".{target.stem}{MARK}"
+    if folder:
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=target.suffix, dir=target.parent)
+    os.close(handle)
+    # mkstemp makes private files; an output has the permissions of any new file.
+    mask = os.umask(0)
+    os.umask(mask)
+    Path(name).chmod(0o666 & ~mask)
+    return Path(name)
+
+
+def _missing_parents(target: Path) -> list[Path]:
+    return [parent for parent in target.parents if not parent.exists()]
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _lock(path: Path) -> int | None:
+    """A lock held while the output is written, by which others see that its writer lives."""
+    if fcntl is None:
+        return None
+    handle = os.open(path, os.O_RDONLY)
+    with contextlib.suppress(OSError):  # some network file systems have no locks
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    return handle
+
+
+def _remove_leftovers(target: Path) -> None:
+    if fcntl is None:
+        return
+    start = f".{target.stem}{MARK}"
+    for found in target.parent.iterdir():
+        if not found.name.startswith(start) or found.is_symlink() or found.suffix != target.suffix:
+            continue
+        with contextlib.suppress(OSError):  # locked: its writer is at work
+            handle = os.open(found, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(found)
+            finally:
+                os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    for each in [path, *path.rglob("*")] if path.is_dir() else [path]:
+        if each.is_file():
+            with each.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def _rename(temporary: Path, target: Path) -> None:
+    if not target.is_dir():
+        temporary.replace(target)
+        return
+    # A folder that holds files cannot be replaced in one step: it steps aside, and comes back if the rename fails.
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.stem}{MARK}", dir=target.parent)) / target.name
+    target.rename(aside)
+    try:
+        temporary.rename(target)
+    except BaseException:
+        aside.rename(target)
+        raise
+    finally:
+        shutil.rmtree(aside.parent, ignore_errors=True)
