@@ -10,10 +10,16 @@ from typing import Any
 
 _MODULES = ("autodiff", "avatars", "camera", "dlpack", "gagavatar", "rasterizer")
 _NAMES = {
+    "BridgeError": "errors",
     "Camera": "camera",
     "Gaussians": "gaussians",
+    "WriteAfterHandOverError": "errors",
+    "aligned_empty": "dlpack",
     "configure_memory": "dlpack",
+    "images_to_jax": "dlpack",
+    "images_to_torch": "dlpack",
     "jax_function": "autodiff",
+    "lend": "lending",
     "rasterize": "rasterizer",
     "to_jax": "dlpack",
     "to_torch": "dlpack",

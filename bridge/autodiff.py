@@ -1,0 +1,290 @@
+"""Gradients across the bridge: torch functions inside JAX programs, JAX functions inside torch graphs.
+
+Both directions hand buffers over without a copy to the host: pointers stay on the device they are on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bridge.dlpack import to_jax, to_torch
+from bridge.errors import BridgeError
+
+
+def torch_function(function: Callable[..., Any], *, output: Any = None) -> Callable[..., Any]:
+    """A torch function as a JAX function that works under `jit`, `grad`, `vmap` (one by one) and `scan`.
+
+    The forward call runs without a torch graph; the backward call runs the function again with one, so that nothing has
+    to be kept between the two and the function must be deterministic. On CUDA both run on XLA's own stream.
+
+    Args:
+        function: Takes and returns pytrees of torch tensors. It must not write into its arguments (that is detected),
+            and must not call JAX: a JAX call inside a callback can hang.
+        output: Shapes and types of the result, a pytree of `jax.ShapeDtypeStruct`, or a function of the arguments'
+            `ShapeDtypeStruct`s that returns one. None calls `function` once on zeros per new combination of shapes.
+
+    Returns:
+        A function of JAX arrays (any pytrees, positional), differentiable once in reverse mode.
+
+    Raises:
+        BridgeError: When traced, if the function returns something else than tensors.
+
+    Example:
+        >>> import jax.numpy as jnp, torch
+        >>> softplus = torch_function(torch.nn.functional.softplus)
+        >>> jax.jit(jax.grad(lambda x: softplus(x).sum()))(jnp.zeros(2)).tolist()
+        [0.5, 0.5]
+    """
+
+    @functools.lru_cache(maxsize=64)
+    def shapes(treedef: Any, avals: tuple[jax.ShapeDtypeStruct, ...]) -> Any:
+        arguments = jax.tree.unflatten(treedef, avals)
+        if output is not None:
+            return output(*arguments) if callable(output) else output
+        return _run_on_zeros(function, arguments)
+
+    @functools.lru_cache(maxsize=64)
+    def crossing(treedef: Any, avals: tuple[jax.ShapeDtypeStruct, ...]) -> Any:
+        out_leaves, out_tree = jax.tree.flatten(shapes(treedef, avals))
+        moving = tuple(i for i, aval in enumerate(avals) if jnp.issubdtype(aval.dtype, jnp.floating))
+
+        def forward_torch(*tensors: Any) -> list[Any]:
+            import torch
+
+            with torch.no_grad():
+                return _leaves(function(*jax.tree.unflatten(treedef, tensors)), out_tree)
+
+        def backward_torch(*tensors: Any) -> list[Any]:
+            import torch
+
+            inputs, cotangents = list(tensors[: len(avals)]), tensors[len(avals) :]
+            for i in moving:
+                inputs[i] = inputs[i].detach().requires_grad_()
+            with torch.enable_grad():
+                results = _leaves(function(*jax.tree.unflatten(treedef, inputs)), out_tree)
+            pairs = [(r, c) for r, c in zip(results, cotangents, strict=True) if r.requires_grad]
+            wanted = [inputs[i] for i in moving]
+            if not pairs:
+                return [torch.zeros_like(w) for w in wanted]
+            grads = torch.autograd.grad(
+                [r for r, _ in pairs], wanted, [c.to(r.dtype) for r, c in pairs], allow_unused=True
+            )
+            return [torch.zeros_like(w) if g is None else g for g, w in zip(grads, wanted, strict=True)]
+
+        forward = _callback(forward_torch, out_leaves)
+        backward = _callback(backward_torch, [avals[i] for i in moving])
+
+        @jax.custom_vjp
+        def call(*leaves: Any) -> Any:
+            return forward(*leaves)
+
+        def call_fwd(*leaves: Any) -> Any:
+            return forward(*leaves), leaves
+
+        def call_bwd(leaves: Any, cotangents: Any) -> tuple[Any, ...]:
+            # Integer outputs have cotangents of type float0, which has no memory: torch gets zeros in their place.
+            dense = [
+                jnp.zeros(aval.shape, aval.dtype) if c.dtype == jax.dtypes.float0 else c
+                for c, aval in zip(cotangents, out_leaves, strict=True)
+            ]
+            grads = iter(backward(*leaves, *dense)) if moving else iter(())
+            return tuple(
+                next(grads) if i in moving else np.zeros(aval.shape, jax.dtypes.float0) for i, aval in enumerate(avals)
+            )
+
+        call.defvjp(call_fwd, call_bwd)
+        return call, out_tree
+
+    @functools.wraps(function)
+    def wrapped(*arguments: Any) -> Any:
+        leaves, treedef = jax.tree.flatten(arguments)
+        leaves = [jnp.asarray(leaf) for leaf in leaves]
+        call, out_tree = crossing(treedef, tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves))
+        return jax.tree.unflatten(out_tree, call(*leaves))
+
+    return wrapped
+
+
+def jax_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A JAX function as a torch function with gradients.
+
+    Forward and backward are one compiled program each. What the backward pass needs stays on the device inside JAX,
+    where torch's memory counters do not see it. torch raises its usual error if an input or output is written in place
+    between forward and backward.
+
+    Args:
+        function: Takes and returns pytrees of JAX arrays. Arguments are torch tensors at the call, in any pytree;
+            leaves that are not tensors are passed on as constants.
+
+    Returns:
+        A function of torch tensors. Differentiable once: for second derivatives compose inside JAX.
+
+    Raises:
+        BridgeError: If a tensor cannot be handed over (see `to_jax`; strided and unaligned tensors are copied here).
+        RuntimeError: On an attempt to differentiate twice.
+
+    Example:
+        >>> import jax.numpy as jnp, torch
+        >>> x = torch.tensor([0.0, 1.0], requires_grad=True)
+        >>> jax_function(lambda a: jnp.sin(a).sum())(x).backward()
+        >>> [round(v, 4) for v in x.grad.tolist()]
+        [1.0, 0.5403]
+    """
+
+    def split(treedef: Any, moving: tuple[bool, ...], constants: tuple[Any, ...]) -> Callable[..., Any]:
+        def of_moving(*arrays: Any) -> Any:
+            mine, rest = iter(arrays), iter(constants)
+            return function(*jax.tree.unflatten(treedef, [next(mine) if m else next(rest) for m in moving]))
+
+        return of_moving
+
+    @functools.partial(jax.jit, static_argnums=(0, 1))
+    def evaluate(treedef: Any, moving: tuple[bool, ...], constants: Any, arrays: Any) -> Any:
+        return split(treedef, moving, constants)(*arrays)
+
+    @functools.partial(jax.jit, static_argnums=(0, 1))
+    def linearise(treedef: Any, moving: tuple[bool, ...], constants: Any, arrays: Any) -> Any:
+        return jax.vjp(split(treedef, moving, constants), *arrays)
+
+    pull_back = jax.jit(lambda vjp, cotangents: vjp(cotangents))
+
+    @functools.wraps(function)
+    def wrapped(*arguments: Any) -> Any:
+        import torch
+
+        leaves, treedef = jax.tree.flatten(arguments)
+        tensors = [isinstance(leaf, torch.Tensor) for leaf in leaves]
+        moving = tuple(
+            is_tensor and leaf.requires_grad and torch.is_grad_enabled()
+            for leaf, is_tensor in zip(leaves, tensors, strict=True)
+        )
+        hand_over = functools.partial(to_jax, copy="allow")
+        constants = tuple(
+            hand_over(leaf.detach()) if is_tensor else leaf
+            for leaf, is_tensor, m in zip(leaves, tensors, moving, strict=True)
+            if not m
+        )
+        if not any(moving):
+            return to_torch(evaluate(treedef, moving, constants, ()))
+        call = _Call(functools.partial(linearise, treedef, moving, constants), pull_back, hand_over)
+        outputs = _crossing().apply(call, *(leaf for leaf, m in zip(leaves, moving, strict=True) if m))
+        return jax.tree.unflatten(call.out_tree, outputs)
+
+    return wrapped
+
+
+class _Call:
+    """What one call of a `jax_function` shares between its forward and its backward half."""
+
+    def __init__(self, linearise: Any, pull_back: Any, hand_over: Any) -> None:
+        self.linearise, self.pull_back, self.hand_over = linearise, pull_back, hand_over
+        self.out_tree: Any = None
+
+
+@functools.cache
+def _crossing() -> Any:
+    """The autograd function, made on first use so that importing this module needs no torch."""
+    import torch
+
+    class Crossing(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, call: _Call, *inputs: torch.Tensor) -> Any:
+            values, ctx.vjp = call.linearise(tuple(call.hand_over(t.detach()) for t in inputs))
+            flat, call.out_tree = jax.tree.flatten(values)
+            outputs = tuple(to_torch(value) for value in flat)
+            ctx.mark_non_differentiable(*(t for t in outputs if not t.is_floating_point()))
+            # Saved for their version counters: a write in place would change what JAX keeps, and torch then says so.
+            ctx.save_for_backward(*inputs, *outputs)
+            ctx.call, ctx.results = call, [(v.shape, v.dtype) for v in flat]
+            return outputs
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: Any) -> Any:
+            if torch.is_grad_enabled():
+                raise RuntimeError(
+                    "a function made by bridge.jax_function is differentiable once from torch; for second derivatives "
+                    "compose inside JAX (for example jax_function(jax.grad(f)))"
+                )
+            _ = ctx.saved_tensors
+            call = ctx.call
+            cotangents = [
+                _cotangent(g, shape, dtype, call.hand_over)
+                for g, (shape, dtype) in zip(gradients, ctx.results, strict=True)
+            ]
+            pulled = call.pull_back(ctx.vjp, jax.tree.unflatten(call.out_tree, cotangents))
+            return None, *(to_torch(g) for g in pulled)
+
+    return Crossing
+
+
+def _cotangent(gradient: Any, shape: Any, dtype: Any, hand_over: Callable[[Any], Any]) -> Any:
+    if not jnp.issubdtype(dtype, jnp.floating):
+        return np.zeros(shape, jax.dtypes.float0)
+    return jnp.zeros(shape, dtype) if gradient is None else hand_over(gradient.contiguous())
+
+
+def _leaves(result: Any, expected: Any) -> list[Any]:
+    leaves, found = jax.tree.flatten(result)
+    if found != expected:
+        raise BridgeError(f"the torch function returned {found}, but {expected} was announced")
+    return leaves
+
+
+def _run_on_zeros(function: Callable[..., Any], arguments: Any) -> Any:
+    import torch
+
+    device = "cuda" if jax.default_backend() == "gpu" else "cpu"
+
+    def zeros(aval: jax.ShapeDtypeStruct) -> Any:
+        return torch.from_dlpack(jnp.zeros(aval.shape, aval.dtype)).clone().to(device)
+
+    # Concrete arrays are needed here even while JAX traces the caller.
+    with jax.ensure_compile_time_eval(), torch.no_grad():
+        result = function(*jax.tree.map(zeros, arguments))
+
+    def shape(tensor: Any) -> jax.ShapeDtypeStruct:
+        if not isinstance(tensor, torch.Tensor):
+            raise BridgeError(f"a torch function must return tensors, got {type(tensor).__name__}")
+        return jax.ShapeDtypeStruct(tuple(tensor.shape), jnp.dtype(str(tensor.dtype).removeprefix("torch.")))
+
+    return jax.tree.map(shape, result)
+
+
+def _callback(function: Callable[..., list[Any]], results: list[Any]) -> Callable[..., list[Any]]:
+    """A JAX operation that runs `function` on torch views of the very buffers that XLA computes with.
+
+    `buffer_callback` is experimental; this is the only place that knows it.
+    """
+    from jax.experimental.buffer_callback import buffer_callback
+
+    def on_buffers(context: Any, outputs: Any, *inputs: Any) -> None:
+        import torch
+
+        tensors = [torch.from_dlpack(buffer) for buffer in inputs]
+        stream = (
+            torch.cuda.stream(torch.cuda.ExternalStream(context.stream))
+            if any(t.is_cuda for t in tensors)
+            else contextlib.nullcontext()
+        )
+        with stream:
+            values = function(*tensors)
+            if any(t._version for t in tensors):
+                raise BridgeError(
+                    "the torch function wrote into an argument, which is memory of JAX; work on a .clone()"
+                )
+            for buffer, value in zip(outputs, values, strict=True):
+                target = torch.from_dlpack(buffer)
+                if target.shape != value.shape:
+                    raise BridgeError(
+                        f"the torch function returned {tuple(value.shape)}, announced {tuple(target.shape)}"
+                    )
+                target.copy_(value.detach())
+
+    return buffer_callback(on_buffers, results, vmap_method="sequential")
