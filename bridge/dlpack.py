@@ -209,8 +209,8 @@ def _tensor_to_jax(tensor: Any, copy: Copy) -> jax.Array:
     if tensor.device.type == "cpu" and tensor.data_ptr() % ALIGNMENT:
         if copy == "never":
             raise BridgeError(
-                f"the memory starts {tensor.data_ptr() % ALIGNMENT} bytes past a {ALIGNMENT}-byte boundary, so JAX would "
-                "copy it; hand over the whole clip, allocate clips with bridge.dlpack.aligned_empty, or pass "
+                f"the memory starts {tensor.data_ptr() % ALIGNMENT} bytes past a {ALIGNMENT}-byte boundary, so JAX "
+                "would copy it; hand over the whole clip, allocate clips with bridge.dlpack.aligned_empty, or pass "
                 'copy="allow"'
             )
         tensor = tensor.clone(memory_format=torch.preserve_format)
@@ -277,8 +277,8 @@ def _array_to_torch(array: Any, copy: Copy) -> torch.Tensor:
     if len(array.devices()) > 1:
         if copy == "never":
             raise BridgeError(
-                f"the array is spread over {len(array.devices())} devices; hand over its .addressable_shards one by one, or "
-                'pass copy="allow" to gather it on the first'
+                f"the array is spread over {len(array.devices())} devices; hand over .addressable_shards one by one, "
+                'or pass copy="allow" to gather it on the first'
             )
         array = jax.device_put(array, next(iter(sorted(array.devices(), key=lambda d: d.id))))
     try:

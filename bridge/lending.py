@@ -69,8 +69,8 @@ class lend:
                 for number, (tensor, version, checksum) in enumerate(self._before):
                     if tensor._version != version or (checksum is not None and _checksum(tensor) != checksum):
                         raise WriteAfterHandOverError(
-                            f"tensor {number} of the loan, shape {tuple(tensor.shape)}, was written during the loan; JAX may "
-                            "have read either value. Write into a .clone(), or after the block"
+                            f"tensor {number} of the loan, shape {tuple(tensor.shape)}, was written during the loan; JAX "
+                            "may have read either value. Write into a .clone(), or after the block"
                         )
         finally:
             self._before, self._value, self._owner = [], None, None

@@ -209,7 +209,8 @@ def test_configure_memory_after_start_is_refused():
 def test_configure_memory_before_start_sets_the_pool():
     code = (
         "import os, bridge; bridge.configure_memory(0.3); print(os.environ['XLA_CLIENT_MEM_FRACTION']);"
-        "bridge.configure_memory(None); print(os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'], 'XLA_CLIENT_MEM_FRACTION' in os.environ)"
+        "bridge.configure_memory(None); print(os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'],"
+        "'XLA_CLIENT_MEM_FRACTION' in os.environ)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["0.3", "false", "False"]
