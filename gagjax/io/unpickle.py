@@ -1,0 +1,342 @@
+"""An unpickler that can build arrays and plain containers, and nothing else.
+
+A pickle is a program. This one runs on an allow-list: each name that a file may mention maps to code of ours, never
+to the object of that name, and an instance is filled in only by the state that we understand. What a file could do at
+most is to give back wrong numbers. Memory is bounded by the size of the file.
+
+Understood: NumPy arrays and scalars (written by NumPy 1 or 2, any protocol), the containers of Python, the sparse
+and chumpy arrays of FLAME's files (neither library is needed), torch tensors (see `checkpoints.load_torch`).
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+import re
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+
+#: Bytes that a file may make of each byte of its own; strings that carry arrays are held two or three times.
+GROWTH = 4
+ALLOWANCE = 1 << 20
+SPARSE_LIMIT = 1 << 26
+DEPTH = 64
+
+_SCALARS = re.compile(r"[|<>=]?(b1|\?|[iu][1248]|[bBhHiIlLqQ]|f[248]|[efd]|c(8|16)|[FD]|[SaU]\d{1,7})")
+
+
+class Refused(pickle.UnpicklingError):
+    """The file asks for something outside the allow-list: hostile, or a kind of file that is not meant here."""
+
+
+class Call:
+    """A name that the file may call; unlike a function it has nothing that a file could overwrite."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, *args: Any) -> Any:
+        return self.function(*args)
+
+
+class _Dtype:
+    """A NumPy dtype in the making: `numpy.dtype("f4")`, then its state with the byte order."""
+
+    def __init__(self, spec: Any, *_: Any) -> None:
+        if isinstance(spec, bytes):
+            spec = spec.decode("latin1")
+        if spec in ("O", "O8", "O4", "|O"):
+            raise Refused("it holds an array of Python objects")
+        if not isinstance(spec, str) or not _SCALARS.fullmatch(spec):
+            raise Refused(f"it holds an array of type {spec!r}")
+        self.dtype = np.dtype(spec)
+
+    def fill(self, state: Any) -> None:
+        order, names = state[1], state[3]
+        if names is not None or state[2] is not None or order not in ("<", ">", "|", "="):
+            raise Refused("it holds a structured array")
+        self.dtype = self.dtype.newbyteorder(order)
+
+
+class _Array:
+    """A NumPy array in the making: made empty, then filled by its state."""
+
+    def __init__(self, budget: Callable[[int], None]) -> None:
+        self.budget = budget
+        self.value: np.ndarray | None = None
+
+    def fill(self, state: Any) -> None:
+        _, shape, dtype, fortran, data = state
+        if isinstance(data, str):  # Python 2 wrote bytes as text
+            data = data.encode("latin1")
+        self.value = _array(data, dtype, shape, "F" if fortran else "C", self.budget)
+
+
+class _Stub:
+    """An instance of a class of another library: only its attributes are kept."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.state: dict[str, Any] = {}
+
+    def fill(self, state: Any) -> None:
+        if isinstance(state, tuple) and len(state) == 2:
+            state = {**(state[0] or {}), **(state[1] or {})}
+        if not isinstance(state, dict):
+            raise Refused(f"its {self.kind} has a state that is not understood")
+        self.state = state
+
+
+class _StubClass:
+    """Stands for the class itself, which a file names before it makes an instance."""
+
+    __slots__ = ("kind",)
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __call__(self, *args: Any) -> _Stub:
+        return _Stub(self.kind)
+
+
+class Marker:
+    """A name that may be mentioned as an argument but does nothing."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class _OrderedDict(dict):
+    """A `collections.OrderedDict`: torch hangs metadata on it, which is dropped."""
+
+    def fill(self, state: Any) -> None:
+        pass
+
+
+def _array(data: Any, dtype: Any, shape: Any, order: str, budget: Callable[[int], None]) -> np.ndarray:
+    if not isinstance(dtype, _Dtype) or not isinstance(data, bytes | bytearray | memoryview):
+        raise Refused("it holds an array of Python objects")
+    shape = tuple(shape) if isinstance(shape, list | tuple) else (shape,)
+    if len(shape) > 32 or any(type(n) is not int or n < 0 for n in shape):
+        raise Refused(f"it holds an array of shape {str(shape)[:60]}")
+    expected = math.prod(shape) * dtype.dtype.itemsize
+    if expected != len(data):
+        raise Refused(f"it holds an array of shape {str(shape)[:60]} with {len(data)} bytes, not {expected}")
+    budget(expected)
+    value = np.frombuffer(data, dtype.dtype.newbyteorder("=") if dtype.dtype.isnative else dtype.dtype)
+    return value.astype(dtype.dtype.newbyteorder("=")).reshape(shape, order=order)  # type: ignore[call-overload]
+
+
+class Unpickler(pickle._Unpickler):
+    """One load of one pickle. The pure-Python machine of the standard library, because its steps can be replaced.
+
+    Args:
+        data: The whole pickle.
+        names: Further names that it may mention, `{(module, name): what stands for it}`.
+        storage: Makes a value of a persistent id; None refuses them.
+    """
+
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
+    stack: list[Any]
+
+    def __init__(
+        self,
+        data: bytes,
+        names: dict[tuple[str, str], Any] | None = None,
+        storage: Callable[[Any], Any] | None = None,
+    ) -> None:
+        super().__init__(io.BytesIO(data), encoding="latin1")
+        self.left = GROWTH * len(data) + ALLOWANCE
+        self.storage = storage
+        self.names = self._names() | (names or {})
+
+    def budget(self, size: int) -> None:
+        """Take `size` bytes of what the file may make.
+
+        Raises:
+            Refused: If nothing is left: a small file that makes much is meant to exhaust memory.
+        """
+        self.left -= size
+        if self.left < 0:
+            raise Refused("it makes far more data than it holds")
+
+    def _names(self) -> dict[tuple[str, str], Any]:
+        def encode(text: Any, encoding: Any = "utf-8") -> bytes:
+            if not isinstance(text, str) or encoding not in ("latin1", "latin-1", "utf-8", "utf8"):
+                raise Refused("it encodes text in an unknown way")
+            self.budget(len(text))
+            return text.encode(encoding)
+
+        def no_bytes() -> bytes:  # old protocols write b"" as a call; bytes(n) would make n of them
+            return b""
+
+        def make_set(items: Any = ()) -> set:
+            self.budget(64 * len(items))
+            return set(items)
+
+        def make_dict(items: Any = ()) -> _OrderedDict:
+            self.budget(64 * len(items))
+            return _OrderedDict(items)
+
+        def reconstruct(kind: Any, *_: Any) -> _Array:
+            if kind is not ndarray:
+                raise Refused("it holds a subclass of array")
+            return _Array(self.budget)
+
+        def from_buffer(data: Any, dtype: Any, shape: Any, order: Any = "C") -> np.ndarray:
+            if order not in ("C", "F"):
+                raise Refused("it holds an array in an unknown memory order")
+            return _array(data, dtype, shape, order, self.budget)
+
+        def scalar(dtype: Any, data: Any) -> Any:
+            if isinstance(data, str):
+                data = data.encode("latin1")
+            return _array(data, dtype, (), "C", self.budget)[()]
+
+        def python2_instance(kind: Any, base: Any, state: Any) -> Any:
+            if not isinstance(kind, _StubClass):
+                raise Refused("it makes an instance of an unknown class")
+            return kind()
+
+        ndarray = Marker("numpy.ndarray")
+        names: dict[tuple[str, str], Any] = {
+            ("numpy", "ndarray"): ndarray,
+            ("numpy", "dtype"): Call(_Dtype),
+            ("_codecs", "encode"): Call(encode),
+            ("collections", "OrderedDict"): Call(make_dict),
+            ("chumpy.ch", "Ch"): _StubClass("chumpy"),
+        }
+        for core in ("numpy.core", "numpy._core"):
+            names[f"{core}.multiarray", "_reconstruct"] = Call(reconstruct)
+            names[f"{core}.multiarray", "scalar"] = Call(scalar)
+            names[f"{core}.numeric", "_frombuffer"] = Call(from_buffer)
+        for module in ("copyreg", "copy_reg"):
+            names[module, "_reconstructor"] = Call(python2_instance)
+        for module in ("builtins", "__builtin__"):
+            names[module, "object"] = Marker("object")
+            names[module, "set"] = names[module, "frozenset"] = Call(make_set)
+            names[module, "bytes"] = Call(no_bytes)
+            names[module, "bytearray"] = Call(lambda text, *encoding: encode(text, *encoding))
+        for module in ("scipy.sparse", "scipy.sparse.csc", "scipy.sparse._csc"):
+            names[module, "csc_matrix"] = names[module, "csc_array"] = _StubClass("sparse")
+        return names
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return self.names[module, name]
+        except (KeyError, TypeError):
+            raise Refused(f"it mentions {str(module)[:60]}.{str(name)[:60]}") from None
+
+    def persistent_load(self, pid: Any) -> Any:
+        if self.storage is None:
+            raise Refused("it refers to data outside the file")
+        return self.storage(pid)
+
+    # The steps that could act on an object: each acts on our own kinds only.
+    def _build(self) -> None:
+        state = self.stack.pop()
+        instance = self.stack[-1]
+        if not isinstance(instance, _Dtype | _Array | _Stub | _OrderedDict):
+            raise Refused("it changes an object that has no state")
+        instance.fill(state)
+
+    def _call(self) -> None:
+        args = self.stack.pop()
+        function = self.stack[-1]
+        if not isinstance(function, Call | _StubClass) or not isinstance(args, tuple):
+            raise Refused("it calls what cannot be called")
+        self.stack[-1] = function(*args)
+
+    def _call_with_names(self) -> None:
+        if self.stack.pop() != {}:
+            raise Refused("it calls with named arguments")
+        self._call()
+
+    def _refuse(self) -> None:
+        raise Refused("it uses a step that no array file needs")
+
+    dispatch[pickle.BUILD[0]] = _build
+    dispatch[pickle.REDUCE[0]] = dispatch[pickle.NEWOBJ[0]] = _call
+    dispatch[pickle.NEWOBJ_EX[0]] = _call_with_names
+    for _step in (pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.INST, pickle.OBJ, pickle.NEXT_BUFFER):
+        dispatch[_step[0]] = _refuse
+    del _step
+
+
+def plain(root: Any) -> Any:
+    """What was built, with arrays for everything that stands for an array, and no kinds of ours left.
+
+    Raises:
+        Refused: If it holds itself, is nested absurdly deep, or holds something unfinished.
+    """
+    done: dict[int, Any] = {}
+    keep: list[Any] = []  # objects whose id is a key of `done` must stay alive
+    open_: set[int] = set()
+
+    def visit(value: Any, depth: int) -> Any:
+        if value is None or isinstance(value, str | bytes | int | float | complex | np.ndarray | np.generic):
+            return value
+        if isinstance(value, bytearray):
+            return bytes(value)
+        key = id(value)
+        if key in done:
+            return done[key]
+        if key in open_ or depth > DEPTH:
+            raise Refused("it holds itself, or is nested too deep")
+        open_.add(key)
+        made = _visit_container(value, lambda inner: visit(inner, depth + 1))
+        open_.discard(key)
+        keep.append(value)
+        done[key] = made
+        return made
+
+    return visit(root, 0)
+
+
+def _visit_container(value: Any, visit: Callable[[Any], Any]) -> Any:
+    if isinstance(value, dict):
+        return {visit(k): visit(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [visit(v) for v in value]
+    if isinstance(value, tuple | set | frozenset):
+        return type(value)(visit(v) for v in value)
+    if isinstance(value, _Array) and value.value is not None:
+        return value.value
+    if isinstance(value, _Stub) and value.kind == "chumpy" and "x" in value.state:
+        return np.asarray(visit(value.state["x"]))
+    if isinstance(value, _Stub) and value.kind == "sparse":
+        return _dense({name: visit(inner) for name, inner in value.state.items()})
+    raise Refused(f"it holds {getattr(value, 'name', type(value).__name__)}, which is not data")
+
+
+def _dense(state: dict[str, Any]) -> np.ndarray:
+    """The array of a compressed sparse column matrix."""
+    data, rows, starts = (np.asarray(state[name]) for name in ("data", "indices", "indptr"))
+    height, width = (int(n) for n in state["_shape"])
+    good = (
+        height >= 0
+        and width >= 0
+        and height * width <= SPARSE_LIMIT
+        and data.dtype.kind in "fiub"
+        and data.ndim == rows.ndim == starts.ndim == 1
+        and rows.dtype.kind in "iu"
+        and starts.dtype.kind in "iu"
+        and len(starts) == width + 1
+        and len(data) == len(rows)
+        and (starts[0], starts[-1]) == (0, len(data))
+        and (np.diff(starts.astype(np.int64)) >= 0).all()
+        and ((rows >= 0) & (rows < height)).all()
+    )
+    if not good:
+        raise Refused("its sparse matrix is not consistent")
+    dense = np.zeros((height, width), data.dtype)
+    columns = np.repeat(np.arange(width), np.diff(starts.astype(np.int64)))
+    np.add.at(dense, (rows, columns), data)
+    return dense
