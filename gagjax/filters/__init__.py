@@ -2,5 +2,26 @@
 
 from gagjax.filters.base import Chain, Filter, chain, scan, stream
 from gagjax.filters.ema import Ema
+from gagjax.filters.kalman import ConstantAcceleration, ConstantVelocity, Kalman
+from gagjax.filters.one_euro import OneEuro
+from gagjax.filters.rigid import RigidTransform
+from gagjax.filters.rotation import OneEuroRotation, RotationConstantVelocity, RotationEma
+from gagjax.filters.smoother import rts
 
-__all__ = ["Chain", "Ema", "Filter", "chain", "scan", "stream"]
+__all__ = [
+    "Chain",
+    "ConstantAcceleration",
+    "ConstantVelocity",
+    "Ema",
+    "Filter",
+    "Kalman",
+    "OneEuro",
+    "OneEuroRotation",
+    "RigidTransform",
+    "RotationConstantVelocity",
+    "RotationEma",
+    "chain",
+    "rts",
+    "scan",
+    "stream",
+]

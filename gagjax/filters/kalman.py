@@ -1,0 +1,360 @@
+"""Kalman filters per channel: random walk, constant velocity and constant acceleration, with robust updates.
+
+Each channel has its own state, a value and its derivatives, driven by white noise in the highest one:
+
+    z_t = F z_(t-1) + noise(Q),    x_t = z_t[0] + noise(r).
+
+All matrices are written out entry by entry: a channel's state has one to three numbers, and elementwise code over all
+channels is many times faster than a small matrix product for each. Without a robust update the gain does not depend
+on the data, so channels that share their hyperparameters share one covariance.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gagjax.filters import robust
+from gagjax.pytree import pytree, static
+
+# Variance of a position of which nothing is known, in units of the measurement noise: large enough to be forgotten
+# after one frame, small enough for float32.
+_DIFFUSE = 1e4
+
+
+class Moments(NamedTuple):
+    """The state of one array of channels.
+
+    Attributes:
+        mean: The value and its derivatives, each shaped like the frame.
+        covariance: The upper triangle of the state's covariance, row by row; each entry shaped like the frame, or like
+            the hyperparameters where the gain does not depend on the data.
+        rejected: Consecutive frames that the gate refused, shaped like the covariance.
+    """
+
+    mean: tuple[Any, ...]
+    covariance: tuple[Any, ...]
+    rejected: Any
+
+
+class Info(NamedTuple):
+    """What an update did: all that a backward pass needs.
+
+    Attributes:
+        value: The filtered value.
+        pull: The weighted innovation over its variance, `w e / s`.
+        column: First column of the predicted covariance over the innovation's variance, one entry per derivative.
+        weight: Weight of the observation, 0 where missing or refused.
+        restart: Where the state was started anew, or None for filters that never do.
+    """
+
+    value: Any
+    pull: Any
+    column: tuple[Any, ...]
+    weight: Any
+    restart: Any
+
+
+class Kinematic:
+    """What the Kalman filters share; `order` is the length of a channel's state."""
+
+    order: ClassVar[int]
+    process_noise: Any
+    measurement_noise: Any
+    dt: Any
+    gate: Any
+    huber: Any
+    dof: Any
+    patience: int
+
+    def __post_init__(self) -> None:
+        robust.check_noise(self)
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the gain depends on the data."""
+        return not (self.gate is None and self.huber is None and self.dof is None)
+
+    def with_dt(self, dt: Float[Array, ""]) -> Any:
+        """The filter for frames that last `dt`."""
+        return dataclasses.replace(self, dt=dt)  # type: ignore[type-var]
+
+    def init(self, first: Any) -> Any:
+        """Nothing known but `first`."""
+        return jax.tree.map(self._fresh, first)
+
+    def step(self, state: Any, x: Any) -> tuple[Any, Any]:
+        """Predict, then correct by an observed frame."""
+        state, info = self.observe(state, x)
+        return state, jax.tree.map(lambda _, each: each.value, x, info)
+
+    def predict(self, state: Any) -> tuple[Any, Any]:
+        """Predict a frame that was not observed."""
+        ahead = jax.tree.map(self._ahead, state, is_leaf=_is_moments)
+        return ahead, jax.tree.map(lambda each: each.mean[0], ahead, is_leaf=_is_moments)
+
+    def observe(self, state: Any, x: Any, seen: Any = None) -> tuple[Any, Any]:
+        """One frame, with all that a backward pass needs.
+
+        Args:
+            state: The state after the frame before.
+            x: The frame.
+            seen: Whether the frame was observed; None means yes.
+
+        Returns:
+            The state, and an `Info` for every array of the frame.
+        """
+        tree: Any
+        leaves, tree = jax.tree.flatten(x)
+        pairs = [self._observe(s, leaf, seen) for s, leaf in zip(tree.flatten_up_to(state), leaves, strict=True)]
+        return tree.unflatten([s for s, _ in pairs]), tree.unflatten([i for _, i in pairs])
+
+    def adjoint(self, later: tuple[Any, ...], info: Info) -> tuple[Any, tuple[Any, ...]]:
+        """One step of the backward pass: the smoothed frame, and the adjoint that the frame before receives.
+
+        The modified Bryson-Frazier form of the Rauch-Tung-Striebel smoother: it carries the adjoint of the state in
+        place of the smoothed state, and so inverts no covariance and stores none.
+
+        Args:
+            later: The adjoint that the frame after handed over; zeros at the end, see `last`.
+            info: What `observe` said of this frame.
+
+        Source: Bierman, Fixed interval smoothing with discrete measurements, 1973.
+        """
+        tree: Any
+        infos, tree = jax.tree.flatten(info, is_leaf=_is_info)
+        pairs = [self._adjoint(each, i) for each, i in zip(tree.flatten_up_to(later), infos, strict=True)]
+        return tree.unflatten([y for y, _ in pairs]), tree.unflatten([e for _, e in pairs])
+
+    def last(self, frame: Any) -> Any:
+        """The adjoint after the last frame: nothing comes from there."""
+        return jax.tree.map(lambda x: (jnp.zeros_like(x),) * self.order, frame)
+
+    def transition(self) -> list[Any]:
+        """The first row of F: 1, dt, dt^2 / 2."""
+        return [self.dt**k / math.factorial(k) for k in range(self.order)]
+
+    def initial_covariance(self) -> list[Any]:
+        """Variances of the state before its first frame, value first."""
+        r, q = self._noise(), jnp.asarray(self.process_noise)
+        return [
+            _DIFFUSE * (r / self.dt ** (2 * k) + q * self.dt ** (2 * (self.order - k) - 1)) for k in range(self.order)
+        ]
+
+    def _noise(self) -> Any:
+        # Kept above zero where the process moves at all: a frame without an observation divides by it.
+        return jnp.maximum(self.measurement_noise, 1e-6 * self.process_noise * self.dt ** (2 * self.order - 1))
+
+    def _fresh(self, x: Any) -> Moments:
+        x = jnp.asarray(x)
+        n = self.order
+        diagonal = [jnp.asarray(each, x.dtype) for each in self.initial_covariance()]
+        shape = jnp.broadcast_shapes(
+            *(jnp.shape(v) for v in (*diagonal, self.process_noise, self.measurement_noise, self.dt)),
+            x.shape if self.adaptive else (),
+        )
+        zero = jnp.zeros(shape, x.dtype)
+        covariance = tuple(diagonal[i] + zero if i == j else zero for i, j in _upper(n))
+        return Moments((x, *(jnp.zeros_like(x) for _ in range(n - 1))), covariance, jnp.zeros(shape, jnp.int32))
+
+    def _ahead(self, s: Moments) -> Moments:
+        n, f = self.order, self.transition()
+        mean = tuple(sum((f[j - i] * s.mean[j] for j in range(i + 1, n)), s.mean[i]) for i in range(n))
+        p = dict(zip(_upper(n), s.covariance, strict=True))
+        moved = {
+            (i, j): sum((f[k - i] * p[min(k, j), max(k, j)] for k in range(i + 1, n)), p[min(i, j), max(i, j)])
+            for i in range(n)
+            for j in range(n)
+        }
+        covariance = tuple(
+            sum((f[k - j] * moved[i, k] for k in range(j + 1, n)), moved[i, j]) + self._disturbance(i, j)
+            for i, j in _upper(n)
+        )
+        return Moments(mean, covariance, s.rejected)
+
+    def _disturbance(self, i: int, j: int) -> Any:
+        power = 2 * self.order - 1 - i - j
+        scale = power * math.factorial(self.order - 1 - i) * math.factorial(self.order - 1 - j)
+        return self.process_noise * self.dt**power / scale
+
+    def _observe(self, s: Moments, x: Any, seen: Any) -> tuple[Moments, Info]:
+        x = jnp.asarray(x)
+        ahead = self._ahead(s)
+        mean, covariance, rejected = ahead
+        r = self._noise()
+        error = x - mean[0] if seen is None else jnp.where(seen, x - mean[0], 0)
+        weight: Any = 1.0 if seen is None else jnp.asarray(seen, x.dtype)
+        restart = None
+        if self.adaptive:
+            trust, refused = robust.weight(error, covariance[0] + r, self.gate, self.huber, self.dof)
+            weight = weight * trust
+            if self.gate is not None:
+                observed = True if seen is None else seen
+                rejected = jnp.where(observed, jnp.where(refused, rejected + 1, 0), rejected)
+                # So many refusals in a row are no outliers: the motion itself has changed.
+                restart = rejected >= self.patience
+                fresh = self._fresh(jnp.where(restart, x, mean[0]))
+                mean, covariance, rejected = jax.tree.map(
+                    lambda a, b: jnp.where(restart, a, b), fresh, ahead._replace(rejected=rejected)
+                )
+                error, weight = jnp.where(restart, 0, error), jnp.where(restart, 1, weight)
+        p = dict(zip(_upper(self.order), covariance, strict=True))
+        variance = weight * p[0, 0] + r
+        # Zero noise and nothing unknown: 0 / 0, where any gain will do.
+        inverse = jnp.where(variance > 0, 1 / jnp.where(variance > 0, variance, 1), 0)
+        column = tuple(p[0, j] * inverse for j in range(self.order))
+        mean = tuple(m + (weight * c) * error for m, c in zip(mean, column, strict=True))
+        # The first row as a product, not a difference: no cancellation where the gain is close to one.
+        covariance = tuple(
+            r * column[j] if i == 0 else p[i, j] - weight * column[i] * p[0, j] for i, j in _upper(self.order)
+        )
+        info = Info(mean[0], (weight * inverse) * error, column, weight + jnp.zeros_like(column[0]), restart)
+        return Moments(mean, covariance, rejected), info
+
+    def _adjoint(self, later: tuple[Any, ...], info: Info) -> tuple[Any, tuple[Any, ...]]:
+        drag = sum(c * each for c, each in zip(info.column, later, strict=True))
+        value = info.value - self._noise() * drag
+        inner = (later[0] - (info.pull + info.weight * drag), *later[1:])
+        f = self.transition()
+        earlier = tuple(sum((f[j - i] * inner[i] for i in range(j)), inner[j]) for j in range(self.order))
+        if info.restart is not None:
+            earlier = tuple(jnp.where(info.restart, 0, each) for each in earlier)
+        return value, earlier
+
+
+def _upper(n: int) -> list[tuple[int, int]]:
+    return [(i, j) for i in range(n) for j in range(i, n)]
+
+
+def _is_moments(value: Any) -> bool:
+    return isinstance(value, Moments)
+
+
+def _is_info(value: Any) -> bool:
+    return isinstance(value, Info)
+
+
+@pytree
+class Kalman(Kinematic):
+    """Random-walk Kalman filter: the value drifts, there is no velocity.
+
+    With constant noise its gain settles at `K = P / (P + r)`, `P = (q + sqrt(q^2 + 4 q r)) / 2`, which depends on
+    q / r only: from there on it is an exponential average with `alpha = K`.
+
+    Args:
+        process_noise: Variance that the value gains per unit of dt; a scalar, or one per channel.
+        measurement_noise: Variance r of an observation; a scalar, or one per channel.
+        initial_variance: Variance of the first value; None means nothing is known.
+        dt: Duration of a frame, in the unit that process_noise is per; 1 counts in frames.
+        gate: Refuse an observation off by more than this many standard deviations; None takes all.
+        huber: Weight observations by Huber's function beyond this many standard deviations.
+        dof: Weight observations as if their noise were Student-t with these degrees of freedom.
+        patience: Refused frames in a row after which the state starts anew.
+
+    Source: Kalman, A new approach to linear filtering and prediction problems, 1960.
+
+    Example:
+        >>> Kalman(process_noise=1e-3, measurement_noise=1e-2).patience
+        3
+    """
+
+    order: ClassVar[int] = 1
+    process_noise: Float[Array, "..."]
+    measurement_noise: Float[Array, "..."]
+    initial_variance: Float[Array, "..."] | None = None
+    dt: Float[Array, "..."] = 1.0  # type: ignore[assignment]
+    gate: Float[Array, "..."] | None = None
+    huber: Float[Array, "..."] | None = None
+    dof: Float[Array, "..."] | None = None
+    patience: int = static(default=3)
+
+    def __post_init__(self) -> None:
+        Kinematic.__post_init__(self)
+
+    def initial_covariance(self) -> list[Any]:
+        """The variance before the first frame."""
+        return Kinematic.initial_covariance(self) if self.initial_variance is None else [self.initial_variance]
+
+
+@pytree
+class ConstantVelocity(Kinematic):
+    """Kalman filter of a value whose velocity drifts (white-noise acceleration).
+
+    Its steady smoother (`rts`) has the zero-phase response `1 / (1 + (f / fc)^4)`, `(2 pi fc)^4 = q / (r dt)`: see
+    `from_cutoff`.
+
+    Args:
+        process_noise: Spectral density q of the acceleration, units^2 / s^3; a scalar, or one per channel.
+        measurement_noise: Variance r of an observation, units^2; a scalar, or one per channel.
+        dt: Duration of a frame in seconds.
+        gate: Refuse an observation off by more than this many standard deviations; None takes all.
+        huber: Weight observations by Huber's function beyond this many standard deviations.
+        dof: Weight observations as if their noise were Student-t with these degrees of freedom.
+        patience: Refused frames in a row after which the state starts anew.
+
+    Source: Bar-Shalom, Li, Kirubarajan, Estimation with Applications to Tracking and Navigation, 2001, section 6.2.
+
+    Example:
+        >>> round(float(ConstantVelocity.from_cutoff(4.0, noise=0.01, fps=25).process_noise), 3)
+        1.596
+    """
+
+    order: ClassVar[int] = 2
+    process_noise: Float[Array, "..."]
+    measurement_noise: Float[Array, "..."]
+    dt: Float[Array, "..."] = 1.0  # type: ignore[assignment]
+    gate: Float[Array, "..."] | None = None
+    huber: Float[Array, "..."] | None = None
+    dof: Float[Array, "..."] | None = None
+    patience: int = static(default=3)
+
+    def __post_init__(self) -> None:
+        Kinematic.__post_init__(self)
+
+    @classmethod
+    def from_cutoff(cls, cutoff: Any, noise: Any, fps: Any, **robustness: Any) -> ConstantVelocity:
+        """The filter whose smoother halves the amplitude at `cutoff`.
+
+        Args:
+            cutoff: Frequency in Hz; a scalar, or one per channel.
+            noise: Standard deviation of an observation, in the channel's unit.
+            fps: Frames per second.
+            **robustness: gate, huber, dof, patience.
+        """
+        dt = 1 / jnp.float32(float(fps))
+        r = jnp.asarray(noise, jnp.float32) ** 2
+        return cls((2 * jnp.pi * jnp.asarray(cutoff, jnp.float32)) ** 4 * r * dt, r, dt, **robustness)
+
+
+@pytree
+class ConstantAcceleration(Kinematic):
+    """Kalman filter of a value whose acceleration drifts (white-noise jerk).
+
+    Args:
+        process_noise: Spectral density of the jerk, units^2 / s^5; a scalar, or one per channel.
+        measurement_noise: Variance of an observation, units^2; a scalar, or one per channel.
+        dt: Duration of a frame in seconds.
+        gate: Refuse an observation off by more than this many standard deviations; None takes all.
+        huber: Weight observations by Huber's function beyond this many standard deviations.
+        dof: Weight observations as if their noise were Student-t with these degrees of freedom.
+        patience: Refused frames in a row after which the state starts anew.
+
+    Source: Bar-Shalom, Li, Kirubarajan, Estimation with Applications to Tracking and Navigation, 2001, section 6.2.
+    """
+
+    order: ClassVar[int] = 3
+    process_noise: Float[Array, "..."]
+    measurement_noise: Float[Array, "..."]
+    dt: Float[Array, "..."] = 1.0  # type: ignore[assignment]
+    gate: Float[Array, "..."] | None = None
+    huber: Float[Array, "..."] | None = None
+    dof: Float[Array, "..."] | None = None
+    patience: int = static(default=3)
+
+    def __post_init__(self) -> None:
+        Kinematic.__post_init__(self)

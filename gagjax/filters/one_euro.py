@@ -1,0 +1,89 @@
+"""The One Euro filter: a low-pass whose cutoff rises with speed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gagjax.pytree import is_concrete, pytree
+
+
+class OneEuroState(NamedTuple):
+    """The filtered value and its low-passed derivative, each shaped like a frame."""
+
+    mean: Any
+    slope: Any
+
+
+def smoothing(cutoff: Any, fps: Any) -> Any:
+    """Weight of the new frame in a first-order low-pass of that cutoff, both in Hz."""
+    turn = 2 * jnp.pi * cutoff / fps
+    return turn / (1 + turn)
+
+
+def check_one_euro(filter: Any) -> None:
+    """Raise where a hyperparameter makes no sense."""
+    for name in ("min_cutoff", "derivative_cutoff", "fps"):
+        value = getattr(filter, name)
+        if is_concrete(value) and not bool((value > 0).all()):
+            raise ValueError(f"{name} must be positive, got {value}")
+    if is_concrete(filter.beta) and not bool((filter.beta >= 0).all()):
+        raise ValueError(f"beta must not be negative, got {filter.beta}")
+
+
+@pytree
+class OneEuro:
+    """One Euro filter: little lag in motion, little jitter at rest.
+
+    `cutoff = min_cutoff + beta |slope|`, where the slope is itself low-passed at `derivative_cutoff`.
+
+    Args:
+        min_cutoff: Cutoff at rest, Hz; a scalar, or one per channel.
+        beta: Rise of the cutoff with speed, Hz per (unit per second); a scalar, or one per channel.
+        derivative_cutoff: Cutoff of the slope, Hz.
+        fps: Frames per second.
+
+    Raises:
+        ValueError: If a hyperparameter is negative, or a cutoff or fps is zero.
+
+    Source: Casiez, Roussel, Vogel, 1 Euro filter, CHI 2012.
+
+    Example:
+        >>> OneEuro(min_cutoff=1.0, beta=0.5, fps=30).fps.item()
+        30.0
+    """
+
+    min_cutoff: Float[Array, "..."] = 1.0  # type: ignore[assignment]
+    beta: Float[Array, "..."] = 0.0  # type: ignore[assignment]
+    derivative_cutoff: Float[Array, "..."] = 1.0  # type: ignore[assignment]
+    fps: Float[Array, "..."] = 25.0  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        check_one_euro(self)
+
+    def with_dt(self, dt: Float[Array, ""]) -> OneEuro:
+        """The filter for frames that last `dt` seconds."""
+        return dataclasses.replace(self, fps=1 / dt)
+
+    def init(self, first: Any) -> OneEuroState:
+        """At rest at `first`."""
+        return OneEuroState(jax.tree.map(jnp.asarray, first), jax.tree.map(jnp.zeros_like, first))
+
+    def step(self, state: OneEuroState, x: Any) -> tuple[OneEuroState, Any]:
+        """Low-pass the slope, choose the cutoff, low-pass the value."""
+        slow = smoothing(self.derivative_cutoff, self.fps)
+        slope = jax.tree.map(lambda d, m, v: d + slow * ((v - m) * self.fps - d), state.slope, state.mean, x)
+
+        def value(mean: Any, d: Any, v: Any) -> Any:
+            return mean + smoothing(self.min_cutoff + self.beta * jnp.abs(d), self.fps) * (v - mean)
+
+        mean = jax.tree.map(value, state.mean, slope, x)
+        return OneEuroState(mean, slope), mean
+
+    def predict(self, state: OneEuroState) -> tuple[OneEuroState, Any]:
+        """Hold: the filter has no model of motion."""
+        return state, state.mean

@@ -1,0 +1,86 @@
+"""Rotation and translation together."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gagjax.pytree import pytree
+
+
+@pytree
+class RigidTransform:
+    """One filter for a moving frame `[R | t]`: R on SO(3), and the place to which it takes a pivot.
+
+    Filtering t itself would let a jump of R alone swing the head about; the image of a point inside the head moves only
+    when the head does.
+
+    Args:
+        rotation: A filter of rotation matrices.
+        translation: A filter of vectors.
+        pivot: The point whose image is filtered, (3,), in the units of t; the world's origin by default, which in
+            GAGAvatar's tracks is the head. `X_camera = X @ R + t`, as in `Track.transform`.
+
+    Example:
+        >>> from gagjax.filters import Ema, RotationEma
+        >>> RigidTransform(RotationEma(0.5), Ema(0.5)).pivot.tolist()
+        [0.0, 0.0, 0.0]
+    """
+
+    rotation: Any
+    translation: Any
+    pivot: Float[Array, "3"] = dataclasses.field(default_factory=lambda: jnp.zeros(3, jnp.float32))
+
+    def with_dt(self, dt: Float[Array, ""]) -> RigidTransform:
+        """The filter for frames that last `dt` seconds."""
+        parts = {name: getattr(self, name) for name in ("rotation", "translation")}
+        return dataclasses.replace(
+            self, **{name: each.with_dt(dt) if hasattr(each, "with_dt") else each for name, each in parts.items()}
+        )
+
+    def init(self, first: Float[Array, "*batch 3 4"]) -> tuple[Any, Any]:
+        """The states of the two filters."""
+        rotation, place = self._split(first)
+        return self.rotation.init(rotation), self.translation.init(place)
+
+    def step(self, state: tuple[Any, Any], x: Float[Array, "*batch 3 4"]) -> tuple[tuple[Any, Any], Any]:
+        """Both filters by one frame."""
+        rotation, place = self._split(x)
+        first, rotation = self.rotation.step(state[0], rotation)
+        second, place = self.translation.step(state[1], place)
+        return (first, second), self._join(rotation, place)
+
+    def predict(self, state: tuple[Any, Any]) -> tuple[tuple[Any, Any], Any]:
+        """Both filters by one frame that was not observed."""
+        first, rotation = self.rotation.predict(state[0])
+        second, place = self.translation.predict(state[1])
+        return (first, second), self._join(rotation, place)
+
+    def observe(self, state: tuple[Any, Any], x: Any, seen: Any = None) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+        """One frame, with all that a backward pass needs; for Kalman-type parts."""
+        rotation, place = self._split(x)
+        first, turned = self.rotation.observe(state[0], rotation, seen)
+        second, moved = self.translation.observe(state[1], place, seen)
+        return (first, second), (turned, moved)
+
+    def adjoint(self, later: tuple[Any, Any], info: tuple[Any, Any]) -> tuple[Any, tuple[Any, Any]]:
+        """One step of the backward pass of both."""
+        rotation, first = self.rotation.adjoint(later[0], info[0])
+        place, second = self.translation.adjoint(later[1], info[1])
+        return self._join(rotation, place), (first, second)
+
+    def last(self, frame: Any) -> tuple[Any, Any]:
+        """The adjoint after the last frame."""
+        rotation, place = self._split(frame)
+        return self.rotation.last(rotation), self.translation.last(place)
+
+    def _split(self, x: Any) -> tuple[Any, Any]:
+        x = jnp.asarray(x)
+        rotation = x[..., :3]
+        return rotation, x[..., 3] + jnp.sum(self.pivot[:, None] * rotation, axis=-2)
+
+    def _join(self, rotation: Any, place: Any) -> Any:
+        return jnp.concatenate([rotation, (place - jnp.sum(self.pivot[:, None] * rotation, axis=-2))[..., None]], -1)

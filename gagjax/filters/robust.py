@@ -1,0 +1,61 @@
+"""What to do with observations that do not fit: weights, noise levels and scene cuts, all from the data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gagjax.pytree import is_concrete
+
+
+def weight(error: Any, variance: Any, gate: Any = None, huber: Any = None, dof: Any = None) -> tuple[Any, Any]:
+    """How much to trust observations, from their innovations.
+
+    Args:
+        error: Innovations, (...).
+        variance: Their predicted variance, (...).
+        gate: Standard deviations beyond which an observation is refused.
+        huber: Standard deviations beyond which its weight falls as 1 / distance.
+        dof: Degrees of freedom of a Student-t likelihood, weight `(dof + 1) / (dof + distance^2)`.
+
+    Returns:
+        Weights in [0, 1 + 1 / dof] and whether the gate refused.
+
+    Source: Agamennoni, Nieto, Nebot, Approximate inference in state-space models with heavy-tailed noise, IEEE TSP 2012.
+    """
+    square = error**2 / jnp.where(variance > 0, variance, 1)
+    trust = jnp.ones_like(square)
+    if huber is not None:
+        far = square > huber**2
+        trust = jnp.where(far, huber / jnp.sqrt(jnp.where(far, square, 1)), trust)
+    if dof is not None:
+        trust = trust * (dof + 1) / (dof + square)
+    if gate is None:
+        return trust, jnp.zeros(square.shape, bool)
+    refused = (square > gate**2) & (variance > 0)
+    return jnp.where(refused, 0, trust), refused
+
+
+def weight_vector(error: Any, variance: Any, gate: Any = None, huber: Any = None, dof: Any = None) -> tuple[Any, Any]:
+    """`weight` for vector innovations (..., n) with the same variance (...) in every direction.
+
+    The distance is that of the whole vector over one direction's deviation.
+    """
+    square = jnp.sum(error**2, axis=-1)
+    length = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    return weight(length, variance, gate, huber, None if dof is None else dof + error.shape[-1] - 1)
+
+
+def check_noise(filter: Any) -> None:
+    """Raise where a hyperparameter of a Kalman-type filter makes no sense."""
+    for name in ("process_noise", "measurement_noise"):
+        value = getattr(filter, name)
+        if is_concrete(value) and not bool((value >= 0).all()):
+            raise ValueError(f"{name} must not be negative, got {value}")
+    for name in ("dt", "gate", "huber", "dof"):
+        value = getattr(filter, name)
+        if value is not None and is_concrete(value) and not bool((value > 0).all()):
+            raise ValueError(f"{name} must be positive, got {value}")
+    if filter.patience < 1:
+        raise ValueError(f"patience must be at least one frame, got {filter.patience}")

@@ -1,0 +1,281 @@
+"""Filters of rotations. Frames are matrices (..., 3, 3); states are quaternions, so nothing drifts off SO(3)."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gagjax import so3
+from gagjax.filters import robust
+from gagjax.filters.one_euro import check_one_euro, smoothing
+from gagjax.pytree import is_concrete, pytree, static
+
+_DIFFUSE = 1e4
+
+
+class RotationEmaState(NamedTuple):
+    """The average so far as a unit quaternion (..., 4)."""
+
+    mean: Any
+
+
+@pytree
+class RotationEma:
+    """Exponential moving average on SO(3): slerp from the average towards the new rotation, along the shorter arc.
+
+    Args:
+        alpha: Fraction of the way in (0, 1]; a scalar, or one per rotation.
+
+    Raises:
+        ValueError: If alpha is outside (0, 1].
+    """
+
+    alpha: Float[Array, "..."]
+
+    def __post_init__(self) -> None:
+        if is_concrete(self.alpha) and not bool(((self.alpha > 0) & (self.alpha <= 1)).all()):
+            raise ValueError(f"alpha must lie in (0, 1], got {self.alpha}")
+
+    def init(self, first: Float[Array, "*batch 3 3"]) -> RotationEmaState:
+        """At `first`."""
+        return RotationEmaState(so3.quaternion_from_matrix(first))
+
+    def step(self, state: RotationEmaState, x: Any) -> tuple[RotationEmaState, Any]:
+        """Turn towards `x`."""
+        mean = so3.slerp(state.mean, so3.quaternion_from_matrix(x), self.alpha)
+        return RotationEmaState(mean), so3.matrix_from_quaternion(mean)
+
+    def predict(self, state: RotationEmaState) -> tuple[RotationEmaState, Any]:
+        """Hold."""
+        return state, so3.matrix_from_quaternion(state.mean)
+
+
+class OneEuroRotationState(NamedTuple):
+    """The filtered rotation as a unit quaternion (..., 4) and its low-passed angular velocity (..., 3), rad / s."""
+
+    mean: Any
+    slope: Any
+
+
+@pytree
+class OneEuroRotation:
+    """One Euro filter on SO(3): the slope is the angular velocity, the low-pass a slerp.
+
+    Args:
+        min_cutoff: Cutoff at rest, Hz; a scalar, or one per rotation.
+        beta: Rise of the cutoff with angular speed, Hz per (rad / s).
+        derivative_cutoff: Cutoff of the angular velocity, Hz.
+        fps: Frames per second.
+
+    Raises:
+        ValueError: If a hyperparameter is negative, or a cutoff or fps is zero.
+
+    Source: Casiez, Roussel, Vogel, 1 Euro filter, CHI 2012, with differences taken on SO(3).
+    """
+
+    min_cutoff: Float[Array, "..."] = 1.0  # type: ignore[assignment]
+    beta: Float[Array, "..."] = 0.0  # type: ignore[assignment]
+    derivative_cutoff: Float[Array, "..."] = 1.0  # type: ignore[assignment]
+    fps: Float[Array, "..."] = 25.0  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        check_one_euro(self)
+
+    def with_dt(self, dt: Float[Array, ""]) -> OneEuroRotation:
+        """The filter for frames that last `dt` seconds."""
+        return dataclasses.replace(self, fps=1 / dt)
+
+    def init(self, first: Float[Array, "*batch 3 3"]) -> OneEuroRotationState:
+        """At rest at `first`."""
+        mean = so3.quaternion_from_matrix(first)
+        return OneEuroRotationState(mean, jnp.zeros_like(mean[..., 1:]))
+
+    def step(self, state: OneEuroRotationState, x: Any) -> tuple[OneEuroRotationState, Any]:
+        """Low-pass the angular velocity, choose the cutoff, turn towards `x`."""
+        target = so3.quaternion_from_matrix(x)
+        turn = so3.quaternion_log(so3.quaternion_multiply(so3.quaternion_conjugate(state.mean), target))
+        slow = smoothing(self.derivative_cutoff, self.fps)
+        slope = state.slope + slow * (turn * self.fps - state.slope)
+        square = jnp.sum(slope**2, axis=-1)
+        speed = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+        alpha = smoothing(self.min_cutoff + self.beta * speed, self.fps)
+        mean = so3.slerp(state.mean, target, alpha)
+        return OneEuroRotationState(mean, slope), so3.matrix_from_quaternion(mean)
+
+    def predict(self, state: OneEuroRotationState) -> tuple[OneEuroRotationState, Any]:
+        """Hold."""
+        return state, so3.matrix_from_quaternion(state.mean)
+
+
+class RotationMoments(NamedTuple):
+    """The state of `RotationConstantVelocity`.
+
+    Attributes:
+        rotation: Unit quaternions (..., 4).
+        velocity: Angular velocity in the body's own frame, (..., 3), rad / s.
+        covariance: Upper triangle of one axis's covariance (the axes are alike), each (...).
+        rejected: Consecutive frames that the gate refused, (...).
+    """
+
+    rotation: Any
+    velocity: Any
+    covariance: tuple[Any, Any, Any]
+    rejected: Any
+
+
+class RotationInfo(NamedTuple):
+    """What an update did: all that a backward pass needs; `turn` is the predicted rotation since the frame before."""
+
+    rotation: Any
+    turn: Any
+    pull: Any
+    column: tuple[Any, Any]
+    weight: Any
+    restart: Any
+
+
+@pytree
+class RotationConstantVelocity:
+    """Kalman filter of a rotation whose angular velocity drifts, with the error state in the tangent space.
+
+    Noise is the same about every axis, so the covariance is that of one axis, and the filter is equivariant under
+    constant rotations from either side.
+
+    Args:
+        process_noise: Spectral density of the angular acceleration, rad^2 / s^3; a scalar, or one per rotation.
+        measurement_noise: Variance of an observation about each axis, rad^2; a scalar, or one per rotation.
+        dt: Duration of a frame in seconds.
+        gate: Refuse an observation off by more than this many standard deviations; None takes all.
+        huber: Weight observations by Huber's function beyond this many standard deviations.
+        dof: Weight observations as if their noise were Student-t with these degrees of freedom.
+        patience: Refused frames in a row after which the state starts anew.
+
+    Source: Sola, Deray, Atchuthan, A micro Lie theory for state estimation in robotics, 2018 (error states on SO(3)).
+    """
+
+    process_noise: Float[Array, "..."]
+    measurement_noise: Float[Array, "..."]
+    dt: Float[Array, "..."] = 1.0  # type: ignore[assignment]
+    gate: Float[Array, "..."] | None = None
+    huber: Float[Array, "..."] | None = None
+    dof: Float[Array, "..."] | None = None
+    patience: int = static(default=3)
+
+    def __post_init__(self) -> None:
+        robust.check_noise(self)
+
+    @classmethod
+    def from_cutoff(cls, cutoff: Any, noise: Any, fps: Any, **robustness: Any) -> RotationConstantVelocity:
+        """The filter whose smoother halves the amplitude of small motion at `cutoff`.
+
+        Args:
+            cutoff: Frequency in Hz.
+            noise: Standard deviation of an observation about each axis, radians.
+            fps: Frames per second.
+            **robustness: gate, huber, dof, patience.
+        """
+        dt = 1 / jnp.float32(float(fps))
+        r = jnp.asarray(noise, jnp.float32) ** 2
+        return cls((2 * jnp.pi * jnp.asarray(cutoff, jnp.float32)) ** 4 * r * dt, r, dt, **robustness)
+
+    def with_dt(self, dt: Float[Array, ""]) -> RotationConstantVelocity:
+        """The filter for frames that last `dt` seconds."""
+        return dataclasses.replace(self, dt=dt)
+
+    def init(self, first: Float[Array, "*batch 3 3"]) -> RotationMoments:
+        """Nothing known but `first`."""
+        return self._fresh(so3.quaternion_from_matrix(first))
+
+    def step(self, state: RotationMoments, x: Any) -> tuple[RotationMoments, Any]:
+        """Predict, then correct by an observed frame."""
+        state, info = self.observe(state, x)
+        return state, so3.matrix_from_quaternion(info.rotation)
+
+    def predict(self, state: RotationMoments) -> tuple[RotationMoments, Any]:
+        """Keep turning at the present angular velocity."""
+        ahead = self._ahead(state)
+        return ahead, so3.matrix_from_quaternion(ahead.rotation)
+
+    def observe(self, state: RotationMoments, x: Any, seen: Any = None) -> tuple[RotationMoments, RotationInfo]:
+        """One frame, with all that a backward pass needs; `seen` says whether it was observed."""
+        turn = self.dt * state.velocity
+        ahead = self._ahead(state)
+        rotation, velocity, covariance, rejected = ahead
+        x = x if seen is None else jnp.where(seen, x, jnp.eye(3, dtype=jnp.asarray(x).dtype))
+        target = so3.quaternion_from_matrix(x)
+        r = self._noise()
+        error = so3.quaternion_log(so3.quaternion_multiply(so3.quaternion_conjugate(rotation), target))
+        trust, refused = robust.weight_vector(error, covariance[0] + r, self.gate, self.huber, self.dof)
+        observed = jnp.asarray(True if seen is None else seen)
+        weight = trust * observed
+        restart = None
+        if self.gate is not None:
+            rejected = jnp.where(observed, jnp.where(refused, rejected + 1, 0), rejected)
+            restart = rejected >= self.patience
+            fresh = self._fresh(target)
+            rotation = jnp.where(restart[..., None], fresh.rotation, rotation)
+            velocity = jnp.where(restart[..., None], 0, velocity)
+            covariance = jax.tree.map(lambda a, b: jnp.where(restart, a, b), fresh.covariance, covariance)
+            rejected = jnp.where(restart, 0, rejected)
+            error = jnp.where(restart[..., None], 0, error)
+            weight = jnp.where(restart, 1, weight)
+        a, b, c = covariance
+        variance = weight * a + r
+        inverse = jnp.where(variance > 0, 1 / jnp.where(variance > 0, variance, 1), 0)
+        column = (a * inverse, b * inverse)
+        error = jnp.where(observed, error, 0)
+        gained = weight[..., None] * error
+        rotation = so3.quaternion_multiply(rotation, so3.quaternion_exp(column[0][..., None] * gained))
+        rotation = rotation / jnp.sqrt(jnp.sum(rotation**2, axis=-1, keepdims=True))
+        velocity = velocity + column[1][..., None] * gained
+        covariance = (r * column[0], r * column[1], c - weight * column[1] * b)
+        info = RotationInfo(rotation, turn, inverse[..., None] * gained, column, weight, restart)
+        return RotationMoments(rotation, velocity, covariance, rejected), info
+
+    def adjoint(self, later: tuple[Any, Any], info: RotationInfo) -> tuple[Any, tuple[Any, Any]]:
+        """One step of the backward pass, see `Kinematic.adjoint`; the adjoint lives in the body's frame."""
+        drag = info.column[0][..., None] * later[0] + info.column[1][..., None] * later[1]
+        change = so3.quaternion_exp(-self._noise()[..., None] * drag)
+        value = so3.matrix_from_quaternion(so3.quaternion_multiply(info.rotation, change))
+        inner = later[0] - (info.pull + info.weight[..., None] * drag)
+        # The body's frame turned by `turn` since the frame before, and by half of it on average in between.
+        half = rotate(so3.quaternion_exp(info.turn / 2), inner)
+        earlier = rotate(so3.quaternion_exp(info.turn / 2), half), later[1] + self.dt * half
+        if info.restart is not None:
+            earlier = tuple(jnp.where(info.restart[..., None], 0, each) for each in earlier)  # type: ignore[assignment]
+        return value, earlier
+
+    def last(self, frame: Any) -> tuple[Any, Any]:
+        """The adjoint after the last frame: nothing comes from there."""
+        zero = jnp.zeros_like(jnp.asarray(frame)[..., 0])
+        return zero, zero
+
+    def _noise(self) -> Any:
+        return jnp.maximum(self.measurement_noise, 1e-6 * self.process_noise * self.dt**3)
+
+    def _fresh(self, rotation: Any) -> RotationMoments:
+        zero = jnp.zeros_like(rotation[..., 0])
+        r, q = self._noise(), self.process_noise
+        covariance = (
+            zero + _DIFFUSE * (r + q * self.dt**3),
+            zero,
+            zero + _DIFFUSE * (r / self.dt**2 + q * self.dt),
+        )
+        return RotationMoments(rotation, jnp.zeros_like(rotation[..., 1:]), covariance, zero.astype(jnp.int32))
+
+    def _ahead(self, s: RotationMoments) -> RotationMoments:
+        a, b, c = s.covariance
+        dt, q = self.dt, self.process_noise
+        covariance = (a + 2 * dt * b + dt**2 * c + q * dt**3 / 3, b + dt * c + q * dt**2 / 2, c + q * dt)
+        rotation = so3.quaternion_multiply(s.rotation, so3.quaternion_exp(dt * s.velocity))
+        return RotationMoments(rotation, s.velocity, covariance, s.rejected)
+
+
+def rotate(q: Float[Array, "*batch 4"], v: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
+    """The vectors turned by unit quaternions."""
+    across = 2 * jnp.cross(q[..., 1:], v)
+    return v + q[..., :1] * across + jnp.cross(q[..., 1:], across)
