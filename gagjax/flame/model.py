@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from gagjax import so3
 from gagjax.errors import InputError
 from gagjax.pytree import pytree, static
 
@@ -203,22 +204,7 @@ def _rotations(pose: Array, eyes: Array, neck: Array | None) -> Float[Array, "*b
     batch = jnp.broadcast_shapes(pose.shape[:-1], eyes.shape[:-1], neck.shape[:-1])
     pose, eyes, neck = (jnp.broadcast_to(x, (*batch, x.shape[-1])) for x in (pose, eyes, neck))
     vectors = jnp.concatenate([pose[..., :3], neck, pose[..., 3:], eyes], -1)
-    return _rotation(vectors.reshape(*batch, 5, 3))
-
-
-def _rotation(vector: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3 3"]:
-    """Rodrigues' formula in sin(t)/t and (1 - cos t)/t^2, by their series near zero, so that gradients stay finite."""
-    square = (vector**2).sum(-1)[..., None, None]
-    small = square < 1e-4
-    angle = jnp.sqrt(jnp.where(small, 1.0, square))
-    sine = jnp.where(small, 1.0 - square / 6.0 + square**2 / 120.0, jnp.sin(angle) / angle)
-    cosine = jnp.where(small, 0.5 - square / 24.0 + square**2 / 720.0, 2.0 * (jnp.sin(0.5 * angle) / angle) ** 2)
-    x, y, z = vector[..., 0], vector[..., 1], vector[..., 2]
-    zero = jnp.zeros_like(x)
-    cross = jnp.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*vector.shape, 3)
-    outer = vector[..., :, None] * vector[..., None, :]
-    eye = jnp.eye(3, dtype=vector.dtype)
-    return eye + sine * cross + cosine * (outer - square * eye)
+    return so3.exp(vectors.reshape(*batch, 5, 3))
 
 
 def _shaped(model: FlameModel, shape: Array, expression: Array | None) -> Float[Array, "*batch V 3"]:

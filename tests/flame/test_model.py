@@ -95,13 +95,6 @@ def test_gradients_are_finite_in_every_input(model, scale):
             assert jnp.isfinite(leaf).all()
 
 
-def test_gradient_of_a_rotation_at_zero_is_the_cross_product():
-    from gagjax.flame.model import _rotation
-
-    jacobian = jax.jacfwd(lambda v: _rotation(v) @ jnp.array([0.0, 0.0, 1.0]))(jnp.zeros(3))
-    np.testing.assert_allclose(jacobian, [[0, 1, 0], [-1, 0, 0], [0, 0, 0]], atol=1e-7)
-
-
 def test_normals_are_those_of_a_sphere():
     corners = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1], [9, 9, 9]], np.float32)
     faces = [[0, 2, 4], [2, 1, 4], [1, 3, 4], [3, 0, 4], [2, 0, 5], [1, 2, 5], [3, 1, 5], [0, 3, 5]]

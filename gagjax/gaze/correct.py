@@ -1,0 +1,319 @@
+"""Gaze correction: turn the eyes of a track towards a target, within what eyes can do and keeping what makes them live.
+
+`GazeCorrector` is a stage for whole clips, `LiveGazeCorrector` the same as a causal filter. Both do, per eye and frame,
+
+    out = interpolate(slow, target, strength) * exp((1 - strength) fast + strength * keep * capped(fast))
+
+where `slow` is the eye's own motion without its fast part and `fast = log(slow^-1 * original)`. At strength 0 the
+original comes back, at strength 1 with `keep` 0 the target itself, which makes the correction idempotent. The small
+fast movements that are kept (micro-saccades, tremor) are what tells a living eye from a glass one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from gagjax import so3
+from gagjax.errors import InputError
+from gagjax.flame.aperture import lid_aperture
+from gagjax.flame.model import FlameModel, eye_centres, joints, landmarks, vertices
+from gagjax.flame.subset import at_landmarks
+from gagjax.gaze.geometry import NOMINAL_EYE_CENTRES, camera_to_world, look_along
+from gagjax.pytree import is_concrete, pytree, static
+from gagjax.track import Channels
+
+FRAMES = ("camera", "world", "head")
+
+
+@pytree
+class Lids:
+    """What is needed to see from a track whether its eyes are closed.
+
+    Args:
+        landmarks: A model cut down to its landmarks (`flame.subset.at_landmarks`), for the identity of the track.
+        shape: The identity's shape coefficients, (S,).
+        shut: Below this fraction of the open aperture an eye counts as closed and is left alone.
+        open: Above this fraction it counts as open and is corrected in full.
+    """
+
+    landmarks: FlameModel
+    shape: Float[Array, "S"]
+    shut: Float[Array, ""] | float = 0.25
+    open: Float[Array, ""] | float = 0.6
+
+    def openness(self, expression: Float[Array, "*batch 100"]) -> Float[Array, "*batch 2"]:
+        """Lid aperture of left and right eye as a fraction of the neutral face's, (..., 2)."""
+        expression = jnp.asarray(expression)
+        frames = jnp.concatenate([expression.reshape(-1, expression.shape[-1]), jnp.zeros((1, expression.shape[-1]))])
+        zero = jnp.zeros((len(frames), 6))
+        points = landmarks(self.landmarks, vertices(self.landmarks, self.shape, frames, zero, zero))
+        aperture = lid_aperture(points)
+        return (aperture[:-1] / aperture[-1]).reshape(*expression.shape[:-1], 2)
+
+    def weight(self, expression: Float[Array, "*batch 100"]) -> Float[Array, "*batch 2"]:
+        """How far each eye may be corrected: 0 closed, 1 open, smooth between."""
+        return _ramp((self.openness(expression) - self.shut) / (self.open - self.shut))
+
+
+@pytree
+class GazeCorrector:
+    """Turns the eyes of a clip towards a target: a stage of `Stack`.
+
+    Args:
+        target: The point to look at, in metres, (3,) or one per frame (T, 3); or a direction of any length, see
+            `direction`. The default, the origin of the camera's frame, is the camera itself: eye contact.
+        strength: 0 leaves the eyes as they are, 1 puts them on the target.
+        keep: How much of the fast part of the original movement is kept, 0 to 1.
+        keep_limit: The kept movements saturate at this size, in degrees: micro-saccades stay, glances away do not.
+        fast: Movements quicker than this, in seconds, count as fast.
+        horizontal: Largest turn to a side, in degrees.
+        vertical: Largest turn up or down, in degrees.
+        linear: Share of the limits within which targets are met exactly; from there the turn bends towards the limit.
+        release: Targets further from straight ahead than this, in degrees, start to be let go (a head that has turned
+            away does not stare from the corner of its eyes).
+        released: From here on, in degrees, the eyes are left as they are.
+        centres: Left and right eye centre in the head's frame, (2, 3), metres.
+        neck_joint: What the neck rotation turns about, (3,), metres; used for tracks with a neck.
+        lids: Reads lid closure from the expression, so that closing eyes are left alone; None does not look.
+        frame: Where `target` is given: "camera" (x left, y up, z forward), "world" (the track's) or "head".
+        direction: Whether `target` is a direction, so that both eyes stay parallel.
+
+    Raises:
+        InputError: If a value lies outside its range.
+
+    Example:
+        >>> GazeCorrector(target=(0.0, 0.0, 0.6), frame="head").strength.item()
+        1.0
+    """
+
+    target: Float[Array, "3"] | Float[Array, "T 3"] | tuple[float, float, float] = (0.0, 0.0, 0.0)
+    strength: Float[Array, ""] | float = 1.0
+    keep: Float[Array, ""] | float = 0.0
+    keep_limit: Float[Array, ""] | float = 2.0
+    fast: Float[Array, ""] | float = 0.2
+    horizontal: Float[Array, ""] | float = 50.0
+    vertical: Float[Array, ""] | float = 45.0
+    linear: Float[Array, ""] | float = 0.9
+    release: Float[Array, ""] | float = 70.0
+    released: Float[Array, ""] | float = 110.0
+    centres: Float[Array, "2 3"] | tuple[Any, ...] = NOMINAL_EYE_CENTRES
+    neck_joint: Float[Array, "3"] | tuple[float, float, float] = (0.0, -0.07, -0.01)
+    lids: Lids | None = None
+    frame: str = static(default="camera")
+    direction: bool = static(default=False)
+
+    def __post_init__(self) -> None:
+        for name, shape in (("target", (3,)), ("centres", (2, 3)), ("neck_joint", (3,))):
+            value = jnp.asarray(getattr(self, name), jnp.float32)
+            if value.shape[-len(shape) :] != shape:
+                raise InputError(f"has shape {value.shape}, expected {shape}", field=name)
+            object.__setattr__(self, name, value)
+        if self.frame not in FRAMES:
+            raise InputError(f"{self.frame!r} is unknown", field="frame", fix=f"Use one of {', '.join(FRAMES)}")
+        for name in ("strength", "keep", "linear"):
+            value = getattr(self, name)
+            if is_concrete(value) and not 0 <= float(value) <= 1:
+                raise InputError(f"must lie in [0, 1], got {float(value):g}", field=name)
+
+    def for_model(self, model: FlameModel, shape: Float[Array, "S"] | None = None) -> GazeCorrector:
+        """The corrector for a known head: its own eye centres and neck, and lids that can be seen to close.
+
+        Args:
+            model: The head that the track drives or was tracked on.
+            shape: Its shape coefficients; None is the mean head.
+        """
+        shape = jnp.zeros(model.shapes) if shape is None else jnp.asarray(shape, jnp.float32)
+        zero = jnp.zeros(6)
+        rest = joints(model, shape, jnp.zeros(100), zero, zero)
+        lids = Lids(at_landmarks(model), shape) if len(model.landmark_faces) >= 68 else None
+        return dataclasses.replace(self, centres=eye_centres(model, shape), neck_joint=rest[1], lids=lids)
+
+    def apply(self, channels: Channels, *, valid: Bool[Array, "T"] | None = None, dt: Any = 0.04) -> Channels:
+        """Correct a whole clip; see `gagjax.stack` for stages.
+
+        Args:
+            channels: The track's arrays.
+            valid: (T,) frames to trust; others do not enter the slow motion. None is all.
+            dt: Seconds per frame, a number or (T,).
+        """
+        return _apply(self, channels, valid, dt)
+
+    def targets(self, channels: Channels) -> tuple[Float[Array, "*batch 6"], Float[Array, "*batch 2"]]:
+        """Where the eyes should turn, within their limits, and how far they may be taken there by the lids and by the
+        target's place, per eye."""
+        parent = jnp.eye(3) if channels.neck is None else so3.exp(channels.neck)
+        pivot = self.neck_joint
+        centres = pivot + jnp.einsum("...ab,eb->...ea", parent, self.centres - pivot, precision="highest")
+        aim = self.target
+        if self.frame == "camera":
+            transform = jnp.asarray(channels.transform)
+            aim = transform[..., :3] @ aim[..., None] if self.direction else camera_to_world(aim, transform)
+            aim = aim[..., 0] if self.direction else aim
+        elif self.frame == "head":
+            shift = 0.0 if self.direction else pivot
+            aim = shift + jnp.einsum("...ab,...b->...a", parent, aim - shift, precision="highest")
+        aim = jnp.asarray(aim)[..., None, :]
+        each = (
+            jnp.broadcast_to(aim, jnp.broadcast_shapes(aim.shape, centres.shape)) if self.direction else aim - centres
+        )
+        turn = look_along(each, parent)
+        limited, weight = self._within_limits(turn.reshape(*turn.shape[:-1], 2, 3))
+        if self.lids is not None:
+            weight = weight * self.lids.weight(channels.expression)
+        return limited.reshape(turn.shape), weight
+
+    def _within_limits(self, turn: Float[Array, "*batch 2 3"]) -> tuple[Array, Array]:
+        """The turn bent into an ellipse of the two limits, and how far a target that far out is followed at all."""
+        limits = jnp.deg2rad(jnp.stack([jnp.asarray(self.vertical), jnp.asarray(self.horizontal), jnp.ones(())]))
+        share = _length(turn / limits)
+        room = jnp.maximum(1.0 - self.linear, 1e-6)
+        bent = self.linear + room * jnp.tanh((share - self.linear) / room)
+        beyond = share > self.linear
+        scale = jnp.where(beyond, bent / jnp.where(beyond, share, 1.0), 1.0)
+        angle = jnp.rad2deg(_length(turn))
+        weight = 1.0 - _ramp((angle - self.release) / jnp.maximum(self.released - self.release, 1e-6))
+        return turn * scale[..., None], weight
+
+    def blend(
+        self,
+        eyes: Float[Array, "*batch 6"],
+        slow: Float[Array, "*batch 6"],
+        goal: Float[Array, "*batch 6"],
+        weight: Float[Array, "*batch 2"],
+    ) -> Float[Array, "*batch 6"]:
+        """The formula at the top of the module, on axis-angle vectors."""
+
+        def per_eye(x: Array) -> Array:
+            return jnp.asarray(x).reshape(*x.shape[:-1], 2, 3)
+
+        original, calm, aim = so3.exp(per_eye(eyes)), so3.exp(per_eye(slow)), so3.exp(per_eye(goal))
+        strength = (self.strength * weight)[..., None]
+        fast = so3.log(_undo(calm, original))
+        most = jnp.deg2rad(self.keep_limit)
+        size = _length(fast)[..., None]
+        moving = size > 1e-6
+        share = jnp.where(moving, size, 1.0) / most
+        capped = fast * jnp.where(moving, jnp.tanh(share) / share, 1.0)
+        step = strength * so3.log(_undo(calm, aim))
+        quick = (1.0 - strength) * fast + strength * self.keep * capped
+        turned = _times(_times(calm, so3.exp(step)), so3.exp(quick))
+        out = so3.log(turned)
+        # Through matrices and back an untouched eye would come out changed in its last digits. Only the value is
+        # replaced: at strength 0 the gradient is still that of the formula.
+        same = jax.lax.stop_gradient(per_eye(eyes) - out)
+        out = out + jnp.where(strength == 0.0, same, 0.0)
+        return out.reshape(*out.shape[:-2], 6)
+
+
+class LiveGazeState(NamedTuple):
+    """The eyes' slow motion so far, and the last frame put out."""
+
+    slow: Float[Array, "6"]
+    last: Channels
+
+
+@pytree
+class LiveGazeCorrector:
+    """`GazeCorrector` as a causal filter over `Channels`: the slow motion is an exponential average of the past.
+
+    Args:
+        corrector: What to do; its target must be one for all frames.
+        fps: Frames per second.
+    """
+
+    corrector: GazeCorrector
+    fps: Float[Array, ""] | float = 25.0
+
+    def init(self, first: Channels) -> LiveGazeState:
+        return LiveGazeState(jnp.asarray(first.eyes), jax.tree.map(jnp.asarray, first))
+
+    def step(self, state: LiveGazeState, x: Channels) -> tuple[LiveGazeState, Channels]:
+        pull = 1.0 - jnp.exp(-1.0 / (self.fps * jnp.maximum(self.corrector.fast, 1e-3)))
+        slow = state.slow + pull * (x.eyes - state.slow)
+        goal, weight = self.corrector.targets(x)
+        y = x._replace(eyes=self.corrector.blend(x.eyes, slow, goal, weight))
+        return LiveGazeState(slow, y), y
+
+    def predict(self, state: LiveGazeState) -> tuple[LiveGazeState, Channels]:
+        return state, state.last
+
+    def with_dt(self, dt: Float[Array, ""]) -> LiveGazeCorrector:
+        return dataclasses.replace(self, fps=1.0 / dt)
+
+
+@jax.jit
+def _apply(corrector: GazeCorrector, channels: Channels, valid: Any, dt: Any) -> Channels:
+    eyes = jnp.asarray(channels.eyes)
+    frames = eyes.shape[0]
+    seconds = jnp.broadcast_to(jnp.asarray(dt, jnp.float32), (frames,))
+    trusted = jnp.ones(frames, bool) if valid is None else jnp.asarray(valid)
+    trusted = trusted & jnp.isfinite(eyes).all(-1)
+    goal, weight = corrector.targets(channels)
+    goal, weight = jnp.broadcast_to(goal, (frames, 6)), jnp.broadcast_to(weight, (frames, 2))
+    slow = _calm(eyes, trusted, seconds, corrector.fast)
+    # The permission to correct changes as fast as a lid; the correction should come and go a little slower.
+    weight = jnp.minimum(weight, _calm(weight, jnp.ones(frames, bool), seconds, 0.04))
+    out = corrector.blend(eyes, slow, goal, weight)
+    return channels._replace(eyes=jnp.where(jnp.isfinite(out).all(-1, keepdims=True), out, eyes))
+
+
+def _calm(x: Float[Array, "T C"], trusted: Bool[Array, "T"], seconds: Float[Array, "T"], tau: Any) -> Array:
+    """A two-sided exponential average, without lag: trusted frames weigh exp(-|time apart| / tau)."""
+    decay = jnp.exp(-seconds / jnp.maximum(tau, 1e-3))
+    weight = trusted.astype(x.dtype)[:, None]
+    value = jnp.where(trusted[:, None], x, 0.0)
+    stacked = jnp.concatenate([value, weight], -1)
+
+    def forward(carry: Array, frame: tuple[Array, Array]) -> tuple[Array, Array]:
+        now, fade = frame
+        carry = fade * carry + now
+        return carry, carry
+
+    start = jnp.zeros_like(stacked[0])
+    _, past = jax.lax.scan(forward, start, (stacked, decay))
+    later = jnp.concatenate([decay[1:], jnp.ones(1)])
+    _, future = jax.lax.scan(forward, start, (stacked, later), reverse=True)
+    both = past + future - stacked
+    seen = both[:, -1:] > 1e-12
+    return jnp.where(seen, both[:, :-1] / jnp.where(seen, both[:, -1:], 1.0), x)
+
+
+def _ramp(x: Array) -> Array:
+    """0 below 0, 1 above 1, smooth between."""
+    x = jnp.clip(x, 0.0, 1.0)
+    return x * x * (3.0 - 2.0 * x)
+
+
+def _length(v: Array) -> Array:
+    square = (v**2).sum(-1)
+    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
+
+
+def _undo(a: Array, b: Array) -> Array:
+    """The rotation from a to b, a^T b."""
+    return _times(jnp.swapaxes(a, -1, -2), b)
+
+
+def _times(a: Array, b: Array) -> Array:
+    return jnp.matmul(a, b, precision="highest")
+
+
+def default_stage(model: FlameModel | None = None, shape: Float[Array, "S"] | None = None) -> GazeCorrector:
+    """What `Stack.default` runs: towards eye contact with the camera, at moderate strength, micro-saccades kept.
+
+    Args:
+        model: The head that is driven, where it is known; then closed eyes are left alone.
+        shape: Its shape.
+    """
+    stage = GazeCorrector(strength=0.6, keep=1.0)
+    return stage if model is None else stage.for_model(model, shape)
+
+
+def live_stage(model: FlameModel | None = None, shape: Float[Array, "S"] | None = None) -> LiveGazeCorrector:
+    """The same as a causal filter, for `Stack.live`."""
+    return LiveGazeCorrector(default_stage(model, shape))

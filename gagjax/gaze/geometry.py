@@ -1,0 +1,198 @@
+"""Closed-form gaze geometry: where an eye must turn to look at something, and where a turned eye looks.
+
+Frames and signs are FLAME's: metres, y up, the face towards +z, the subject's left eye at +x. At rest both eyes look
+along +z and share the head's axes, so a positive rotation about x looks down and a positive one about y to the
+subject's left, in both eyes alike. Rotations are axis-angle in radians. An eye that turns from rest straight to its
+target turns about an axis in the x-y plane, so it never rolls (Listing's law).
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gagjax import so3
+
+UNITS_PER_METRE = 5.0  # GAGAvatar's camera and Gaussians are in FLAME metres times five
+# Where the eyes of an average FLAME head turn, left then right, in metres. A centimetre matters little: seen from a
+# camera 1.7 m away it is a third of a degree. `eye_centres(model, shape)` gives those of a given head.
+NOMINAL_EYE_CENTRES = ((0.0315, 0.03, 0.02), (-0.0315, 0.03, 0.02))
+
+
+def rotation_towards(
+    target: Float[Array, "*batch 3"], eye_centre: Float[Array, "*batch 3"]
+) -> Float[Array, "*batch 3"]:
+    """The rotation that turns an eye from rest (+z) to look at a point.
+
+    Args:
+        target: The point, in the head's frame, (..., 3), any unit.
+        eye_centre: What the eye turns about, in the same frame and unit, (..., 3).
+
+    Returns:
+        Axis-angle in radians, (..., 3), without roll; zero for a target at the eye's centre. Straight behind the eye,
+        where every axis would do, it is half a turn about y.
+
+    Example:
+        >>> import numpy as np
+        >>> np.degrees(rotation_towards(np.array([0.0, -1.0, 1.0]), np.zeros(3))).round(3).tolist()
+        [45.0, 0.0, 0.0]
+    """
+    return rotation_to_direction(jnp.asarray(target) - jnp.asarray(eye_centre))
+
+
+def rotation_to_direction(direction: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
+    """The rotation that turns an eye from rest (+z) along a direction of any length; see `rotation_towards`."""
+    d = jnp.asarray(direction, jnp.float32)
+    # Scaled first, so that targets in millimetres and at infinity meet the same thresholds. The result does not depend
+    # on length, so neither does its gradient.
+    largest = jax.lax.stop_gradient(jnp.abs(d).max(-1, keepdims=True))
+    d = d / jnp.where(largest > 0, largest, 1.0)
+    x, y, z = d[..., 0], d[..., 1], d[..., 2]
+    square = x * x + y * y
+    ahead = (square < 1e-6) & (z > 0)
+    undefined = (square < 1e-20) & ~ahead
+    safe_z = jnp.where(ahead, z, 1.0)
+    sine = jnp.sqrt(jnp.where(ahead | undefined, 1.0, square))
+    tangent = square / safe_z**2
+    factor = jnp.where(ahead, (1.0 - tangent / 3.0) / safe_z, jnp.arctan2(sine, z) / sine)
+    turn = jnp.stack([-y * factor, x * factor, jnp.zeros_like(x)], -1)
+    behind = jnp.where((z < 0)[..., None], jnp.array([0.0, jnp.pi, 0.0]), jnp.zeros(3))
+    return jnp.where(undefined[..., None], behind, turn)
+
+
+def direction_of(rotation: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
+    """The unit direction in which a turned eye looks: where its rotation sends +z."""
+    return so3.exp(jnp.asarray(rotation, jnp.float32))[..., :, 2]
+
+
+def look_at(
+    target: Float[Array, "*batch 3"],
+    centres: Float[Array, "*batch 2 3"],
+    parent: Float[Array, "*batch 3 3"] | None = None,
+) -> Float[Array, "*batch 6"]:
+    """The rotations with which both eyes look at one point; near points make them converge.
+
+    Args:
+        target: The point, (..., 3), in the frame that `centres` are given in.
+        centres: Left and right eye centre after the head's pose, (..., 2, 3).
+        parent: Rotation from the frame the eyes turn in (FLAME: global times neck) to that of the target; None is the
+            identity.
+
+    Returns:
+        Axis-angle of the left and the right eye, (..., 6), radians.
+    """
+    direction = jnp.asarray(target)[..., None, :] - jnp.asarray(centres)
+    return look_along(direction, parent)
+
+
+def look_along(
+    direction: Float[Array, "*batch 2 3"], parent: Float[Array, "*batch 3 3"] | None = None
+) -> Float[Array, "*batch 6"]:
+    """As `look_at`, for directions: one for each eye, (..., 2, 3); equal ones keep the eyes parallel."""
+    if parent is not None:
+        direction = jnp.einsum("...ab,...ea->...eb", parent, direction, precision="highest")
+    turn = rotation_to_direction(direction)
+    return turn.reshape(*turn.shape[:-2], 6)
+
+
+def angle_between(a: Float[Array, "*batch 3"], b: Float[Array, "*batch 3"]) -> Float[Array, "*batch"]:
+    """The angle between two vectors of any length, radians; exact for tiny angles and safe at 0 and pi.
+
+    The arc cosine of the normalised dot product loses everything below 0.02 degrees in float32 and is NaN when rounding
+    takes it above 1; this form has neither fault, and its gradient is finite everywhere.
+    """
+    a, b = jnp.asarray(a), jnp.asarray(b)
+    across, along = jnp.cross(a, b), (a * b).sum(-1)
+    square = (across**2).sum(-1)
+    safe = jnp.where(square > 0, square, 1.0)
+    length = jnp.where(square > 0, jnp.sqrt(safe), 0.0)
+    # Both arguments zero (a zero vector) would be 0/0 in the derivative.
+    empty = (square == 0) & (along == 0)
+    return jnp.where(empty, 0.0, jnp.arctan2(length, jnp.where(empty, 1.0, along)))
+
+
+def angular_error(a: Float[Array, "*batch 3"], b: Float[Array, "*batch 3"]) -> Float[Array, "*batch"]:
+    """The gaze error in degrees between two directions, as gaze papers report it."""
+    return jnp.rad2deg(angle_between(a, b))
+
+
+def vergence(eyes: Float[Array, "*batch 6"]) -> Float[Array, "*batch"]:
+    """The signed angle between the two lines of sight in the horizontal plane, radians: positive converges.
+
+    Eyes on a target at 0.6 m straight ahead converge by about 6 degrees, 3 in each eye.
+    """
+    left, right = direction_of(eyes[..., :3]), direction_of(eyes[..., 3:])
+    return jnp.arctan2(right[..., 0], right[..., 2]) - jnp.arctan2(left[..., 0], left[..., 2])
+
+
+def camera_centre(transform: Float[Array, "*batch 3 4"]) -> Float[Array, "*batch 3"]:
+    """Where the camera stands in the head's world, in metres, from a track's `[R | t]` (GAGAvatar units)."""
+    return camera_to_world(jnp.zeros(3), transform)
+
+
+def camera_to_world(point: Float[Array, "*batch 3"], transform: Float[Array, "*batch 3 4"]) -> Float[Array, "*batch 3"]:
+    """A point from camera coordinates (x left, y up, z forward) to the head's world, both in metres.
+
+    Args:
+        point: (..., 3), metres from the camera.
+        transform: The track's `[R | t]`, `X_camera = X_world @ R + t` in GAGAvatar units, (..., 3, 4).
+    """
+    transform = jnp.asarray(transform)
+    from_camera = jnp.asarray(point) - transform[..., 3] / UNITS_PER_METRE
+    return jnp.einsum("...ab,...b->...a", transform[..., :3], from_camera, precision="highest")
+
+
+def pitch_yaw(direction: Float[Array, "*batch 3"]) -> Float[Array, "*batch 2"]:
+    """Pitch and yaw of a direction in the ETH-XGaze convention: `arcsin(y)` and `arctan2(x, z)`, radians.
+
+    ETH-XGaze uses an image's axes (x right, y down, z away from the camera) and labels the *negated* gaze direction, so
+    that a positive pitch looks up and a positive yaw to the image's left: see `eth_xgaze_label`.
+
+    Args:
+        direction: (..., 3), any length but zero; zero gives zeros.
+
+    Source: Zhang et al., ETH-XGaze, ECCV 2020 (convention only).
+    """
+    d = jnp.asarray(direction, jnp.float32)
+    x, y, z = d[..., 0], d[..., 1], d[..., 2]
+    flat = x * x + z * z
+    level = jnp.where(flat > 0, jnp.sqrt(jnp.where(flat > 0, flat, 1.0)), 0.0)
+    vertical = flat == 0
+    nothing = vertical & (y == 0)
+    # arctan2 over the horizontal length is the arc sine of the normalised y, without its infinite slope at the poles.
+    pitch = jnp.where(nothing, 0.0, jnp.arctan2(y, jnp.where(nothing, 1.0, level)))
+    yaw = jnp.where(vertical, 0.0, jnp.arctan2(x, jnp.where(vertical, 1.0, z)))
+    return jnp.stack([pitch, yaw], -1)
+
+
+def direction_from_pitch_yaw(angles: Float[Array, "*batch 2"]) -> Float[Array, "*batch 3"]:
+    """The unit direction of pitch and yaw: the inverse of `pitch_yaw`."""
+    pitch, yaw = angles[..., 0], angles[..., 1]
+    return jnp.stack([jnp.cos(pitch) * jnp.sin(yaw), jnp.sin(pitch), jnp.cos(pitch) * jnp.cos(yaw)], -1)
+
+
+# A track's camera has x left and y up; ETH-XGaze's has x right and y down.
+_TRACK_TO_IMAGE = (-1.0, -1.0, 1.0)
+
+
+def eth_xgaze_label(gaze: Float[Array, "*batch 3"], transform: Float[Array, "*batch 3 4"]) -> Float[Array, "*batch 2"]:
+    """The ETH-XGaze label (pitch, yaw) of a gaze direction in the head's world, seen by a track's camera.
+
+    Args:
+        gaze: Gaze direction in the head's world, (..., 3).
+        transform: The track's `[R | t]`, (..., 3, 4).
+
+    Returns:
+        Pitch and yaw in radians, (..., 2): both zero for a gaze straight into the lens direction.
+    """
+    camera = jnp.einsum("...a,...ab->...b", jnp.asarray(gaze), jnp.asarray(transform)[..., :3], precision="highest")
+    return pitch_yaw(-camera * jnp.array(_TRACK_TO_IMAGE))
+
+
+def gaze_from_eth_xgaze(
+    label: Float[Array, "*batch 2"], transform: Float[Array, "*batch 3 4"]
+) -> Float[Array, "*batch 3"]:
+    """The gaze direction in the head's world of an ETH-XGaze label: the inverse of `eth_xgaze_label`."""
+    camera = -direction_from_pitch_yaw(label) * jnp.array(_TRACK_TO_IMAGE)
+    return jnp.einsum("...ab,...b->...a", jnp.asarray(transform)[..., :3], camera, precision="highest")
