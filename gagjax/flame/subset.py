@@ -24,7 +24,7 @@ def restrict(model: FlameModel, keep: Int[Array, "N"]) -> FlameModel:
     Returns:
         A model with N + 5 vertices, the first N those of `keep`; no triangles, landmarks, masks or colours.
     """
-    keep = np.asarray(keep)
+    keep = jnp.asarray(keep)
     count, joints = len(keep), len(JOINTS)
 
     def joined(values: Array, at_joints: Array) -> Array:

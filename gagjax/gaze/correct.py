@@ -149,7 +149,7 @@ class GazeCorrector:
         parent = jnp.eye(3) if channels.neck is None else so3.exp(channels.neck)
         pivot = self.neck_joint
         centres = pivot + jnp.einsum("...ab,eb->...ea", parent, self.centres - pivot, precision="highest")
-        aim = self.target
+        aim = jnp.asarray(self.target)
         if self.frame == "camera":
             transform = jnp.asarray(channels.transform)
             aim = transform[..., :3] @ aim[..., None] if self.direction else camera_to_world(aim, transform)
