@@ -1,0 +1,94 @@
+"""Reading the official checkpoint: safely, strictly, and with messages that say what is wrong.
+
+The file holds the network under `model` and, beside it, a loss network (`percep_loss.*`) that only training used; that
+part is ignored. Everything else must be there, under the very names and shapes of the network.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gagjax.errors import InputError
+
+IGNORED = "percep_loss."
+LISTED = 8  # names spelled out in a message before "and n more"
+ASK = "Pass the official GAGAvatar.pt, or a file written by torch.save({'model': model.state_dict()})"
+
+
+def read(path: str | Path) -> dict[str, Tensor]:
+    """The state dict in a checkpoint file, on the CPU, without the loss network.
+
+    Args:
+        path: A file written by `torch.save`: a state dict, or a dict that holds one under `model`.
+
+    Raises:
+        InputError: If it is missing, is no such file, or holds anything but plain data: a file that asks for code to
+            be run is refused and nothing in it is executed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError("there is no such file", file=path, fix=ASK)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about odd pickle protocols, which end in an error below
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the restricted unpickler meets odd bytes with whatever error they lead to
+        asked = re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
+        if asked:
+            problem = f"refused: it asks for {asked[1]} to be run, and nothing in it was executed"
+            raise InputError(problem, file=path, fix=ASK) from error
+        raise InputError("is damaged, or is no PyTorch file", file=path, fix=ASK) from error
+    state = found.get("model", found) if isinstance(found, Mapping) else found
+    if not isinstance(state, Mapping) or not state:
+        raise InputError("holds no state dict", file=path, fix=ASK)
+    odd = [str(key) for key, value in state.items() if not isinstance(value, Tensor)]
+    if odd:
+        raise InputError(f"entries that are no tensors: {_listed(odd)}", file=path, field="model", fix=ASK)
+    return {str(key): value for key, value in state.items() if not str(key).startswith(IGNORED)}
+
+
+def fill(network: nn.Module, state: Mapping[str, Tensor], *, file: str | Path | None = None) -> None:
+    """Put a state dict into a network, all of it and nothing else, as float32.
+
+    Args:
+        network: The network; parameters on the meta device are replaced, so nothing is allocated twice.
+        state: What `read` returns.
+        file: Where it came from, for the message.
+
+    Raises:
+        InputError: Naming the missing keys, the unexpected ones and those of a wrong shape, all at once.
+    """
+    wanted = network.state_dict()
+    missing = [key for key in wanted if key not in state]
+    extra = [key for key in state if key not in wanted]
+    shapes = [
+        f"{key} is {tuple(state[key].shape)}, expected {tuple(value.shape)}"
+        for key, value in wanted.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    kinds = [key for key in wanted if key in state and not state[key].is_floating_point()]
+    problems = [
+        f"{len(found)} {name}: {_listed(found)}"
+        for name, found in (
+            ("missing", missing),
+            ("unexpected", extra),
+            ("of a wrong shape", shapes),
+            ("not floating-point", kinds),
+        )
+        if found
+    ]
+    if problems:
+        raise InputError(f"does not fit the network's {len(wanted)} keys; " + "; ".join(problems), file=file, fix=ASK)
+    network.load_state_dict({key: state[key].float() for key in wanted}, strict=True, assign=True)
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more

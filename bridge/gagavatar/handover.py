@@ -1,0 +1,81 @@
+"""The seam to JAX: tensors to the Gaussians that are rasterized there, and the rasterized features back to torch.
+
+An identity crosses once. Per frame only the vertices are new, and the features come back as the very memory that the
+rasterizer wrote.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+from jaxtyping import Array, Float
+from torch import Tensor
+
+import bridge
+from bridge.gagavatar.identity import Identity
+from bridge.gagavatar.lifting import FOCAL, SCALE
+
+
+def to_jax(tensor: Tensor) -> Any:
+    """A tensor as a JAX array: the same memory where JAX can use the device, a copy on the host where it cannot."""
+    tensor = tensor.detach()
+    if tensor.is_cuda and jax.default_backend() != "gpu":
+        tensor = tensor.cpu()
+    return bridge.to_jax(tensor, copy="allow")
+
+
+def to_torch(array: Any) -> Tensor:
+    """A JAX or NumPy array as a tensor, of the same memory."""
+    return torch.from_numpy(array) if isinstance(array, np.ndarray) else bridge.to_torch(array)
+
+
+def resting(identity: Identity) -> Any:
+    """An identity's Gaussians as `bridge.Gaussians`, those of the vertices still at the origin. Made once."""
+    head = identity.points.new_zeros(identity.vertices, 3)
+    parts = (torch.cat([head, identity.points]), identity.covariances(), identity.opacities, identity.features)
+    return bridge.Gaussians(*(to_jax(part) for part in parts))
+
+
+def place(gaussians: Any, vertices: Float[Array, "V 3"]) -> Any:
+    """The Gaussians of one frame: the first V means are its vertices.
+
+    Args:
+        gaussians: What `resting` returned.
+        vertices: FLAME vertices, (V, 3), metres.
+    """
+    return dataclasses.replace(gaussians, means=_put(gaussians.means, jnp.asarray(vertices, jnp.float32)))
+
+
+@jax.jit
+def _put(means: Float[Array, "N 3"], vertices: Float[Array, "V 3"]) -> Float[Array, "N 3"]:
+    return means.at[: len(vertices)].set(SCALE * vertices)
+
+
+def camera(transform: Float[Array, "3 4"], size: int) -> Any:
+    """The `bridge.Camera` of a track's `[R | t]` for a square picture."""
+    from bridge.camera import from_track
+
+    return from_track(jnp.asarray(transform, jnp.float32), size=size, focal=FOCAL)
+
+
+def rasterize(gaussians: Any, transform: Float[Array, "3 4"], size: int, backend: str = "auto") -> Tensor:
+    """Features over black, (size, size, C)."""
+    features, _ = bridge.rasterize(gaussians, camera(transform, size), backend=backend)
+    return to_torch(features)
+
+
+def rasterize_with_gradients(
+    means: Tensor, covariances: Tensor, opacities: Tensor, features: Tensor, transform: Tensor, size: int
+) -> Tensor:
+    """Features over black of one frame, (size, size, C), with gradients into the first four arguments."""
+    view = camera(to_jax(transform), size)
+
+    def in_jax(*parts: Array) -> Array:
+        return bridge.rasterize(bridge.Gaussians(*parts), view)[0]
+
+    return bridge.jax_function(in_jax)(means, covariances, opacities, features)

@@ -1,0 +1,119 @@
+"""The training objective as functions, so that a fine-tuning script is a loop over them.
+
+Pictures are (B, H, W, 3), boxes x0, y0, x1, y1 as shares of the picture, points in GAGAvatar units. The coarse picture
+is supervised directly, although nothing bounds it. The perceptual part needs a network of the user's own: a function
+from pictures to a list of feature maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from bridge.gagavatar.model import Output
+
+Features = Callable[[Float[Tensor, "B H W 3"]], Sequence[Float[Tensor, "B C h w"]]]
+ENLARGED = 1.1  # the head box, before cropping
+LIFTING = 10.0
+PERCEPTUAL = 0.01
+LEVELS = (0.1, 0.1, 1.0, 1.0, 1.0)  # weights of the five feature levels
+
+
+class Objective(NamedTuple):
+    """The parts of the objective and their sum, each a scalar tensor."""
+
+    total: Tensor
+    image: Tensor
+    box: Tensor
+    lifting: Tensor
+    perceptual: Tensor
+
+
+def objective(
+    output: Output,
+    target: Float[Tensor, "B H W 3"],
+    boxes: Float[Tensor, "B 4"],
+    vertices: Float[Tensor, "B V 3"],
+    features: Features | None = None,
+) -> Objective:
+    """What training minimises: image, head box and lifting terms, and a perceptual one if a network is given.
+
+    Args:
+        output: What `GAGAvatar.forward` returned.
+        target: The true pictures.
+        boxes: Head boxes.
+        vertices: FLAME vertices in GAGAvatar units (metres times 5).
+        features: Feature maps of a perceptual network, coarse levels last; None leaves the term out.
+    """
+    crops = [crop(picture, boxes, picture.shape[1]) for picture in (output.coarse, output.fine, target)]
+    image = picture_loss(output.coarse, output.fine, target)
+    box = picture_loss(*crops)
+    points = lifting(output.points, vertices)
+    perceived = image.new_zeros(())
+    if features is not None:
+        truth = features(crops[2])
+        perceived = PERCEPTUAL * (perceptual(features(crops[0]), truth) + perceptual(features(crops[1]), truth))
+    return Objective(image + box + points + perceived, image, box, points, perceived)
+
+
+def picture_loss(
+    coarse: Float[Tensor, "B H W 3"], fine: Float[Tensor, "B H W 3"], target: Float[Tensor, "B H W 3"]
+) -> Tensor:
+    """Mean of the two mean absolute differences."""
+    return 0.5 * (F.l1_loss(coarse, target) + F.l1_loss(fine, target))
+
+
+def crop(pictures: Float[Tensor, "B H W 3"], boxes: Float[Tensor, "B 4"], size: int) -> Float[Tensor, "B size size 3"]:
+    """The square around each head box, enlarged by 1.1 and kept inside the picture, resized with antialiasing.
+
+    Args:
+        pictures: Square pictures.
+        boxes: x0, y0, x1, y1 as shares of the picture.
+        size: Width of the crops, in pixels.
+    """
+    whole = pictures.shape[1]
+    crops = []
+    for picture, box in zip(pictures.permute(0, 3, 1, 2), boxes.tolist(), strict=True):
+        side = min(max(round(whole * ENLARGED * max(box[2] - box[0], box[3] - box[1])), 1), whole)
+        x, y = (
+            min(max(round(whole * (low + high) / 2 - side / 2), 0), whole - side)
+            for low, high in ((box[0], box[2]), (box[1], box[3]))
+        )
+        part = picture[None, :, y : y + side, x : x + side]
+        crops.append(F.interpolate(part, (size, size), mode="bilinear", antialias=True))
+    return torch.cat(crops).permute(0, 2, 3, 1)
+
+
+def lifting(points: Float[Tensor, "B M 3"], vertices: Float[Tensor, "B V 3"], chunk: int = 512) -> Tensor:
+    """Ten times the mean squared distance from each vertex to the nearest lifted point.
+
+    The nearest points are found without gradients; the gradient goes into their positions.
+
+    Args:
+        points: Lifted points, GAGAvatar units.
+        vertices: FLAME vertices, GAGAvatar units.
+        chunk: Vertices compared at once: bounds the memory.
+    """
+    with torch.no_grad():
+        nearest = torch.cat([torch.cdist(part, points).argmin(-1) for part in vertices.split(chunk, 1)], 1)
+    found = points.gather(1, nearest[..., None].expand(-1, -1, 3))
+    return LIFTING * (found - vertices).square().sum(-1).mean()
+
+
+def perceptual(found: Sequence[Float[Tensor, "B C h w"]], true: Sequence[Float[Tensor, "B C h w"]]) -> Tensor:
+    """Weighted sum over levels of the mean L1 distance between features of unit length per pixel.
+
+    Args:
+        found: Feature maps of the picture, up to five.
+        true: Feature maps of the target.
+    """
+    levels = [
+        weight * (F.normalize(a, dim=1) - F.normalize(b, dim=1)).abs().sum(1).mean()
+        for weight, a, b in zip(LEVELS[: len(found)], found, true, strict=True)
+    ]
+    return torch.stack(levels).sum()

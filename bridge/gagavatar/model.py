@@ -1,0 +1,273 @@
+"""The network as a whole: portrait to Gaussians, Gaussians to picture.
+
+Public methods take and give pictures as (..., H, W, 3) in [0, 1] and vertices in metres; inside, PyTorch's NCHW and
+GAGAvatar's own units (metres times 5) are used.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bridge.gagavatar import checkpoint, handover, lifting
+from bridge.gagavatar.config import Config
+from bridge.gagavatar.decoder import Noise, StyleUNet
+from bridge.gagavatar.dpt import Encoder
+from bridge.gagavatar.heads import PlaneHead, Splats, VertexHead
+from bridge.gagavatar.identity import Identity
+from gagjax.errors import InputError
+
+
+class Output(NamedTuple):
+    """What a training step looks at.
+
+    Attributes:
+        coarse: The first three rasterized channels, (B, H, W, 3); supervised directly, though unbounded.
+        fine: The decoded picture, (B, H, W, 3), in (0, 1).
+        points: The lifted points of the plane, (B, M, 3), GAGAvatar units.
+    """
+
+    coarse: Float[Tensor, "B H W 3"]
+    fine: Float[Tensor, "B H W 3"]
+    points: Float[Tensor, "B M 3"]
+
+
+class GAGAvatar(nn.Module):
+    """GAGAvatar: a Gaussian head avatar from one portrait, driven by FLAME vertices and a camera.
+
+    Attribute names are those of the official checkpoint, so its keys are this module's keys.
+
+    Args:
+        config: Sizes; the default is the official network's.
+
+    Example:
+        >>> model = GAGAvatar.from_checkpoint("GAGAvatar.pt")  # doctest: +SKIP
+        >>> identity = model.encode(portrait, transform)  # doctest: +SKIP
+        >>> frames = model.render(identity, vertices, transforms)  # doctest: +SKIP
+
+    Source: Chu & Harada, "Generalizable and Animatable Gaussian Head Avatar", NeurIPS 2024.
+    """
+
+    def __init__(self, config: Config | None = None) -> None:
+        super().__init__()
+        self.config = config or Config()
+        self.head_base = nn.Parameter(torch.randn(self.config.vertices, self.config.plane_channels))
+        self.base_model = Encoder(self.config)
+        self.gs_generator_g = VertexHead(self.config)
+        self.gs_generator_l0 = PlaneHead(self.config)
+        self.gs_generator_l1 = PlaneHead(self.config)
+        self.upsampler = StyleUNet(self.config)
+
+    @classmethod
+    def from_checkpoint(
+        cls, path: str | Path, *, device: torch.device | str | None = None, config: Config | None = None
+    ) -> GAGAvatar:
+        """The network with the weights of a file, ready for inference.
+
+        Args:
+            path: `GAGAvatar.pt`. Read with `weights_only=True`; keys of the loss network (`percep_loss.*`) are ignored.
+            device: Where it goes; by default a CUDA device if there is one, else the CPU.
+            config: Sizes, where they are not the official ones.
+
+        Raises:
+            InputError: If the file is missing, damaged, asks for code to be run, or its keys or shapes do not fit: the
+                message lists them.
+        """
+        state = checkpoint.read(path)
+        with torch.device("meta"):  # no memory and no time for values that are replaced at once
+            model = cls(config)
+        checkpoint.fill(model, state, file=path)
+        return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.head_base.device
+
+    def splats(
+        self, image: Float[Tensor, "B 3 S S"], transforms: Float[Tensor, "B 3 4"]
+    ) -> tuple[Splats, Float[Tensor, "B M 3"]]:
+        """All Gaussians of a batch of portraits, differentiably.
+
+        Args:
+            image: Portraits in [0, 1], already at the encoder's size.
+            transforms: Their cameras `[R | t]`.
+
+        Returns:
+            Colours, opacities, scales and raw quaternions of the V + M Gaussians (vertices, plane lifted away from the
+            camera, plane lifted towards it), and the means of the last M.
+        """
+        features, token = self.base_model(image)
+        points, directions = lifting.plane(transforms, self.config.plane)
+        vertex = torch.cat(
+            [self.head_base.expand(len(image), -1, -1), token[:, None].expand(-1, self.config.vertices, -1)], -1
+        )
+        parts = (
+            self.gs_generator_g(vertex, directions),
+            self.gs_generator_l0(features, directions),
+            self.gs_generator_l1(features, directions),
+        )
+        lifted = torch.cat(
+            [
+                lifting.lift(points, directions, parts[1].positions, +1),
+                lifting.lift(points, directions, parts[2].positions, -1),
+            ],
+            1,
+        )
+        return Splats(*(torch.cat(group, 1) for group in zip(*(part[:4] for part in parts), strict=True))), lifted
+
+    @torch.no_grad()
+    def encode(self, image: Any, transform: Any, shape: Any = None) -> Identity:
+        """One portrait's Gaussians: the slow step, once per identity.
+
+        Args:
+            image: The tracker's crop, black outside the head, (H, W, 3): floats in [0, 1] or bytes.
+            transform: The camera that the tracker found for it, `[R | t]`, (3, 4).
+            shape: FLAME shape, (300,), kept with the identity.
+
+        Raises:
+            InputError: If the picture or the camera has another shape, or values that are not finite.
+        """
+        picture = self._tensor(image, "image", (None, None, 3))
+        if not isinstance(image, Tensor):
+            image = np.asarray(image)
+        if image.dtype in (torch.uint8, np.uint8):
+            picture = picture / 255
+        camera = self._tensor(transform, "transform", (3, 4))
+        size = self.config.image
+        picture = picture.permute(2, 0, 1)[None]
+        if picture.shape[-2:] != (size, size):
+            picture = F.interpolate(picture, (size, size), mode="bilinear", antialias=True)
+        splats, points = self.splats(picture, camera[None])
+        return Identity(
+            points=points[0],
+            scales=splats.scales[0],
+            quaternions=splats.quaternions[0],
+            opacities=splats.opacities[0, :, 0],
+            features=splats.colors[0],
+            transform=camera,
+            shape=None if shape is None else self._tensor(shape, "shape", (None,)),
+        )
+
+    def gaussians(self, identity: Identity, vertices: Any) -> Any:
+        """The Gaussians of one frame, as `bridge.Gaussians` (JAX arrays), in GAGAvatar units.
+
+        Args:
+            identity: What `encode` returned.
+            vertices: FLAME vertices of the frame, (V, 3), metres.
+        """
+        return handover.place(handover.resting(identity), vertices)
+
+    @torch.no_grad()
+    def decode(
+        self, features: Any, noise: Noise = "fixed", *, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "... H W 3"]:
+        """Rasterized features to pictures.
+
+        Args:
+            features: Over black, (..., H, W, C): a tensor, or a JAX array, which is handed over without a copy.
+            noise: "fixed": the maps stored in the checkpoint, so a frame is repeatable to the bit and nothing
+                flickers. "random": new ones per call, as the original does. "zero": none.
+            generator: Source of the random noise.
+        """
+        tensor = features if isinstance(features, Tensor) else handover.to_torch(features)
+        tensor = tensor.to(self.device)
+        batch = tensor.reshape(-1, *tensor.shape[-3:]).permute(0, 3, 1, 2)
+        pictures = self.upsampler(batch, noise, generator).permute(0, 2, 3, 1)
+        return pictures.reshape(*tensor.shape[:-1], 3)
+
+    def render(
+        self,
+        identity: Identity,
+        vertices: Any,
+        transform: Any,
+        noise: Noise = "fixed",
+        *,
+        batch: int = 1,
+        backend: str = "auto",
+        generator: torch.Generator | None = None,
+    ) -> Float[Tensor, "... H W 3"]:
+        """Pictures of an identity.
+
+        Args:
+            identity: What `encode` returned.
+            vertices: FLAME vertices, (V, 3) or (T, V, 3), metres.
+            transform: Cameras `[R | t]`, (3, 4) or (T, 3, 4).
+            noise: As in `decode`.
+            batch: Frames decoded together; changes the speed, not the frames.
+            backend: As in `bridge.rasterize`.
+            generator: Source of the random noise.
+        """
+        vertices, transform = np.asarray(vertices, np.float32), np.asarray(transform, np.float32)
+        if vertices.shape[-2:] != (self.config.vertices, 3):
+            raise InputError(
+                f"has shape {vertices.shape}, expected (..., {self.config.vertices}, 3)",
+                field="vertices",
+                fix="GAGAvatar is made for FLAME's own mesh",
+            )
+        single = vertices.ndim == 2 and transform.ndim == 2
+        frames = max(len(v) if v.ndim == 3 else 1 for v in (vertices, transform))
+        vertices = np.broadcast_to(vertices, (frames, *vertices.shape[-2:]))
+        transform = np.broadcast_to(transform, (frames, 3, 4))
+        resting = handover.resting(identity)
+        pictures = []
+        for start in range(0, frames, batch):
+            rasterized = [
+                handover.rasterize(handover.place(resting, v), t, self.config.size, backend)
+                for v, t in zip(vertices[start : start + batch], transform[start : start + batch], strict=True)
+            ]
+            pictures.append(self.decode(torch.stack(rasterized), noise, generator=generator))
+        result = torch.cat(pictures)
+        return result[0] if single else result
+
+    def forward(
+        self,
+        image: Float[Tensor, "B 3 S S"],
+        source: Float[Tensor, "B 3 4"],
+        vertices: Float[Tensor, "B V 3"],
+        transforms: Float[Tensor, "B 3 4"],
+        noise: Noise = "random",
+    ) -> Output:
+        """The training path: portraits seen by other cameras, with gradients into every weight.
+
+        Args:
+            image: Portraits in [0, 1] at the encoder's size.
+            source: Their cameras.
+            vertices: FLAME vertices of the target frames, metres.
+            transforms: Cameras of the target frames.
+            noise: As in `decode`; training draws it anew.
+        """
+        splats, points = self.splats(image, source)
+        means = torch.cat([lifting.SCALE * vertices, points], 1)
+        covariances = lifting.covariances(splats.scales, splats.quaternions)
+        features = torch.stack(
+            [
+                handover.rasterize_with_gradients(
+                    means[i],
+                    covariances[i],
+                    splats.opacities[i, :, 0],
+                    splats.colors[i],
+                    transforms[i],
+                    self.config.size,
+                )
+                for i in range(len(image))
+            ]
+        )
+        fine = self.upsampler(features.permute(0, 3, 1, 2), noise).permute(0, 2, 3, 1)
+        return Output(features[..., :3], fine, points)
+
+    def _tensor(self, value: Any, name: str, shape: tuple[int | None, ...]) -> Tensor:
+        tensor = torch.as_tensor(np.asarray(value) if not isinstance(value, Tensor) else value)
+        tensor = tensor.to(device=self.device, dtype=torch.float32)
+        if tensor.ndim != len(shape) or any(n not in (None, m) for n, m in zip(shape, tensor.shape, strict=False)):
+            expected = ", ".join("any" if n is None else str(n) for n in shape)
+            raise InputError(f"has shape {tuple(tensor.shape)}, expected ({expected})", field=name)
+        if not torch.isfinite(tensor).all():
+            raise InputError("holds values that are not finite", field=name)
+        return tensor
