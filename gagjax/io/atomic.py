@@ -28,7 +28,7 @@ def output(path: str | Path, force: bool = False, *, folder: bool = False) -> It
 
     Args:
         path: Where the output belongs; missing parent folders are made.
-        force: Replace what is there. A folder is replaced by a folder only.
+        force: Replace what is there. In a folder that exists, files of the same names are replaced and others kept.
         folder: The output is a folder; the block finds it made and empty.
 
     Yields:
@@ -157,13 +157,11 @@ def _rename(temporary: Path, target: Path) -> None:
     if not target.is_dir():
         temporary.replace(target)
         return
-    # A folder that holds files cannot be replaced in one step: it steps aside, and comes back if the rename fails.
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.stem}{MARK}", dir=target.parent)) / target.name
-    target.rename(aside)
-    try:
-        temporary.rename(target)
-    except BaseException:
-        aside.rename(target)
-        raise
-    finally:
-        shutil.rmtree(aside.parent, ignore_errors=True)
+    # An existing folder may hold what is not ours: its files are replaced one by one, each in one step, others stay.
+    for made in sorted(temporary.rglob("*")):
+        place = target / made.relative_to(temporary)
+        if made.is_dir():
+            place.mkdir(exist_ok=True)
+        else:
+            made.replace(place)
+    shutil.rmtree(temporary)

@@ -52,12 +52,15 @@ def test_refuses_what_appeared_meanwhile(tmp_path):
     assert (tmp_path / "a").read_text() == "theirs" and len(list(tmp_path.iterdir())) == 1
 
 
-def test_folders_are_replaced_whole(tmp_path):
+def test_folders_are_merged_and_keep_what_is_not_ours(tmp_path):
     target = tmp_path / "clip"
     for text in ("one", "two"):
         with atomic.output(target, force=True, folder=True) as temporary:
             (temporary / text).write_text(text)
-    assert [p.name for p in target.iterdir()] == ["two"]
+            (temporary / "deep").mkdir()
+            (temporary / "deep" / "both").write_text(text)
+    assert sorted(p.name for p in target.iterdir()) == ["deep", "one", "two"]
+    assert (target / "deep" / "both").read_text() == "two"
     assert [p.name for p in tmp_path.iterdir()] == ["clip"]
 
 

@@ -1,0 +1,97 @@
+"""Single fields of foreign files, checked one by one, so that a message can name the file and the field."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from gagjax.errors import InputError
+from gagjax.track import Track
+
+
+def member(record: Any, key: str, file: Path, where: str = "") -> Any:
+    """The value of `key` in a dict of a foreign file.
+
+    Raises:
+        InputError: If it is no dict or lacks the key.
+    """
+    if not isinstance(record, Mapping):
+        raise InputError(f"is a {type(record).__name__}, expected a dict", file=file, field=where or None)
+    if key not in record:
+        found = ", ".join(sorted(map(str, record))[:12]) or "nothing"
+        raise InputError(f"misses {key!r} (it has {found})", file=file, field=where or None)
+    return record[key]
+
+
+def numbers(value: Any, shape: tuple[int, ...], file: Path, field: str) -> np.ndarray:
+    """A float32 array of a given shape; leading axes of length one are dropped.
+
+    Raises:
+        InputError: If it holds no numbers or has another shape.
+    """
+    value = _numeric(value, file, field)
+    squeezed = value
+    while squeezed.ndim > len(shape) and squeezed.shape[0] == 1:
+        squeezed = squeezed[0]
+    if squeezed.shape != shape:
+        raise InputError(f"has shape {value.shape}, expected {shape}", file=file, field=field)
+    return squeezed
+
+
+def sequence(value: Any, shape: tuple[int, ...], file: Path, field: str, frames: int | None = None) -> np.ndarray:
+    """A float32 array (T, *shape).
+
+    Raises:
+        InputError: If it holds no numbers, has another shape, or not `frames` frames.
+    """
+    value = _numeric(value, file, field)
+    if value.ndim != len(shape) + 1 or value.shape[1:] != shape:
+        raise InputError(f"has shape {value.shape}, expected {('T', *shape)}", file=file, field=field)
+    if frames is not None and value.shape[0] != frames:
+        raise InputError(f"has {value.shape[0]} frames, others have {frames}", file=file, field=field)
+    return value
+
+
+def stacked(records: Sequence[Any], key: str, shape: tuple[int, ...], file: Path, places: Sequence[str]) -> np.ndarray:
+    """One field of every record, (T, *shape) float32; `places` name the records in messages.
+
+    Raises:
+        InputError: If a record lacks it, or it has another shape there.
+    """
+    return np.stack(
+        [
+            numbers(member(record, key, file, place), shape, file, f"{place}.{key}")
+            for record, place in zip(records, places, strict=True)
+        ]
+    )
+
+
+def at_frames(track: Track, index: np.ndarray, valid: np.ndarray, names: Sequence[str] | None) -> Track:
+    """The track with the frames of an index, in that order (frames may repeat), with other flags and names."""
+
+    def take(value: Any) -> Any:
+        return np.asarray(value)[index]
+
+    return dataclasses.replace(
+        track,
+        **jax.tree.map(take, track.channels)._asdict(),
+        shape=take(track.shape) if track.shape is not None and track.shape.ndim == 2 else track.shape,
+        valid=valid,
+        names=None if names is None else tuple(names),
+    )
+
+
+def _numeric(value: Any, file: Path, field: str) -> np.ndarray:
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # lists of unequal length
+        raise InputError("is no array of numbers", file=file, field=field) from error
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"holds {array.dtype}, not numbers", file=file, field=field)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is looked for later
+        return array.astype(np.float32)

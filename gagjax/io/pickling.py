@@ -1,0 +1,52 @@
+"""Pickles of arrays that NumPy 1 and NumPy 2 both read."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from typing import Any, ClassVar
+
+import numpy as np
+
+
+class _Global:
+    """A name written into the pickle as it stands; NumPy 2 would write names that NumPy 1 does not know."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self.module, self.name = module, name
+
+    def __call__(self, *args: Any) -> Any:
+        raise TypeError("a name to be written, not a function")
+
+
+_RECONSTRUCT = _Global("numpy.core.multiarray", "_reconstruct")
+_NDARRAY = _Global("numpy", "ndarray")
+
+
+class _Pickler(pickle._Pickler):
+    dispatch: ClassVar[dict[type, Any]] = dict(pickle._Pickler.dispatch)
+
+    def _save_global(self, value: _Global) -> None:
+        self.write(pickle.GLOBAL + f"{value.module}\n{value.name}\n".encode())  # type: ignore[attr-defined]
+        self.memoize(value)  # type: ignore[attr-defined]
+
+    def _save_array(self, value: np.ndarray) -> None:
+        data = np.ascontiguousarray(value)
+        state = (1, value.shape, data.dtype, False, data.tobytes())
+        self.save_reduce(_RECONSTRUCT, (_NDARRAY, (0,), b"b"), state, obj=value)  # type: ignore[attr-defined]
+
+    dispatch[_Global] = _save_global
+    dispatch[np.ndarray] = _save_array
+
+
+def dumps(value: Any) -> bytes:
+    """A pickle (protocol 4) of plain containers and arrays, readable by any NumPy and Python from 3.4.
+
+    Example:
+        >>> import pickle
+        >>> pickle.loads(dumps({"x": np.ones(2, np.float32)}))
+        {'x': array([1., 1.], dtype=float32)}
+    """
+    file = io.BytesIO()
+    _Pickler(file, protocol=4).dump(value)
+    return file.getvalue()

@@ -1,0 +1,298 @@
+"""Tracks in and out: finds out what a file is, reads it into a `Track`, writes a `Track` in the format wanted."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from gagjax.errors import InputError
+from gagjax.io import atomic, fields, gagavatar, liveportrait, native, vhap
+from gagjax.io.checkpoints import load_npz, load_pickle, load_torch
+from gagjax.io.gagavatar import Portrait
+from gagjax.track import Track, as_rate
+
+__all__ = ["FORMATS", "Portrait", "find", "load_portraits", "load_track", "save_track"]
+
+Format = Literal["gagjax", "gagavatar", "liveportrait", "vhap"]
+#: Formats by name, with what each is.
+FORMATS: dict[str, str] = {
+    "gagjax": "gagjax track (.npz)",
+    "gagavatar": "GAGAvatar_track (folder or .pkl)",
+    "portraits": "GAGAvatar_track portraits (tracked.pt)",
+    "liveportrait": "LivePortrait motion template (.pkl)",
+    "vhap": "VHAP / GaussianAvatars FLAME parameters (.npz)",
+}
+_TRACKER = "Track the video with GAGAvatar_track and pass the folder that it writes"
+_READABLE = "A track is a GAGAvatar_track folder, its optim.pkl or smoothed.pkl, tracked.pt, a LivePortrait .pkl, a VHAP .npz or a gagjax .npz"
+_VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".gif")
+_IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+
+class Found(NamedTuple):
+    """A file that holds a track, once it is known which kind."""
+
+    format: str
+    file: Path
+    content: Any
+
+
+def find(path: str | Path) -> Found:
+    """What holds the track at a path, and in which format.
+
+    Args:
+        path: A file or a folder. Of a GAGAvatar_track folder, `optim.pkl` is preferred to `smoothed.pkl`: the
+            latter has been through a filter already.
+
+    Raises:
+        InputError: If nothing there is a track.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError("does not exist", file=path)
+    if path.is_dir():
+        return _find_in_folder(path)
+    suffix = path.suffix.lower()
+    if suffix in _VIDEOS:
+        raise InputError("is a video, not a track", file=path, fix=_TRACKER)
+    if suffix in _IMAGES:
+        raise InputError("is an image, not a track", file=path, fix=_TRACKER)
+    if suffix == ".npz":
+        return _of_archive(path, load_npz(path))
+    if suffix in (".pt", ".pth"):
+        return _of_torch(path, load_torch(path))
+    if suffix in (".pkl", ".pickle"):
+        return _of_pickle(path, load_pickle(path))
+    raise InputError(f"is of an unknown kind ({suffix or 'no suffix'})", file=path, fix=_READABLE)
+
+
+def load_track(path: str | Path, *, fps: Any = None, nonfinite: Literal["error", "drop"] = "error") -> Track:
+    """Read a track of any known format.
+
+    Args:
+        path: A GAGAvatar_track folder (with or without `img_lmdb`), `optim.pkl`, `smoothed.pkl`, `tracked.pt`, a
+            LivePortrait template, VHAP's FLAME parameters, or our own `.npz`.
+        fps: Frame rate where the file holds none (25 otherwise) or a wrong one.
+        nonfinite: What to do with frames that hold NaN or infinity: "error", or "drop" to mark them as missing
+            (`valid` False) and fill them from the frame before.
+
+    Returns:
+        The track, every value finite; `source` says what wrote it. Gaps in frame numbers are frames with `valid`
+        False.
+
+    Raises:
+        InputError: If it is no track, or a field is missing, has a wrong shape or is not finite.
+    """
+    return read(find(path), fps=fps, nonfinite=nonfinite)
+
+
+def read(found: Found, *, fps: Any = None, nonfinite: Literal["error", "drop"] = "error") -> Track:
+    """The track of a file that `find` has found. See `load_track`."""
+    rate = None if fps is None else as_rate(fps)
+    file, content = found.file, found.content
+    if found.format == "gagjax":
+        track = native.read(content, file)
+    elif found.format == "liveportrait":
+        track = liveportrait.read(content, file)
+    elif found.format == "vhap":
+        track = vhap.read_folder(file) if file.is_dir() else vhap.read(content, file)
+    elif found.format == "portraits":
+        track = gagavatar.read(content, file, "gagavatar-portraits")
+    else:
+        variant = "smoothed" if "smoothed" in file.stem else "optim"
+        track = gagavatar.read(content, file, f"gagavatar-{variant}")
+    if rate is not None:
+        track = dataclasses.replace(track, fps=rate)
+    return _finite(track, file, drop=nonfinite == "drop")
+
+
+def load_portraits(path: str | Path) -> dict[str, Portrait]:
+    """The tracked images of `tracked.pt`, or of the `optim.pkl` of GAGAvatar_track's image tracking.
+
+    Args:
+        path: The file, or a folder that holds one.
+
+    Returns:
+        Each portrait by the name of its image.
+
+    Raises:
+        InputError: If it is no such file, or a field is missing, has a wrong shape or is not finite.
+    """
+    found = find(path)
+    if found.format not in ("gagavatar", "portraits"):
+        raise InputError(
+            f"is a {FORMATS[found.format]}, which holds no portraits",
+            file=found.file,
+            fix="Pass GAGAvatar's tracked.pt",
+        )
+    portraits = gagavatar.read_portraits(found.content, found.file)
+    for name, portrait in portraits.items():
+        _finite(portrait.track, found.file, drop=False)
+        if portrait.image is not None and not np.isfinite(portrait.image).all():
+            raise InputError("is not finite", file=found.file, field=f"{name}.image")
+    return portraits
+
+
+def save_track(
+    track: Track,
+    path: str | Path,
+    *,
+    format: Format | None = None,
+    force: bool = False,
+    fill_gaps: bool = False,
+    frames_from: str | Path | None = None,
+) -> None:
+    """Write a track.
+
+    Args:
+        track: The track.
+        path: Where to. The suffix chooses the format: `.npz` is ours; `.pkl` is LivePortrait's for a track that came
+            from there and GAGAvatar's `smoothed.pkl` otherwise; without a suffix it is a GAGAvatar driver folder,
+            which the original's inference reads.
+        format: The format, where the suffix leaves a choice: "vhap" also writes `.npz`.
+        force: Replace an existing output.
+        fill_gaps: Write frames marked invalid into GAGAvatar's format as well (by default they stay missing).
+        frames_from: A GAGAvatar_track folder whose `img_lmdb` is copied into the folder written.
+
+    Raises:
+        InputError: If it exists and `force` is False, or the track does not fit the format.
+
+    Example:
+        >>> import tempfile, numpy as np
+        >>> camera = np.tile(np.eye(3, 4), (4, 1, 1))
+        >>> path = tempfile.mkdtemp() + "/clip.npz"
+        >>> save_track(Track(np.zeros((4, 100)), np.zeros((4, 3)), np.zeros((4, 6)), camera, fps=30), path)
+        >>> load_track(path).fps
+        Fraction(30, 1)
+    """
+    path = Path(path)
+    suffix = "" if path.is_dir() else path.suffix.lower()
+    layout = format or _format_of(track, suffix)
+    _check_suffix(layout, suffix, path)
+    track.validate()
+    if suffix:
+        with atomic.output(path, force) as temporary:
+            _write(track, temporary, layout, fill_gaps)
+        return
+    with atomic.output(path, force, folder=True) as temporary:
+        _write(track, temporary / "smoothed.pkl", layout, fill_gaps)
+        database = None if frames_from is None else Path(frames_from) / "img_lmdb"
+        if database is not None and database.is_dir() and database.resolve() != (path / "img_lmdb").resolve():
+            shutil.copytree(database, temporary / "img_lmdb", ignore=shutil.ignore_patterns("lock.mdb"))
+
+
+def _write(track: Track, path: Path, format: str, fill_gaps: bool) -> None:
+    if format == "gagjax":
+        native.write(track, path)
+    elif format == "liveportrait":
+        liveportrait.write(track, path)
+    elif format == "vhap":
+        vhap.write(track, path)
+    else:
+        gagavatar.write(track, path, fill_gaps=fill_gaps)
+
+
+def _format_of(track: Track, suffix: str) -> str:
+    if suffix == ".npz":
+        return "gagjax"
+    if suffix in (".pkl", ".pickle"):
+        return "liveportrait" if liveportrait.is_from_template(track) else "gagavatar"
+    return "gagavatar"
+
+
+def _check_suffix(format: str, suffix: str, path: Path) -> None:
+    suffixes = {"gagjax": (".npz",), "vhap": (".npz",), "liveportrait": (".pkl", ".pickle")}
+    allowed = suffixes.get(format, (".pkl", ".pickle", ""))
+    if format not in FORMATS or format == "portraits":
+        raise InputError(
+            f"{format!r} is no format to write", file=path, fix=f"Use one of {', '.join(suffixes)}, gagavatar"
+        )
+    if suffix not in allowed:
+        names = " or ".join(suffix or "no suffix (a folder)" for suffix in allowed)
+        raise InputError(f"a {FORMATS[format]} has {names}", file=path, fix="Change the suffix of the output")
+
+
+def _find_in_folder(folder: Path) -> Found:
+    for name in ("optim.pkl", "smoothed.pkl", "tracked.pt", "flame_param.npz"):
+        if (folder / name).is_file():
+            return find(folder / name)
+    if (folder / "flame_param").is_dir():
+        return Found("vhap", folder / "flame_param", None)
+    if (folder / "data.mdb").is_file():
+        raise InputError("is a database of frames, not a track", file=folder, fix="Pass the folder that holds it")
+    if (folder / "base.pkl").is_file():
+        raise InputError(
+            "holds base.pkl but no optim.pkl", file=folder, fix="Let GAGAvatar_track finish its optimisation"
+        )
+    found = ", ".join(sorted(item.name for item in folder.iterdir())[:6])
+    raise InputError(
+        f"holds no track ({'it has ' + found if found else 'it is empty'})",
+        file=folder,
+        fix="A GAGAvatar_track folder holds optim.pkl or smoothed.pkl",
+    )
+
+
+def _of_archive(path: Path, content: dict[str, np.ndarray]) -> Found:
+    if native.is_native(content):
+        return Found("gagjax", path, content)
+    if vhap.is_parameters(content):
+        return Found("vhap", path, content)
+    found = ", ".join(sorted(content)[:8]) or "nothing"
+    raise InputError(f"holds no track (it has {found})", file=path, fix=_READABLE)
+
+
+def _of_torch(path: Path, content: Any) -> Found:
+    if gagavatar.is_records(content):
+        return Found("portraits", path, content)
+    if isinstance(content, dict) and "flame_model" in content:
+        raise InputError("is a FLAME model, not a track", file=path, fix="Pass it with --flame")
+    if isinstance(content, dict) and "model" in content:
+        raise InputError("is a network's checkpoint, not a track", file=path, fix="Pass it with -r")
+    raise InputError("holds no track", file=path, fix=_READABLE)
+
+
+def _of_pickle(path: Path, content: Any) -> Found:
+    if liveportrait.is_template(content):
+        return Found("liveportrait", path, content)
+    if gagavatar.is_records(content):
+        return Found("gagavatar", path, content)
+    if isinstance(content, dict) and not content:
+        raise InputError("has no frames (an empty dict)", file=path, fix="Track the video again")
+    if isinstance(content, dict) and "v_template" in content:
+        raise InputError("is a FLAME model, not a track", file=path, fix="Pass it with --flame")
+    if isinstance(content, dict) and any(isinstance(v, dict) and "emica_results" in v for v in content.values()):
+        raise InputError(
+            "is GAGAvatar_track's base.pkl, before its optimisation", file=path, fix="Pass optim.pkl or smoothed.pkl"
+        )
+    kind = (
+        f"a dict with {', '.join(sorted(map(str, content))[:6])}"
+        if isinstance(content, dict)
+        else type(content).__name__
+    )
+    raise InputError(f"holds no track (it is {kind})", file=path, fix=_READABLE)
+
+
+def _finite(track: Track, file: Path, *, drop: bool) -> Track:
+    """The track with only finite values, or an error that names the first that is not."""
+    per_frame = [x for x in (*track.channels[:5], *track.extra.values()) if x is not None]
+    if track.shape is not None and track.shape.ndim == 2:
+        per_frame.append(track.shape)
+    elif track.shape is not None and not np.isfinite(np.asarray(track.shape)).all():
+        raise InputError("is not finite", file=file, field="shape", fix="Track the clip again")
+    finite = np.all([np.isfinite(np.asarray(x)).reshape(len(track), -1).all(1) for x in per_frame], axis=0)
+    valid = np.asarray(track.valid) & finite
+    if not drop:
+        track.validate(str(file))
+        if (np.asarray(track.valid) & ~finite).any():  # validate looks at everything but the shape
+            raise InputError("is not finite", file=file, field="shape", fix="Pass --drop-nonfinite")
+    if not valid.any():
+        raise InputError("has no frame with finite values", file=file, fix="Track the clip again")
+    if finite.all():
+        return track.validate(str(file))
+    # The frame before (or the first finite one) stands where there is none.
+    index = np.maximum.accumulate(np.where(finite, np.arange(len(track)), -1))
+    index[index < 0] = int(np.argmax(finite))
+    return fields.at_frames(track, index, valid, track.names).validate(str(file))
