@@ -1,0 +1,103 @@
+"""Where a hyperparameter may lie, and the smooth map that keeps an optimiser inside.
+
+The optimiser moves unconstrained numbers; `constrain` turns them into hyperparameters. A leaf's domain follows from the
+name of its field; fields without one (frame rates, gates, counts) are not trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+Domain = Literal["positive", "unit", "real"]
+
+# Bound of the unconstrained number: exp(±20) spans 17 decades, and float32 squares of either end stay finite.
+LIMIT = 20.0
+
+FIELDS: dict[str, Domain] = {
+    "alpha": "unit",
+    "beta": "positive",
+    "derivative_cutoff": "positive",
+    "initial_variance": "positive",
+    "measurement_noise": "positive",
+    "min_cutoff": "positive",
+    "process_noise": "positive",
+    "strength": "unit",
+    "gains": "positive",
+}
+
+
+def constrain(z: Float[Array, "..."], domain: Domain) -> Float[Array, "..."]:
+    """The hyperparameter for an unconstrained number: exp for positive, logistic for the unit interval.
+
+    Args:
+        z: Any finite number; held to ±20 so that no step can overflow float32.
+        domain: "positive", "unit" or "real".
+    """
+    if domain == "real":
+        return z
+    z = jnp.clip(z, -LIMIT, LIMIT)
+    return jnp.exp(z) if domain == "positive" else jax.nn.sigmoid(z)
+
+
+def unconstrain(value: Float[Array, "..."], domain: Domain) -> Float[Array, "..."]:
+    """The inverse of `constrain`; values on the edge of a domain are moved inside by the least that float32 resolves."""
+    if domain == "real":
+        return jnp.asarray(value)
+    tiny = float(np.exp(-LIMIT))
+    if domain == "positive":
+        return jnp.log(jnp.clip(value, tiny, 1 / tiny))
+    # float32 resolves no number closer to 1 than 6e-8.
+    inside = jnp.clip(value, tiny, 1 - 6e-8)
+    return jnp.clip(jnp.log(inside) - jnp.log1p(-inside), -LIMIT, LIMIT)
+
+
+def leaf_name(path: tuple[Any, ...]) -> str:
+    """A leaf's path in a model as dotted text, such as "expression.process_noise"."""
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def trainable_leaves(
+    model: Any, only: Iterable[str] | None = None, domains: Mapping[str, Domain] | None = None
+) -> dict[str, Domain]:
+    """Which leaves of a model train, and in what domain.
+
+    Args:
+        model: Any pytree: a filter, a smoother, a stack.
+        only: Names, or endings of names, of the leaves that train; None for all that have a domain.
+        domains: Domains by name or ending, on top of those that follow from field names.
+
+    Returns:
+        Name of leaf -> domain.
+
+    Raises:
+        ValueError: If a name matches no leaf, or nothing is left to train; the message lists the leaves.
+
+    Example:
+        >>> from gagjax.filters import Ema
+        >>> trainable_leaves(Ema(0.5))
+        {'alpha': 'unit'}
+    """
+    names = [leaf_name(path) for path, _ in jax.tree_util.tree_flatten_with_path(model)[0]]
+    own = dict(domains or {})
+
+    def matches(name: str, wanted: str) -> bool:
+        return name == wanted or name.endswith("." + wanted)
+
+    for wanted in (*(only or ()), *own):
+        if not any(matches(name, wanted) for name in names):
+            raise ValueError(f"no hyperparameter is called {wanted!r}; there are: {', '.join(names)}")
+    found: dict[str, Domain] = {}
+    for name in names:
+        given = next((domain for wanted, domain in own.items() if matches(name, wanted)), None)
+        domain = given or FIELDS.get(name.rsplit(".", 1)[-1])
+        if domain and (only is None or any(matches(name, wanted) for wanted in only)):
+            found[name] = domain
+    if not found:
+        raise ValueError(f"nothing to train; name leaves with `only` and `domains`. There are: {', '.join(names)}")
+    return found

@@ -1,0 +1,229 @@
+"""What to tune for: the likelihood of what was observed, the error to a truth, or a stated trade of jitter for lag.
+
+Every loss has the form `loss(model, clip) -> scalar` for one clip; `fit` averages over clips. Losses that take options
+are made by functions (`truth(...)`, `tradeoff(...)`, `image(...)`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gagjax.filters import rts, scan
+from gagjax.filters.kalman import Kinematic
+from gagjax.tuning.clips import Clip
+
+Loss = Callable[[Any, Clip], Float[Array, ""]]
+Pass = Literal["auto", "smooth", "filter"]
+
+
+def likelihood(model: Any, clip: Clip) -> Float[Array, ""]:
+    """Negative log-likelihood of the observations per frame and channel, from the filter's innovations; needs no truth.
+
+        1/2 (log(2 pi s_t) + e_t^2 / s_t),   e_t = x_t - prediction,   s_t = its variance
+
+    The first valid frame starts the filter and is not scored. Gating and reweighting change which observations move the
+    state, not how they are scored, so leave them off (`gate=None`) when the noise itself is to be found.
+
+    Args:
+        model: A Kalman-type filter over `clip.xs`; or anything with `likelihood(clip) -> scalar` of its own.
+        clip: One clip.
+
+    Raises:
+        TypeError: If the model has no likelihood (averages and One Euro have none: use `truth` or `tradeoff`).
+
+    Source: Schweppe, Evaluation of likelihood functions for Gaussian signals, 1965.
+    """
+    if hasattr(model, "likelihood"):
+        return model.likelihood(clip)
+    if not isinstance(model, Kinematic):
+        raise TypeError(f"{type(model).__name__} has no likelihood; tune it with losses.truth or losses.tradeoff")
+    start = jnp.argmax(clip.valid)
+    state = model.init(jax.tree.map(lambda x: x[start], clip.xs))
+    scored = clip.valid & (jnp.arange(clip.valid.shape[0]) > start)
+    noise = model.measurement_noise
+
+    def body(state: Any, frame: Any) -> tuple[Any, Any]:
+        x, seen, counts = frame
+        ahead, _ = model.predict(state)
+        leaves: list[Any]
+        tree: Any
+        leaves, tree = jax.tree.flatten(x)
+        total: Any = 0.0
+        for moments, value in zip(tree.flatten_up_to(ahead), leaves, strict=True):
+            variance = jnp.maximum(moments.covariance[0] + noise, 1e-30)
+            error = jnp.where(counts, value - moments.mean[0], 0)
+            each = 0.5 * (jnp.log(2 * jnp.pi * variance) + error**2 / variance)
+            total += jnp.where(counts, jnp.broadcast_to(each, value.shape), 0).sum()
+        state, _ = model.observe(state, x, seen)
+        return state, total
+
+    _, totals = jax.lax.scan(body, state, (clip.xs, clip.valid, scored))
+    channels = sum(leaf[0].size for leaf in jax.tree.leaves(clip.xs))
+    return totals.sum() / (jnp.maximum(scored.sum(), 1) * channels)
+
+
+def truth(weights: Any = None, *, run: Pass = "auto", acceleration: float = 0.0) -> Loss:
+    """The mean squared error to a given truth, optionally with that of the second differences.
+
+    Args:
+        weights: What a unit of error counts, a pytree like a frame or a prefix of one; None counts all alike. Use one
+            over the square of a field's natural unit to add radians to coefficients.
+        run: "smooth" uses the zero-lag smoother of Kalman-type filters, "filter" the causal pass; "auto" smooths
+            wherever the model can.
+        acceleration: Weight of the squared error of second differences (frame units).
+
+    Returns:
+        A loss that needs `clip.truth`.
+    """
+
+    def loss(model: Any, clip: Clip) -> Float[Array, ""]:
+        if clip.truth is None:
+            raise ValueError("losses.truth needs clips with a truth")
+        ys = apply(model, clip, run)
+        error = jax.tree.map(jnp.subtract, ys, clip.truth)
+        value = _mean_square(error, clip.present, weights)
+        if acceleration:
+            value += acceleration * _mean_square(_second(error), _triples(clip.present), weights)
+        return value
+
+    return loss
+
+
+def tradeoff(jitter: float, *, lag: float = 0.0, weights: Any = None, run: Pass = "auto", robust: float = 3.0) -> Loss:
+    """Fidelity to what was observed `lag` frames ago, plus a weight times the jitter of the output; needs no truth.
+
+    Args:
+        jitter: Weight of the mean squared second difference of the output.
+        lag: The delay in frames that costs nothing; fractions interpolate between frames.
+        weights: As in `truth`.
+        run: As in `truth`.
+        robust: Differences beyond this many median deviations count linearly, so that outliers do not steer.
+
+    Returns:
+        A loss of the observations alone.
+    """
+    if jitter < 0 or lag < 0:
+        raise ValueError(f"jitter and lag must not be negative, got {jitter} and {lag}")
+
+    def loss(model: Any, clip: Clip) -> Float[Array, ""]:
+        ys = apply(model, clip, run)
+        whole, part = int(lag // 1), lag % 1
+
+        def delayed(x: Any) -> Any:
+            # (1 - part) x[t - whole] + part x[t - whole - 1]; the first frames are masked below.
+            late = jnp.roll(x, whole, 0)
+            return (1 - part) * late + part * jnp.roll(late, 1, 0)
+
+        held = jax.tree.map(lambda x: jnp.where(_column(clip.valid, x), x, 0), clip.xs)
+        back = whole + (1 if part else 0)
+        known = clip.valid
+        for step in range(1, back + 1):
+            known &= jnp.roll(clip.valid, step)
+        known &= jnp.arange(known.shape[0]) >= back
+
+        def fidelity(y: Any, x: Any) -> Any:
+            error = jnp.where(_column(known, y), y - delayed(x), 0)
+            scale = jax.lax.stop_gradient(
+                jnp.nanmedian(jnp.where(_column(known, y), jnp.abs(error), jnp.nan), axis=0) + 1e-8
+            )
+            z = error / (robust * scale)
+            far = jnp.abs(z) > 1
+            return (robust * scale) ** 2 * jnp.where(far, 2 * jnp.abs(z) - 1, z**2)
+
+        near = jax.tree.map(fidelity, ys, held)
+        count = jnp.maximum(known.sum(), 1)
+        value = _weighted(jax.tree.map(lambda v: v.sum() / (count * (v.size // v.shape[0])), near), weights)
+        return value + jitter * _mean_square(_second(ys), _triples(clip.present), weights)
+
+    return loss
+
+
+def image(render: Callable[[Any], Float[Array, "T H W C"]], *, run: Pass = "auto") -> Loss:
+    """The mean absolute difference of rendered pictures to `clip.truth`, the true pictures (T, H, W, C).
+
+    Args:
+        render: The smoothed `xs` to pictures; any differentiable JAX function, such as one that goes through FLAME, the
+            camera and `bridge.rasterize`.
+        run: As in `truth`.
+    """
+
+    def loss(model: Any, clip: Clip) -> Float[Array, ""]:
+        pictures = render(apply(model, clip, run))
+        difference = jnp.abs(pictures - clip.truth)
+        count = jnp.maximum(clip.present.sum(), 1) * (pictures.size // pictures.shape[0])
+        return jnp.where(_column(clip.present, pictures), difference, 0).sum() / count
+
+    return loss
+
+
+def apply(model: Any, clip: Clip, run: Pass = "auto") -> Any:
+    """Run a model over one clip: its smoother, its `apply`, or its causal filter.
+
+    Args:
+        model: A filter, or a track stage with `apply(channels, *, valid, dt)`.
+        clip: One clip.
+        run: See `truth`.
+    """
+    if hasattr(model, "apply"):
+        return model.apply(clip.xs, valid=clip.valid, dt=clip.dt)
+    if run == "smooth" or (run == "auto" and isinstance(model, Kinematic)):
+        return rts(model, clip.xs, valid=clip.valid)
+    return scan(model, clip.xs, valid=clip.valid)[0]
+
+
+def field_weights(units: Mapping[str, float]) -> Callable[[Any], Any]:
+    """Weights for `truth` and `tradeoff` on tracks: one over the square of a field's natural unit.
+
+    Args:
+        units: Natural unit by field of `Channels`, e.g. `{"expression": 1.0, "jaw": 0.1, "eyes": 0.1}`; fields left out
+            do not count.
+
+    Returns:
+        A function from `Channels` (or their errors) to weights of the same structure.
+    """
+
+    def weigh(channels: Any) -> Any:
+        fields = channels._asdict()
+        return channels._replace(
+            **{
+                name: jax.tree.map(lambda _, n=name: (units.get(n) and units[n] ** -2) or 0.0, fields[name])
+                for name in fields
+            }
+        )
+
+    return weigh
+
+
+def _mean_square(error: Any, mask: Any, weights: Any) -> Float[Array, ""]:
+    def mean(e: Any) -> Any:
+        kept = jnp.where(_column(mask, e), e, 0)
+        return jnp.sum(kept**2) / (jnp.maximum(mask.sum(), 1) * (e.size // e.shape[0]))
+
+    return _weighted(jax.tree.map(mean, error), weights)
+
+
+def _weighted(values: Any, weights: Any) -> Float[Array, ""]:
+    leaves: list[Any] = jax.tree.leaves(values)
+    if weights is None:
+        return jnp.stack(leaves).mean()
+    if callable(weights):
+        weights = weights(values)
+    spread = jax.tree.leaves(jax.tree.map(lambda w, sub: jax.tree.map(lambda _: w, sub), weights, values))
+    return jnp.stack([w * v for w, v in zip(spread, leaves, strict=True)]).sum()
+
+
+def _second(x: Any) -> Any:
+    return jax.tree.map(lambda v: v[2:] - 2 * v[1:-1] + v[:-2], x)
+
+
+def _triples(mask: Any) -> Any:
+    return mask[2:] & mask[1:-1] & mask[:-2]
+
+
+def _column(mask: Any, like: Any) -> Any:
+    return mask.reshape(mask.shape + (1,) * (like.ndim - 1))
