@@ -23,11 +23,11 @@ def eye_mask(
         height: Rows of the image.
         width: Columns of the image.
         centres: (x, y) of both eyes in [0, 1], (..., 2, 2), the end points being the outer pixels' centres; None for
-            the published places.
+            the published places. An eye whose centre is not finite (not found) has no bump.
         sigma: Standard deviation as a fraction of either side.
 
     Returns:
-        Weights in (0, 1], (..., H, W).
+        Weights in [0, 1], (..., H, W).
 
     Example:
         >>> eye_mask(5, 5, np.array([[0.5, 0.5], [0.5, 0.5]], np.float32))[2, 2].item()
@@ -36,6 +36,8 @@ def eye_mask(
     centres = jnp.asarray(DEFAULT_CENTRES if centres is None else centres, jnp.float32)
     x = (np.arange(width) / max(width - 1, 1)).astype(np.float32)
     y = (np.arange(height) / max(height - 1, 1)).astype(np.float32)
+    # Far outside instead of NaN: the bump vanishes, and so does its derivative.
+    centres = jnp.where(jnp.isfinite(centres).all(-1, keepdims=True), centres, 1e3)
     across = (x - centres[..., 0:1]) ** 2
     down = (y - centres[..., 1:2]) ** 2
     square = across[..., None, :] + down[..., :, None]

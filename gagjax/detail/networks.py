@@ -1,0 +1,106 @@
+"""The two small convolutional networks of the detail stage, with the published architectures.
+
+* attention, one per pyramid level: 3x3 3->16, ReLU, 3x3 16->16, ReLU, 1x1 16->1, sigmoid;
+* eyes: 3x3 3->32->32->32->3 with ReLU between, added to the image.
+
+A network is a tuple of layers, `Layer(kernel, bias)`, kernels HWIO: a plain pytree that stages hold as leaves.
+`reference_weights` are the untrained weights of the original; `nnx` modules for training start as the identity.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+LEVELS = 4
+ATTENTION = ((0, 16, 3, 3), (2, 16, 16, 3), (4, 1, 16, 1))  # key, outputs, inputs, kernel size
+EYES = ((0, 32, 3, 3), (2, 32, 32, 3), (4, 32, 32, 3), (6, 3, 32, 3))
+
+
+class Layer(NamedTuple):
+    """One convolution: kernel (k, k, inputs, outputs) and bias (outputs,)."""
+
+    kernel: Float[Array, "k k I O"]
+    bias: Float[Array, "O"]
+
+
+Network = tuple[Layer, ...]
+
+
+class Networks(NamedTuple):
+    """The weights of a detail stage: one attention network per level, and the eye network."""
+
+    attention: tuple[Network, ...]
+    eyes: Network
+
+
+def reference_weights(seed: int = 1, levels: int = LEVELS) -> Networks:
+    """The untrained weights that stand for the original's random initialisation, reproducible from a seed.
+
+    Each array is drawn on its own from `PCG64(crc32("{seed}:{prefix}{key}"))`, scaled by 0.02 for biases and by one
+    over the root of the fan-in for kernels.
+
+    Args:
+        seed: Any integer.
+        levels: Pyramid levels, one attention network each.
+
+    Returns:
+        Both networks.
+    """
+
+    def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        generator = np.random.Generator(np.random.PCG64(zlib.crc32(f"{seed}:{name}".encode())))
+        scale = 0.02 if name.endswith("bias") else 1 / np.sqrt(np.prod(shape) / shape[0])
+        return generator.standard_normal(shape, np.float32) * np.float32(scale)
+
+    def network(prefix: str, layers: Any) -> Network:
+        arrays = {}
+        for key, outputs, inputs, size in layers:
+            arrays[f"{key}.weight"] = draw(f"{prefix}{key}.weight", (outputs, inputs, size, size))
+            arrays[f"{key}.bias"] = draw(f"{prefix}{key}.bias", (outputs,))
+        return from_arrays(arrays)
+
+    attention = tuple(network(f"detail.attention_conv.{level}.", ATTENTION) for level in range(levels))
+    return Networks(attention, network("eye.enhance_net.", EYES))
+
+
+def from_arrays(arrays: Mapping[str, np.ndarray]) -> Network:
+    """A network from `{"0.weight": OIHW, "0.bias": ..., ...}`, the layout of PyTorch's `nn.Sequential`."""
+    keys = sorted({int(name.split(".")[0]) for name in arrays})
+    return tuple(
+        Layer(np.ascontiguousarray(np.transpose(arrays[f"{k}.weight"], (2, 3, 1, 0))), np.asarray(arrays[f"{k}.bias"]))
+        for k in keys
+    )
+
+
+def run(network: Network, image: Float[Array, "N H W I"]) -> Float[Array, "N H W O"]:
+    """Convolutions with zero padding, ReLU between them and nothing after the last."""
+    for index, layer in enumerate(network):
+        image = convolve(image, layer)
+        if index + 1 < len(network):
+            image = jax.nn.relu(image)
+    return image
+
+
+def attend(network: Network, band: Float[Array, "N H W 3"]) -> Float[Array, "N H W 1"]:
+    """The attention map of a band, in (0, 1)."""
+    return jax.nn.sigmoid(run(network, band))
+
+
+def enhance_eyes(network: Network, image: Float[Array, "N H W 3"]) -> Float[Array, "N H W 3"]:
+    """The image plus the eye network's residual, clipped to [0, 1]."""
+    return jnp.clip(image + run(network, image), 0, 1)
+
+
+def convolve(image: Float[Array, "N H W I"], layer: Layer) -> Float[Array, "N H W O"]:
+    """One zero-padded convolution of stride 1."""
+    out = jax.lax.conv_general_dilated(
+        image, layer.kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"), precision="highest"
+    )
+    return out + layer.bias

@@ -1,0 +1,36 @@
+"""Stages without memory, as filters."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from gagjax.track import Channels
+
+
+class Held(NamedTuple):
+    """Frames seen and the last output, which stands in for missing frames."""
+
+    frames: Int[Array, ""]
+    output: Any
+
+
+class Memoryless:
+    """A filter whose output depends on the frame alone; missing frames repeat the last output."""
+
+    def apply_frame(self, x: Channels, frame: Int[Array, ""]) -> Channels:
+        raise NotImplementedError
+
+    def init(self, first: Channels) -> Held:
+        frame = jnp.int32(0)
+        return Held(frame, self.apply_frame(jax.tree.map(jnp.asarray, first), frame))
+
+    def step(self, state: Held, x: Channels) -> tuple[Held, Channels]:
+        y = self.apply_frame(x, state.frames)
+        return Held(state.frames + 1, y), y
+
+    def predict(self, state: Held) -> tuple[Held, Channels]:
+        return Held(state.frames + 1, state.output), state.output

@@ -1,0 +1,229 @@
+"""The four enhancements together: which stages there are, in which order they run, and the presets.
+
+A track passes temporal, expression and gaze, each fed by the one before; consecutive stages that are filters run as one
+chain under one jitted `lax.scan`. Frames pass detail, then eyes, under one jitted program.
+
+* Track stage: a filter over one frame of `Channels` (see `gagjax.filters.base`), or an object with
+  `apply(channels, *, valid, dt) -> channels` that sees the whole sequence. Either may have `for_track(track) -> stage`
+  to read what the track knows (rotations, frame rate, source).
+* Frame stage: `init(first frame) -> state` and `apply(state, frames, eye_centres) -> (state, frames)`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from gagjax.errors import InputError
+from gagjax.filters import chain, scan
+from gagjax.pytree import is_concrete, pytree
+from gagjax.reference import FAULTS, Variant, check_variant
+from gagjax.track import Channels, Track
+
+STAGES = ("temporal", "expression", "gaze", "detail", "eyes")
+_warned = False
+
+
+@pytree
+class Stack:
+    """The stages to run; None leaves one out.
+
+    Args:
+        temporal: Track stage that smooths.
+        expression: Track stage that edits the expression.
+        gaze: Track stage that turns the eyes.
+        detail: Frame stage that sharpens.
+        eyes: Frame stage for the region of the eyes.
+
+    Example:
+        >>> Stack().temporal is None
+        True
+    """
+
+    temporal: Any = None
+    expression: Any = None
+    gaze: Any = None
+    detail: Any = None
+    eyes: Any = None
+
+    @staticmethod
+    def reference(variant: Variant = "document", enable: Iterable[str] = STAGES, seed: int = 1) -> Stack:
+        """The original enhancements, for comparison; warns once of what is known to be wrong with them.
+
+        Args:
+            variant: "document" for the published formulas, "code" for what the original program computes.
+            enable: Names of the stages to run, out of `STAGES`.
+            seed: Seed of the untrained networks' weights.
+
+        Raises:
+            InputError: If a stage is not known.
+        """
+        check_variant(variant)
+        from gagjax.detail.networks import reference_weights
+        from gagjax.reference.detail import ReferenceDetail, ReferenceEyes
+        from gagjax.reference.expression import reference_expression
+        from gagjax.reference.gaze import ReferenceGaze
+        from gagjax.reference.temporal import reference_temporal
+
+        _warn_of_reference()
+        return _build(
+            enable,
+            temporal=lambda: reference_temporal(variant),
+            expression=lambda: reference_expression(variant),
+            gaze=lambda: ReferenceGaze(variant=variant),
+            detail=lambda: ReferenceDetail(reference_weights(seed).attention, variant=variant),
+            eyes=lambda: ReferenceEyes(reference_weights(seed).eyes),
+        )
+
+
+class FramesState(NamedTuple):
+    """Where the frame stages ended: pass it to the next chunk of the same video."""
+
+    detail: Any
+    eyes: Any
+
+
+def enhance_track(stack: Stack, track: Track) -> Track:
+    """Run the track stages over a sequence.
+
+    Args:
+        stack: The stages.
+        track: The sequence. Values of frames marked invalid are never read; what the stages predict for them is put
+            in their place, and they stay marked.
+
+    Returns:
+        A track with the enhanced channels, everything else kept; the track itself if no track stage is enabled.
+
+    Example:
+        >>> track = Track(np.zeros((4, 100)), np.zeros((4, 3)), np.zeros((4, 6)), np.tile(np.eye(3, 4), (4, 1, 1)))
+        >>> len(enhance_track(Stack(), track))
+        4
+    """
+    stages = [stage for stage in (stack.temporal, stack.expression, stack.gaze) if stage is not None]
+    stages = [stage.for_track(track) if hasattr(stage, "for_track") else stage for stage in stages]
+    dt = np.float32(1 / track.fps)
+    channels: Channels = jax.tree.map(jnp.asarray, track.channels)
+    valid = jnp.asarray(track.valid)
+    filters: list[Any] = []
+    for stage in [*stages, None]:
+        if stage is not None and not hasattr(stage, "apply"):
+            filters.append(stage.with_dt(dt) if hasattr(stage, "with_dt") else stage)
+            continue
+        if filters:
+            channels, _ = scan(chain(*filters), channels, valid=valid)
+            filters = []
+            # What was missing has been predicted: the next stage may read it, and knows no gap any more.
+            valid = jnp.ones_like(valid)
+        if stage is not None:
+            channels = stage.apply(channels, valid=valid, dt=dt)
+            valid = jnp.ones_like(valid)
+    return track.with_channels(channels) if stages else track
+
+
+def enhance_frames(
+    stack: Stack,
+    frames: Float[Array, "T H W 3"] | UInt8[Array, "T H W 3"],
+    eye_centres: Float[Array, "T 2 2"] | Float[Array, "2 2"] | None = None,
+    state: FramesState | None = None,
+) -> tuple[Float[Array, "T H W 3"] | UInt8[Array, "T H W 3"], FramesState]:
+    """Run the frame stages over frames of one video, or a chunk of it.
+
+    Args:
+        stack: The stages.
+        frames: RGB, (T, H, W, 3): floats in [0, 1], or uint8 as read from a file. The result is of the same kind.
+        eye_centres: (x, y) of both eyes as fractions of the image, (T, 2, 2) or (2, 2) for all frames; not finite where
+            an eye is not seen. None: `default` and `live` leave the eyes alone, `reference` uses its fixed places.
+        state: What an earlier chunk returned; None at the start of a video and at a cut.
+
+    Returns:
+        The enhanced frames, and the state for the next chunk.
+
+    Raises:
+        InputError: If shape or values are not those of frames.
+    """
+    frames = _checked(frames)
+    count = frames.shape[0]
+    if eye_centres is not None:
+        eye_centres = jnp.asarray(eye_centres, jnp.float32)
+        if eye_centres.shape not in ((2, 2), (count, 2, 2)):
+            raise InputError(
+                f"has shape {eye_centres.shape}", field="eye_centres", fix=f"Pass (2, 2) or ({count}, 2, 2)"
+            )
+        eye_centres = jnp.broadcast_to(eye_centres, (count, 2, 2))
+    if state is None:
+        state = _init_frames(stack, frames)
+    return _run_frames(stack, frames, eye_centres, state)
+
+
+@jax.jit
+def _init_frames(stack: Stack, frames: Any) -> FramesState:
+    first = as_float(frames[0])
+    return FramesState(*(None if stage is None else stage.init(first) for stage in (stack.detail, stack.eyes)))
+
+
+@jax.jit
+def _run_frames(stack: Stack, frames: Any, eye_centres: Any, state: FramesState) -> tuple[Any, FramesState]:
+    kind = frames.dtype
+    frames = as_float(frames)
+    ends = []
+    for stage, own in zip((stack.detail, stack.eyes), state, strict=True):
+        if stage is not None:
+            own, frames = stage.apply(own, frames, eye_centres)
+        ends.append(own)
+    if kind == jnp.uint8:
+        frames = jnp.clip(jnp.round(frames * 255), 0, 255).astype(jnp.uint8)
+    return frames, FramesState(*ends)
+
+
+def as_float(frames: Any) -> Any:
+    """Frames as float32; uint8 is divided by 255."""
+    if frames.dtype == jnp.uint8:
+        return frames.astype(jnp.float32) * np.float32(1 / 255)
+    return frames.astype(jnp.float32)
+
+
+def _checked(frames: Any) -> Any:
+    if np.ndim(frames) != 4 or np.shape(frames)[-1] != 3 or 0 in np.shape(frames):
+        raise InputError(
+            f"has shape {np.shape(frames)}", field="frames", fix="Pass (T, H, W, 3) with at least one frame"
+        )
+    frames = frames if isinstance(frames, jax.Array) else np.asarray(frames)
+    if frames.dtype != np.uint8:
+        if not np.issubdtype(frames.dtype, np.floating):
+            raise InputError(f"has type {frames.dtype}", field="frames", fix="Pass floats in [0, 1], or uint8")
+        if is_concrete(frames):
+            low, high = float(frames.min()), float(frames.max())
+            # Resampling overshoots a little; 0..255 as floats is the usual mistake, and NaN fails every comparison.
+            if not (low >= -0.5 and high <= 1.5):
+                raise InputError(
+                    f"holds values from {low:.4g} to {high:.4g}", field="frames", fix="Scale float frames to [0, 1]"
+                )
+    return jnp.asarray(frames)
+
+
+def _build(enable: Iterable[str], **makers: Any) -> Stack:
+    if isinstance(enable, str):
+        enable = (enable,)
+    names = tuple(enable)
+    unknown = [name for name in names if name not in STAGES]
+    if unknown:
+        raise InputError(f"names no stage: {', '.join(map(repr, unknown))}", field="enable", fix=f"Use {STAGES}")
+    return Stack(**{name: make() for name, make in makers.items() if name in names})
+
+
+def _warn_of_reference() -> None:
+    global _warned
+    if not _warned:
+        _warned = True
+        warnings.warn(
+            "the reference preset reproduces the original enhancements, faults included: "
+            + "; ".join(FAULTS)
+            + ". Use Stack.default() unless you compare against it.",
+            stacklevel=3,
+        )
