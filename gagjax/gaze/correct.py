@@ -23,6 +23,7 @@ from gagjax.errors import InputError
 from gagjax.flame.aperture import lid_aperture
 from gagjax.flame.model import FlameModel, eye_centres, joints, landmarks, vertices
 from gagjax.flame.subset import at_landmarks
+from gagjax.gaps import hold_last
 from gagjax.gaze.geometry import NOMINAL_EYE_CENTRES, camera_to_world, look_along
 from gagjax.pytree import is_concrete, pytree, static
 from gagjax.track import Channels
@@ -138,7 +139,7 @@ class GazeCorrector:
 
         Args:
             channels: The track's arrays.
-            valid: (T,) frames to trust; others do not enter the slow motion. None is all.
+            valid: (T,) frames to trust; the others repeat the last one seen. None is all.
             dt: Seconds per frame, a number or (T,).
         """
         return _apply(self, channels, valid, dt)
@@ -248,6 +249,7 @@ class LiveGazeCorrector:
 
 @jax.jit
 def _apply(corrector: GazeCorrector, channels: Channels, valid: Any, dt: Any) -> Channels:
+    channels = hold_last(channels, valid)
     eyes = jnp.asarray(channels.eyes)
     frames = eyes.shape[0]
     seconds = jnp.broadcast_to(jnp.asarray(dt, jnp.float32), (frames,))

@@ -1,0 +1,42 @@
+"""The neutral face of a tracked clip, estimated so that no single frame decides it."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+
+def neutral(
+    expression: Float[Array, "T C"],
+    valid: Bool[Array, "T"] | None = None,
+    *,
+    share: float = 0.25,
+    penalty: Float[Array, "T"] | None = None,
+) -> Float[Array, "C"]:
+    """A person's resting expression: the mean of the frames that lie closest to the clip's median.
+
+    The first frame, which many tools take, is a blink or half a word as often as not; the median alone is no face that
+    was ever seen where the coefficients move together.
+
+    Args:
+        expression: Coefficients over time, (T, C); frames that are not finite are left out.
+        valid: (T,) frames to trust; None is all.
+        share: The share of the trusted frames that is averaged.
+        penalty: (T,) in the coefficients' unit, added to a frame's distance: larger for an open mouth, say.
+
+    Returns:
+        The neutral coefficients, (C,); zeros where no frame can be trusted.
+    """
+    x = jnp.asarray(expression)
+    trusted = jnp.isfinite(x).all(-1)
+    if valid is not None:
+        trusted = trusted & jnp.asarray(valid)
+    centre = jnp.nanmedian(jnp.where(trusted[:, None], x, jnp.nan), axis=0)
+    centre = jnp.where(jnp.isfinite(centre), centre, 0.0)
+    off = jnp.where(trusted[:, None], x - centre, 0.0)
+    far = jnp.sqrt((off**2).sum(-1) + 1e-12) + (0.0 if penalty is None else jnp.asarray(penalty))
+    far = jnp.where(trusted, far, jnp.inf)
+    wanted = jnp.maximum(1, jnp.floor(share * trusted.sum()).astype(int))
+    limit = jnp.sort(far)[wanted - 1]
+    chosen = (trusted & (far <= limit))[:, None]
+    return jnp.where(chosen, x, 0.0).sum(0) / jnp.maximum(chosen.sum(), 1)

@@ -1,0 +1,165 @@
+"""Retargeting: carry a driver's expression over to another face, relative to both neutrals.
+
+FLAME keeps identity and expression apart, so what leaks of the driver's identity into the expression is his resting
+face: the tracker's offset when he does nothing. The motion relative to it is what is carried over,
+
+    out = target neutral + map (driver - driver neutral),
+
+with its amplitude as it is unless a map says otherwise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from gagjax import so3
+from gagjax.errors import InputError
+from gagjax.expression.resting import neutral
+from gagjax.gaps import hold_last
+from gagjax.pytree import is_concrete, pytree
+from gagjax.track import Channels
+
+
+def soft_limit(
+    deviation: Float[Array, "*batch C"], scale: Float[Array, "C"] | float = 1.0, sigmas: Any = 3.0
+) -> Float[Array, "*batch C"]:
+    """Pull implausibly large expressions back, whole, so that they keep their direction.
+
+    FLAME's coefficients have unit variance, so the length of a plausible vector of C of them lies near sqrt(C), with a
+    standard deviation of 1/sqrt(2). Up to `sigmas` of these beyond sqrt(C) nothing is changed (12.1 for 100 columns);
+    beyond, the length bends smoothly towards one and a half times that.
+
+    Args:
+        deviation: Deviations from neutral, (..., C).
+        scale: Standard deviation of each column.
+        sigmas: Where the limit begins.
+    """
+    start = jnp.sqrt(float(deviation.shape[-1])) + jnp.asarray(sigmas) / jnp.sqrt(2.0)
+    square = ((deviation / scale) ** 2).sum(-1, keepdims=True)
+    beyond = square > start**2
+    length = jnp.sqrt(jnp.where(beyond, square, 1.0))
+    room = 0.5 * start
+    bent = start + room * jnp.tanh((length - start) / room)
+    return deviation * jnp.where(beyond, bent / length, 1.0)
+
+
+@pytree
+class Retargeter:
+    """Carries the expression and jaw of a track over to a target face: a stage of `Stack`.
+
+    Args:
+        target_neutral: The target's resting expression, (100,), or None to stay on the driver's own.
+        driver_neutral: The driver's resting expression, (100,), or None to estimate it from the clip (`neutral`).
+        target_jaw: The target's resting jaw, axis-angle (3,), or None to leave the jaw as it is.
+        driver_jaw: The driver's resting jaw, (3,), or None to estimate it; used with `target_jaw`.
+        gain: Amplitude of the deviation from neutral; 1 keeps it.
+        map: A linear map of the deviation, (100, 100), or None: a `RegionEditor`'s matrix, for gains per region.
+        constraint: How far the result is drawn back to the input, 0 to 1.
+        limit: Where implausible deviations start to be limited, in standard deviations (`soft_limit`).
+        scale: Standard deviation of each coefficient, (100,) or a number; FLAME's are 1.
+
+    Raises:
+        InputError: If a value has the wrong shape or lies outside its range.
+
+    Example:
+        >>> Retargeter(target_neutral=jnp.zeros(100)).gain.item()
+        1.0
+    """
+
+    target_neutral: Float[Array, "100"] | None = None
+    driver_neutral: Float[Array, "100"] | None = None
+    target_jaw: Float[Array, "3"] | None = None
+    driver_jaw: Float[Array, "3"] | None = None
+    gain: Float[Array, ""] | float = 1.0
+    map: Float[Array, "100 100"] | None = None
+    constraint: Float[Array, ""] | float = 0.0
+    limit: Float[Array, ""] | float = 3.0
+    scale: Float[Array, "*columns"] | float = 1.0
+
+    def __post_init__(self) -> None:
+        wanted = {"target_neutral": (100,), "driver_neutral": (100,), "target_jaw": (3,), "driver_jaw": (3,)}
+        for name, shape in (wanted | {"map": (100, 100)}).items():
+            value = getattr(self, name)
+            if value is not None:
+                value = jnp.asarray(value, jnp.float32)
+                if value.shape != shape:
+                    raise InputError(f"has shape {value.shape}, expected {shape}", field=name)
+                object.__setattr__(self, name, value)
+        if is_concrete(self.constraint) and not 0 <= float(self.constraint) <= 1:
+            raise InputError(f"must lie in [0, 1], got {float(self.constraint):g}", field="constraint")
+
+    def apply(self, channels: Channels, *, valid: Bool[Array, "T"] | None = None, dt: Any = 0.04) -> Channels:
+        """Retarget a whole clip; see `gagjax.stack` for stages. Missing frames repeat the last seen; `dt` plays no part."""
+        return _apply(self, channels, valid)
+
+    def resting(self, channels: Channels, valid: Bool[Array, "T"] | None = None) -> Retargeter:
+        """The same with the driver's neutral fixed to what this clip shows, ready to run frame by frame."""
+        if self.driver_neutral is None:
+            self = dataclasses.replace(self, driver_neutral=neutral(channels.expression, valid))
+        if self.driver_jaw is None and self.target_jaw is not None:
+            self = dataclasses.replace(self, driver_jaw=neutral(channels.jaw, valid))
+        return self
+
+    def frame(self, channels: Channels) -> Channels:
+        """Retarget frames whose driver's neutral is known (else zero); any leading axes."""
+        psi = jnp.asarray(channels.expression)
+        own = jnp.zeros(psi.shape[-1]) if self.driver_neutral is None else self.driver_neutral
+        deviation = psi - own
+        if self.map is not None:
+            deviation = jnp.einsum("ab,...b->...a", self.map, deviation, precision="highest")
+        deviation = soft_limit(self.gain * deviation, self.scale, self.limit)
+        aim = (own if self.target_neutral is None else self.target_neutral) + deviation
+        out = aim + self.constraint * (psi - aim)
+        return channels._replace(expression=out, jaw=self._jaw(channels.jaw))
+
+    def _jaw(self, jaw: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
+        if self.target_jaw is None:
+            return jaw
+        own = jnp.zeros(3) if self.driver_jaw is None else self.driver_jaw
+        turn = jnp.matmul(so3.exp(-own), so3.exp(jnp.asarray(jaw)), precision="highest")
+        turn = so3.exp(self.gain * so3.log(turn))
+        return so3.log(jnp.matmul(so3.exp(self.target_jaw), turn, precision="highest"))
+
+
+@pytree
+class LiveRetargeter:
+    """`Retargeter` as a causal filter over `Channels`: the driver's neutral is what it was given, else zero.
+
+    Args:
+        retargeter: What to do.
+    """
+
+    retargeter: Retargeter
+
+    def init(self, first: Channels) -> Channels:
+        return self.retargeter.frame(jax.tree.map(jnp.asarray, first))
+
+    def step(self, state: Channels, x: Channels) -> tuple[Channels, Channels]:
+        y = self.retargeter.frame(x)
+        return y, y
+
+    def predict(self, state: Channels) -> tuple[Channels, Channels]:
+        return state, state
+
+
+@jax.jit
+def _apply(stage: Retargeter, channels: Channels, valid: Any) -> Channels:
+    return stage.resting(channels, valid).frame(hold_last(channels, valid))
+
+
+def default_stage() -> Retargeter:
+    """What `Stack.default` runs: relative to the driver's own neutral, amplitude preserved, outliers limited.
+
+    On ordinary tracks it changes nothing. Pass the target's neutral to `Retargeter` to move onto another face.
+    """
+    return Retargeter()
+
+
+def live_stage() -> LiveRetargeter:
+    """The same as a causal filter, for `Stack.live`; deviations count from zero."""
+    return LiveRetargeter(default_stage())
