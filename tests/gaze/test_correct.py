@@ -170,9 +170,8 @@ def test_missing_frames_do_not_spoil_the_others():
     out = gaze.GazeCorrector(strength=0.5, keep=1.0).apply(channels._replace(eyes=eyes), valid=valid).eyes
     assert np.isfinite(out).all()
     some = gaze.GazeCorrector(strength=1.0)
-    np.testing.assert_array_equal(
-        some.apply(channels._replace(eyes=eyes), valid=valid).eyes[6:], some.apply(channels).eyes[6:]
-    )
+    mended = some.apply(channels._replace(eyes=eyes), valid=valid).eyes
+    np.testing.assert_allclose(mended[6:], some.apply(channels).eyes[6:], atol=1e-6)
 
 
 def test_gradients_are_finite_everywhere():
