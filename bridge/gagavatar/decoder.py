@@ -34,8 +34,8 @@ def resize(x: Float[Tensor, "B C H W"], factor: float) -> Float[Tensor, "B C h w
 
 
 def activate(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Leaky ReLU of slope 0.2."""
-    return F.leaky_relu(x, SLOPE)
+    """Leaky ReLU of slope 0.2, written over its argument: always the fresh result of a convolution or a sum."""
+    return F.leaky_relu(x, SLOPE, inplace=True)
 
 
 class ResidualBlock(nn.Module):
@@ -50,7 +50,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
         y = activate(self.conv2(resize(activate(self.conv1(x)), self.factor)))
-        return y + self.skip(resize(x, self.factor))
+        # A 1x1 convolution and a resize commute: the one that makes the map smaller comes first.
+        return y + (resize(self.skip(x), self.factor) if self.factor > 1 else self.skip(resize(x, self.factor)))
 
 
 class NormaliseStyle(nn.Module):
@@ -68,7 +69,7 @@ class ModulatedConv(nn.Module):
         outputs: Output channels.
         kernel: Kernel width.
         style: Length of the style vector.
-        demodulate: Whether the outputs are brought back to unit gain.
+        demodulate: Whether the outputs are brought back to unit gain, then multiplied by the caller's.
         upsample: Whether the input is enlarged by two first.
     """
 
@@ -82,15 +83,28 @@ class ModulatedConv(nn.Module):
         nn.init.kaiming_normal_(self.modulation.weight, nonlinearity="linear")
         nn.init.ones_(self.modulation.bias)
 
-    def forward(self, x: Float[Tensor, "B C H W"], style: Float[Tensor, "B S"]) -> Float[Tensor, "B D h w"]:
+    def forward(
+        self,
+        x: Float[Tensor, "B C H W"],
+        style: Float[Tensor, "B S"],
+        bias: Float[Tensor, "1 D 1 1"],
+        gain: float = 1.0,
+    ) -> Float[Tensor, "B D h w"]:
+        """The convolution's result, times the gain if demodulated, plus the bias."""
         weight = self.weight * self.modulation(style)[:, None, :, None, None]
         if self.demodulate:
-            weight = weight * torch.rsqrt(weight.square().sum((2, 3, 4), keepdim=True) + EPSILON)
+            weight = weight * (gain * torch.rsqrt(weight.square().sum((2, 3, 4), keepdim=True) + EPSILON))
         if self.upsample:
             x = resize(x, 2)
         # One group per sample: every sample has its own kernel.
         batch = len(x)
-        y = F.conv2d(x.reshape(1, -1, *x.shape[2:]), weight.flatten(0, 1), padding=self.padding, groups=batch)
+        y = F.conv2d(
+            x.reshape(1, -1, *x.shape[2:]),
+            weight.flatten(0, 1),
+            bias.flatten().repeat(batch),
+            padding=self.padding,
+            groups=batch,
+        )
         return y.reshape(batch, -1, *y.shape[2:])
 
 
@@ -106,10 +120,10 @@ class StyleConv(nn.Module):
     def forward(
         self, x: Float[Tensor, "B C H W"], style: Float[Tensor, "B S"], noise: Float[Tensor, "b 1 h w"] | None
     ) -> Float[Tensor, "B D h w"]:
-        y = self.modulated_conv(x, style) * math.sqrt(2)
+        y = self.modulated_conv(x, style, self.bias, gain=math.sqrt(2))
         if noise is not None:
-            y = y + self.weight * noise
-        return activate(y + self.bias)
+            y += self.weight * noise
+        return activate(y)
 
 
 class ToRGB(nn.Module):
@@ -123,7 +137,7 @@ class ToRGB(nn.Module):
     def forward(
         self, x: Float[Tensor, "B C H W"], style: Float[Tensor, "B S"], before: Float[Tensor, "B 3 h w"] | None = None
     ) -> Float[Tensor, "B 3 H W"]:
-        picture = self.modulated_conv(x, style) + self.bias
+        picture = self.modulated_conv(x, style, self.bias)
         return picture if before is None else picture + resize(before, 2)
 
 
@@ -262,6 +276,6 @@ class StyleUNet(nn.Module):
 def _condition(channels: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(channels, channels, 3, padding=1),
-        nn.LeakyReLU(SLOPE),
+        nn.LeakyReLU(SLOPE, inplace=True),
         nn.Conv2d(channels, 2 * channels, 3, padding=1),
     )
