@@ -13,8 +13,23 @@ import importlib
 import importlib.util
 from typing import Any
 
-_MODULES = ("checkpoint", "config", "decoder", "dpt", "heads", "identity", "lifting", "losses", "model", "vit")
+_MODULES = (
+    "avatar",
+    "checkpoint",
+    "config",
+    "decoder",
+    "dpt",
+    "heads",
+    "identity",
+    "lifting",
+    "losses",
+    "memory",
+    "model",
+    "portraits",
+    "vit",
+)
 _NAMES = {
+    "Avatar": "avatar",
     "Config": "config",
     "GAGAvatar": "model",
     "Identity": "identity",
