@@ -42,8 +42,8 @@ def rts(
         >>> import numpy as np
         >>> from gagjax.filters import ConstantVelocity
         >>> ramp = np.arange(5, dtype=np.float32)
-        >>> np.round(rts(ConstantVelocity(process_noise=0.01, measurement_noise=1.0), ramp), 3).tolist()
-        [0.0, 1.0, 2.0, 3.0, 4.0]
+        >>> bool(np.allclose(rts(ConstantVelocity(process_noise=0.01, measurement_noise=1.0), ramp), ramp, atol=1e-4))
+        True
     """
     if not hasattr(filter, "adjoint"):
         raise TypeError(f"{type(filter).__name__} is not a Kalman-type filter, so it has no smoother")

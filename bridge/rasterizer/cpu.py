@@ -1,0 +1,191 @@
+"""The CPU backend: compositing by numba behind `custom_vjp` and a host callback, projection by JAX around it."""
+
+from __future__ import annotations
+
+import functools
+import os
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from bridge.camera import Camera
+from bridge.gaussians import Gaussians
+from bridge.rasterizer.projection import splats
+
+_lock = threading.Lock()  # numba's thread pool serves one caller at a time; XLA may call back from several threads
+_threads: int | None = None
+
+
+def set_threads(count: int | None) -> None:
+    """Set how many threads the CPU rasterizer uses; None for all cores that the process may use.
+
+    Results do not depend on it.
+
+    Raises:
+        ValueError: If the count is not positive.
+    """
+    global _threads
+    if count is not None and count < 1:
+        raise ValueError(f"the number of threads must be positive, got {count}")
+    _threads = count
+
+
+def threads() -> int:
+    """How many threads the CPU rasterizer uses."""
+    import numba
+
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(_threads or available, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+
+
+@functools.cache
+def _kernels() -> Any:
+    package = Path(__file__).parent
+    if "NUMBA_CACHE_DIR" not in os.environ and not os.access(package, os.W_OK):
+        # Compiled kernels are kept beside the source where that can be written, else in the user's own cache.
+        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "gagjax" / "numba"
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            cache = Path(tempfile.mkdtemp(prefix="gagjax-numba-"))
+        import numba
+
+        numba.config.CACHE_DIR = str(cache)  # type: ignore[attr-defined]
+    from bridge.rasterizer import kernels
+
+    return kernels
+
+
+@functools.cache
+def _blas() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def rasterize_cpu(
+    gaussians: Gaussians, camera: Camera, background: Float[Array, "C"]
+) -> tuple[Float[Array, "H W C"], Float[Array, "H W"]]:
+    """Rasterize one set of Gaussians for one camera; see `bridge.rasterizer.rasterize` for the semantics."""
+    flat = splats(gaussians, camera)
+    # The drawing order carries no gradient; Gaussians that are not drawn get depth 0 and opacity 0.
+    opacities = jnp.where(flat.drawn, gaussians.opacities, 0)
+    features = jnp.where(flat.drawn[:, None], gaussians.features, 0)
+    arguments = (flat.centres, flat.conics, opacities, features, background, flat.depths)
+    as_float32 = tuple(a.astype(jnp.float32) for a in arguments)
+    picture, light = _composite(camera.width, camera.height, *as_float32)
+    dtype = gaussians.means.dtype
+    return picture.astype(dtype), (1 - light).astype(dtype)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _composite(
+    width: int, height: int, centres: Any, conics: Any, opacities: Any, features: Any, background: Any, depths: Any
+) -> Any:
+    shapes = (
+        jax.ShapeDtypeStruct((height, width, features.shape[-1]), jnp.float32),
+        jax.ShapeDtypeStruct((height, width), jnp.float32),
+    )
+    host = functools.partial(_forward, width, height)
+    return jax.pure_callback(
+        host, shapes, centres, conics, opacities, features, background, depths, vmap_method="sequential"
+    )
+
+
+def _composite_fwd(width: int, height: int, *arguments: Any) -> Any:
+    return _composite(width, height, *arguments), arguments
+
+
+def _composite_bwd(width: int, height: int, arguments: Any, cotangents: Any) -> Any:
+    shapes = tuple(jax.ShapeDtypeStruct(a.shape, jnp.float32) for a in arguments[:5])
+    host = functools.partial(_backward, width, height)
+    grads = jax.pure_callback(host, shapes, *arguments, *cotangents, vmap_method="sequential")
+    return *grads, jnp.zeros_like(arguments[5])
+
+
+_composite.defvjp(_composite_fwd, _composite_bwd)
+
+
+class _Plan:
+    """Depth order and tile lists of one frame."""
+
+    def __init__(
+        self, width: int, height: int, centres: Any, conics: Any, opacities: Any, features: Any, depths: Any
+    ) -> None:
+        kernels = _kernels()
+        seen = np.flatnonzero((depths > 0) & (opacities > kernels.ALPHA_MIN)).astype(np.uint64)
+        # Positive floats sort like their bits; the index below the depth breaks ties.
+        keys = (depths[seen].view(np.uint32).astype(np.uint64) << np.uint64(32)) | seen
+        keys.sort()
+        self.order = (keys & np.uint64(0xFFFFFFFF)).astype(np.int32)
+        self.box = kernels.boxes(self.order, centres, conics, opacities, width, height)
+        hit = self.box[:, 1] > self.box[:, 0]
+        self.order, self.box = self.order[hit], self.box[hit]
+        self.tiles_x, self.tiles_y = -(-width // kernels.TILE), -(-height // kernels.TILE)
+        self.first, self.start, self.position, self.pair = kernels.bin_pairs(self.box, self.tiles_x, self.tiles_y)
+        # Longest lists first, dealt out in turn: every thread gets the same mixture.
+        self.tiles = np.argsort(-np.diff(self.start), kind="stable")
+        order = self.order
+        self.geometry = np.concatenate([centres[order], conics[order], opacities[order, None]], 1)
+        self.features = features[order]
+
+
+def _host(*arrays: Any) -> list[np.ndarray]:
+    """Callback arguments as C-ordered NumPy arrays: nothing of JAX may be touched inside a callback."""
+    return [np.ascontiguousarray(np.asarray(a), np.float32) for a in arrays]
+
+
+def _forward(width: int, height: int, *arguments: Any) -> tuple[np.ndarray, np.ndarray]:
+    centres, conics, opacities, features, background, depths = _host(*arguments)
+    picture = np.empty((height, width, features.shape[1]), np.float32)
+    light = np.empty((height, width), np.float32)
+    with _lock, _blas().limit(limits=1, user_api="blas"):
+        plan = _Plan(width, height, centres, conics, opacities, features, depths)
+        _kernels().composite(
+            threads(),
+            plan.tiles,
+            plan.start,
+            plan.position,
+            plan.box,
+            plan.geometry,
+            plan.features,
+            background,
+            picture,
+            light,
+        )
+    return picture, light
+
+
+def _backward(width: int, height: int, *arguments: Any) -> tuple[np.ndarray, ...]:
+    centres, conics, opacities, features, background, depths, g_picture, g_light = _host(*arguments)
+    channels = features.shape[1]
+    with _lock, _blas().limit(limits=1, user_api="blas"):
+        kernels = _kernels()
+        plan = _Plan(width, height, centres, conics, opacities, features, depths)
+        light = np.empty((height, width), np.float32)
+        pair_grads = np.zeros((len(plan.pair), 6 + channels), np.float32)
+        kernels.composite_backward(
+            threads(),
+            plan.tiles,
+            plan.start,
+            plan.position,
+            plan.pair,
+            plan.box,
+            plan.geometry,
+            plan.features,
+            background,
+            g_picture,
+            g_light,
+            pair_grads,
+            light,
+        )
+        out = np.zeros((len(centres), 6 + channels), np.float32)
+        kernels.gather(plan.order, plan.first, pair_grads, out)
+    g_background = np.einsum("hw,hwc->c", light, g_picture, optimize=True).astype(np.float32)
+    return out[:, :2].copy(), out[:, 2:5].copy(), out[:, 5].copy(), out[:, 6:].copy(), g_background
