@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from fractions import Fraction
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -227,6 +228,13 @@ class Kinematic:
         return value, earlier
 
 
+def noise_for_cutoff(cutoff: Any, noise: Any, fps: Any) -> tuple[Any, Any, Any]:
+    """Process noise, measurement noise and dt of a constant-velocity model whose smoother has that cutoff."""
+    rate = jnp.asarray(float(fps) if isinstance(fps, Fraction) else fps, float)
+    r = jnp.asarray(noise, float) ** 2
+    return (2 * jnp.pi * jnp.asarray(cutoff, float)) ** 4 * r / rate, r, 1 / rate
+
+
 def _upper(n: int) -> list[tuple[int, int]]:
     return [(i, j) for i in range(n) for j in range(i, n)]
 
@@ -326,9 +334,8 @@ class ConstantVelocity(Kinematic):
             fps: Frames per second.
             **robustness: gate, huber, dof, patience.
         """
-        dt = 1 / jnp.float32(float(fps))
-        r = jnp.asarray(noise, jnp.float32) ** 2
-        return cls((2 * jnp.pi * jnp.asarray(cutoff, jnp.float32)) ** 4 * r * dt, r, dt, **robustness)
+        process_noise, r, dt = noise_for_cutoff(cutoff, noise, fps)
+        return cls(process_noise, r, dt, **robustness)
 
 
 @pytree

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from gagjax.pytree import is_concrete
 
@@ -59,3 +60,17 @@ def check_noise(filter: Any) -> None:
             raise ValueError(f"{name} must be positive, got {value}")
     if filter.patience < 1:
         raise ValueError(f"patience must be at least one frame, got {filter.patience}")
+
+
+def deviation(x: Float[Array, "T C"], used: Any, limit: int = 1024) -> Float[Array, "C"]:
+    """Standard deviation about zero of the bulk of each channel: 1.4826 times the median of the magnitude.
+
+    Args:
+        x: (T, C).
+        used: Which entries count, broadcastable to (T, C).
+        limit: Longer sequences are sampled evenly down to about this many frames: the statistic needs no more, and
+            sorting is slow.
+    """
+    stride = max(1, x.shape[0] // limit)
+    magnitude = jnp.where(jnp.broadcast_to(used, x.shape), jnp.abs(x), jnp.nan)[::stride]
+    return jnp.nan_to_num(1.4826 * jnp.nanmedian(magnitude, axis=0), posinf=0.0)

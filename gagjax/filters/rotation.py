@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from gagjax import so3
 from gagjax.filters import robust
+from gagjax.filters.kalman import noise_for_cutoff
 from gagjax.filters.one_euro import check_one_euro, smoothing
 from gagjax.pytree import is_concrete, pytree, static
 
@@ -178,9 +179,8 @@ class RotationConstantVelocity:
             fps: Frames per second.
             **robustness: gate, huber, dof, patience.
         """
-        dt = 1 / jnp.float32(float(fps))
-        r = jnp.asarray(noise, jnp.float32) ** 2
-        return cls((2 * jnp.pi * jnp.asarray(cutoff, jnp.float32)) ** 4 * r * dt, r, dt, **robustness)
+        process_noise, r, dt = noise_for_cutoff(cutoff, noise, fps)
+        return cls(process_noise, r, dt, **robustness)
 
     def with_dt(self, dt: Float[Array, ""]) -> RotationConstantVelocity:
         """The filter for frames that last `dt` seconds."""

@@ -1,0 +1,278 @@
+"""Smoothing a whole sequence whose noise nobody has measured: outliers, noise and motion are told apart from the data.
+
+The plan, per channel:
+
+1. bridge missing frames, and mark observations far from the median of their five neighbours as outliers;
+2. choose the cutoff under which the innovations of a constant-velocity filter are most likely, with the channels of
+   one array helping each other where a clip is short;
+3. run that filter and its smoother over what is left;
+4. give back short events, such as a blink, that stand out of the noise for two frames or more in a row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from gagjax import so3
+from gagjax.filters import robust
+from gagjax.filters.kalman import ConstantVelocity
+from gagjax.filters.rotation import RotationConstantVelocity
+from gagjax.filters.smoother import rts
+from gagjax.pytree import is_concrete, pytree, static
+
+
+@pytree
+class AdaptiveSmoother:
+    """A zero-lag smoother that finds its own noise level and cutoff: outlier-proof, blink-safe, any unit.
+
+    Args:
+        lowest: Lowest cutoff that may be chosen, Hz; below it nothing is smoothed away.
+        highest: Highest cutoff that may be chosen, Hz; equal to `lowest` for a fixed cutoff.
+        gate: Observations further from their neighbours than this many standard deviations are outliers.
+        guard: Events that stand out by this many standard deviations for two frames or more are kept; infinity keeps
+            none.
+        floor: Standard deviation below which noise is of no interest, in the channel's unit; 0 for none.
+        pooling: How much the other channels of an array count in the choice of a channel's cutoff.
+        candidates: How many cutoffs are tried.
+
+    Raises:
+        ValueError: If the cutoffs are not positive or out of order, or gate or guard is not positive.
+
+    Example:
+        >>> import numpy as np
+        >>> still = np.full((20, 2), 3.0, np.float32)
+        >>> AdaptiveSmoother()(still, dt=0.04)[7].tolist()
+        [3.0, 3.0]
+    """
+
+    lowest: Float[Array, ""] = 1.0  # type: ignore[assignment]
+    highest: Float[Array, ""] = 10.0  # type: ignore[assignment]
+    gate: Float[Array, ""] = 5.0  # type: ignore[assignment]
+    guard: Float[Array, ""] = 4.0  # type: ignore[assignment]
+    floor: Float[Array, ""] = 0.0  # type: ignore[assignment]
+    pooling: Float[Array, ""] = 1.0  # type: ignore[assignment]
+    candidates: int = static(default=12)
+
+    def __post_init__(self) -> None:
+        if is_concrete(self.lowest) and is_concrete(self.highest) and not 0 < self.lowest <= self.highest:
+            raise ValueError(f"cutoffs must be positive and in order, got {self.lowest} and {self.highest} Hz")
+        for name in ("gate", "guard"):
+            value = getattr(self, name)
+            if is_concrete(value) and not value > 0:
+                raise ValueError(f"{name} must be positive, got {value}")
+
+    def __call__(
+        self,
+        xs: Float[Array, "T ..."],
+        valid: Bool[Array, "T"] | None = None,
+        dt: Any = 1.0,
+        cuts: Bool[Array, "T"] | None = None,
+    ) -> Float[Array, "T ..."]:
+        """Smooth an array of independent channels.
+
+        Args:
+            xs: (T, ...).
+            valid: (T,) bool; values of frames marked False are never read. Gaps inside are bridged, at the ends the
+                nearest frame is held.
+            dt: Seconds per frame, one number or (T,).
+            cuts: (T,) bool; True where a new scene begins.
+
+        Returns:
+            The smoothed array, (T, ...).
+        """
+        return _smooth_vector(self, xs, valid, dt, cuts)
+
+    def rotations(
+        self,
+        xs: Float[Array, "T 3 3"],
+        valid: Bool[Array, "T"] | None = None,
+        dt: Any = 1.0,
+        cuts: Bool[Array, "T"] | None = None,
+    ) -> Float[Array, "T 3 3"]:
+        """Smooth rotation matrices on SO(3); arguments as for calling."""
+        return _smooth_rotations(self, xs, valid, dt, cuts)
+
+
+@jax.jit
+def _smooth_vector(settings: AdaptiveSmoother, xs: Any, valid: Any, dt: Any, cuts: Any) -> Any:
+    xs = jnp.asarray(xs)
+    flat, before, after = bridged(xs.reshape(xs.shape[0], -1), valid)
+    smooth = _plan(settings, flat, valid, dt, cuts)[0]
+    return _held(smooth, before, after).reshape(xs.shape)
+
+
+@jax.jit
+def _smooth_rotations(settings: AdaptiveSmoother, xs: Any, valid: Any, dt: Any, cuts: Any) -> Any:
+    frames = xs.shape[0]
+    index, _, before, after = neighbours(valid, frames)
+    filled = jnp.asarray(xs)[index]
+    q = so3.quaternion_from_matrix(filled)
+    # All statistics come from the tangent space at the middle of the motion; the smoothing itself does not.
+    middle = so3.project(jnp.mean(filled, axis=0))
+    v = so3.quaternion_log(so3.quaternion_multiply(so3.quaternion_conjugate(so3.quaternion_from_matrix(middle)), q))
+    _, seen, sound, cutoff, scale = _plan(settings, _linear(v, valid), valid, dt, cuts, together=True)
+    filter = RotationConstantVelocity.from_cutoff(cutoff[0], scale[0], 1 / _typical(dt))
+    smooth = rts(filter, filled, seen[:, 0], _durations(dt), cuts=cuts)
+    error = so3.log(jnp.swapaxes(smooth, -1, -2) @ filled)
+    kept = _events(settings, error, scale, seen, sound)
+    return _held(jnp.matmul(smooth, so3.exp(kept), precision="highest"), before, after)
+
+
+def _plan(
+    settings: AdaptiveSmoother, xs: Any, valid: Any, dt: Any, cuts: Any, together: bool = False
+) -> tuple[Any, Any, Any, Any, Any]:
+    """The smoothed channels (T, C), the observations used, the frames that are sound, cutoffs and noise levels."""
+    frames, channels = xs.shape
+    observed = jnp.ones((frames, 1), bool) if valid is None else jnp.asarray(valid)[:, None]
+    outlier, broken, scale = _outliers(settings, xs, observed)
+    sound = observed & ~broken
+    # A channel without noise is left alone by any scale; one keeps the arithmetic away from 0 / 0.
+    scale = jnp.maximum(scale, settings.floor)
+    still = scale <= 1e-6 * jnp.max(jnp.abs(xs), axis=0)
+    unit = jnp.where(still, 1, scale)
+    if together:
+        outlier = jnp.broadcast_to(outlier.any(1, keepdims=True), xs.shape)
+        unit = jnp.broadcast_to(jnp.sqrt(jnp.mean(unit**2)), unit.shape)
+    seen = observed & ~outlier
+    centre = xs[0]
+    scaled = (xs - centre) / unit
+    grid = settings.lowest * (settings.highest / settings.lowest) ** jnp.linspace(0, 1, settings.candidates)
+    cost = jax.lax.map(lambda cutoff: _surprise(_model(cutoff, dt, channels), scaled, seen, dt), grid)
+    cost = jnp.where(still, 0, cost - cost.min(0))
+    shared = cost.sum(1, keepdims=True) / jnp.maximum(1, (~still).sum())
+    cost = shared + 0 * cost if together else cost + settings.pooling * shared
+    cutoff = grid[jnp.argmin(cost, axis=0)]
+    smooth = rts(_model(cutoff, dt, channels), scaled, seen, _durations(dt), cuts=cuts)
+    smooth = smooth + _events(settings, scaled - smooth, 1.0, seen, sound)
+    # A channel whose noise is nothing (constant, or drawn by hand) is returned as it came.
+    smooth = jnp.where(still, xs, centre + unit * smooth)
+    return smooth, seen, sound, cutoff, unit
+
+
+def _model(cutoff: Any, dt: Any, channels: int) -> ConstantVelocity:
+    return ConstantVelocity.from_cutoff(jnp.broadcast_to(cutoff, (channels,)), jnp.ones(channels), 1 / _typical(dt))
+
+
+def _surprise(filter: ConstantVelocity, xs: Any, seen: Any, dt: Any) -> Any:
+    """Minus twice the log likelihood of each channel, the noise level chosen for the best."""
+
+    def body(state: Any, frame: Any) -> tuple[Any, Any]:
+        x, use, seconds = frame
+        now = filter if seconds is None else filter.with_dt(seconds)
+        state, info = now.observe(state, x, use)
+        # pull = e / s and column = p / s give e^2 / s and log s without a second computation of s.
+        inverse = (1 - info.column[0]) / now.measurement_noise
+        inverse = jnp.where(use, inverse, 1)
+        return state, (info.pull**2 / inverse, -jnp.log(inverse))
+
+    _, (square, logs) = jax.lax.scan(body, filter.init(xs[0]), (xs, seen, _durations(dt)))
+    # The first frames say how little was known at the start, not how well the model fits.
+    count = jnp.maximum(seen[3:].sum(0), 1)
+    return count * jnp.log(jnp.maximum(square[3:].sum(0) / count, 1e-12)) + logs[3:].sum(0)
+
+
+def _outliers(settings: AdaptiveSmoother, xs: Any, observed: Any) -> tuple[Any, Any, Any]:
+    """Outliers (T, C), frames that are outliers as a whole (T, 1), and each channel's noise level."""
+    residual = xs - median5(xs)
+    noise = second_difference_noise(xs, observed[:, 0])
+    spread = jnp.maximum(robust.deviation(residual, observed), 0.8 * noise)
+    distance = jnp.abs(residual) / jnp.where(spread > 0, spread, 1)
+    moving = spread > 0
+    # One bad frame shows in most channels at once, and then each needs less evidence of its own.
+    typical = jnp.nanmedian(jnp.where(moving, distance, jnp.nan), axis=1, keepdims=True)
+    frame = jnp.where(moving.sum() >= 8, typical > 0.75 * settings.gate, False)
+    return (distance > settings.gate) | frame, frame, noise
+
+
+def _events(settings: AdaptiveSmoother, error: Any, unit: Any, seen: Any, sound: Any) -> Any:
+    """The part of the residual that is no noise: it keeps its sign for two frames or more and stands out of it."""
+    used = seen if seen.shape == error.shape else jnp.broadcast_to(seen, error.shape)
+    error = jnp.where(sound, error, 0)
+    lasting = median3(error)
+    spread = 0.67 * jnp.maximum(robust.deviation(error, used), unit)
+    height = jnp.abs(lasting)
+    near = jnp.maximum(height, jnp.maximum(_shifted(height, 1), _shifted(height, -1)))
+    excess = near / jnp.where(spread > 0, spread, 1) / settings.guard - 1
+    strength = jnp.where(spread > 0, jnp.clip(4 * excess, 0, 1), 0)
+    return strength * jnp.clip(error, -4 * near, 4 * near)
+
+
+def second_difference_noise(xs: Float[Array, "T C"], observed: Bool[Array, "T"]) -> Float[Array, "C"]:
+    """Standard deviation of white noise on slow motion, from the median of second differences."""
+    if xs.shape[0] < 3:
+        return jnp.zeros_like(xs[0])
+    difference = xs[2:] - 2 * xs[1:-1] + xs[:-2]
+    usable = observed[2:] & observed[1:-1] & observed[:-2]
+    return robust.deviation(difference, usable[:, None]) / jnp.sqrt(6.0)
+
+
+def median3(x: Any) -> Any:
+    """The median of each frame and its two neighbours, with zeros beyond the ends."""
+    padded = jnp.pad(x, ((1, 1), (0, 0)))
+    a, b = padded[:-2], padded[2:]
+    return jnp.maximum(jnp.minimum(a, b), jnp.minimum(jnp.maximum(a, b), x))
+
+
+def median5(x: Any) -> Any:
+    """The median of each frame and its four neighbours; beyond the ends the end itself is repeated."""
+    a, b, c, d = _shifted(x, 2), _shifted(x, 1), _shifted(x, -1), _shifted(x, -2)
+    low, high = jnp.minimum(a, b), jnp.maximum(a, b)
+    low2, high2 = jnp.minimum(c, d), jnp.maximum(c, d)
+    # Neither the least nor the greatest of four can be the median of five: that of three is left.
+    f, g = jnp.maximum(low, low2), jnp.minimum(high, high2)
+    return jnp.maximum(jnp.minimum(f, g), jnp.minimum(jnp.maximum(f, g), x))
+
+
+def neighbours(valid: Any, frames: int) -> tuple[Any, Any, Any, Any]:
+    """For every frame the nearest valid one before and after it, and whether it lies before or after all of them.
+
+    Returns:
+        Index before (or the first valid), index after (or the last valid), and two (T,) bools.
+    """
+    ticks = jnp.arange(frames)
+    if valid is None:
+        none = jnp.zeros(frames, bool)
+        return ticks, ticks, none, none
+    valid = jnp.asarray(valid)
+    last = jax.lax.cummax(jnp.where(valid, ticks, -1))
+    following = jax.lax.cummin(jnp.where(valid, ticks, frames), reverse=True)
+    before, after = last < 0, following >= frames
+    return jnp.where(before, following, last) % frames, jnp.where(after, last, following) % frames, before, after
+
+
+def bridged(xs: Float[Array, "T C"], valid: Any) -> tuple[Any, Any, Any]:
+    """The array with missing frames bridged linearly, and which frames lie before and after all valid ones."""
+    index, following, before, after = neighbours(valid, xs.shape[0])
+    if valid is None:
+        return xs, before, after
+    share = (jnp.arange(xs.shape[0]) - index) / jnp.maximum(following - index, 1)
+    share = jnp.clip(share, 0, 1)[:, None]
+    return xs[index] + share * (xs[following] - xs[index]), before, after
+
+
+def _linear(v: Any, valid: Any) -> Any:
+    return bridged(v, valid)[0]
+
+
+def _held(smooth: Any, before: Any, after: Any) -> Any:
+    first = jnp.argmin(before)
+    last = smooth.shape[0] - 1 - jnp.argmin(after[::-1])
+    wide = (slice(None),) + (None,) * (smooth.ndim - 1)
+    return jnp.where(before[wide], smooth[first], jnp.where(after[wide], smooth[last], smooth))
+
+
+def _shifted(x: Any, by: int) -> Any:
+    index = jnp.clip(jnp.arange(x.shape[0]) - by, 0, x.shape[0] - 1)
+    return x[index]
+
+
+def _typical(dt: Any) -> Any:
+    return jnp.median(jnp.asarray(dt, jnp.float32))
+
+
+def _durations(dt: Any) -> Any:
+    return None if jnp.ndim(dt) == 0 else dt

@@ -1,0 +1,47 @@
+"""Scene cuts: places across which nothing may be smoothed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from gagjax import so3
+
+
+@jax.jit
+def scene_cuts(
+    rotation: Float[Array, "T 3 3"], valid: Bool[Array, "T"] | None = None, angle: Any = 0.52
+) -> Bool[Array, "T"]:
+    """Frames at which the head jumps by more than an angle, and stays there.
+
+    Args:
+        rotation: Head or camera rotations, (T, 3, 3).
+        valid: (T,) bool; frames marked False are passed over.
+        angle: Radians.
+
+    Returns:
+        (T,) bool, True at the first frame of each new scene; never at the first frame of all.
+    """
+    frames = rotation.shape[0]
+    if frames < 3:
+        return jnp.zeros(frames, bool)
+    seen = jnp.ones(frames, bool) if valid is None else jnp.asarray(valid)
+    ticks = jnp.arange(frames)
+    until = jax.lax.cummax(jnp.where(seen, ticks, -1))
+    onward = jax.lax.cummin(jnp.where(seen, ticks, frames), reverse=True)
+    previous = jnp.concatenate([jnp.array([-1]), until[:-1]])
+    following = jnp.concatenate([onward[1:], jnp.array([frames])])
+    usable = seen & (previous >= 0)
+    q = so3.quaternion_from_matrix(jnp.where(seen[:, None, None], rotation, jnp.eye(3, dtype=rotation.dtype)))
+    before, after = q[jnp.maximum(previous, 0)], q[jnp.minimum(following, frames - 1)]
+
+    def apart(a: Any, b: Any) -> Any:
+        # |q_a . q_b| is the cosine of half the angle.
+        return jnp.abs(jnp.sum(a * b, axis=-1)) < jnp.cos(angle / 2)
+
+    # A lone outlier comes back in the next frame; a new scene does not.
+    stays = (following >= frames) | (apart(before, after) & ~apart(q, after))
+    return usable & apart(before, q) & stays
