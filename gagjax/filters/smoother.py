@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 def rts(
     filter: Any,
     xs: Any,
-    valid: Bool[Array, "T"] | None = None,
+    valid: Bool[Array, "T ..."] | None = None,
     dt: Float[Array, "T"] | None = None,
     *,
     cuts: Bool[Array, "T"] | None = None,
@@ -26,7 +26,8 @@ def rts(
         filter: A Kalman-type filter: Kalman, ConstantVelocity, ConstantAcceleration, RotationConstantVelocity or a
             RigidTransform of such.
         xs: A pytree of arrays, time first, (T, ...).
-        valid: (T,) bool; values of frames marked False are never read, the result bridges them.
+        valid: (T,) bool, or shaped so that a frame of it broadcasts to a frame of a single array `xs` whose
+            hyperparameters are per channel; values marked False are never read, the result bridges them.
         dt: (T,) seconds since the frame before, for irregular time stamps.
         cuts: (T,) bool; True where a new scene begins: nothing is carried across, in either direction.
 
@@ -52,7 +53,7 @@ def rts(
 
 @jax.jit
 def _rts(filter: Any, xs: Any, valid: Any, dt: Any, cuts: Any) -> Any:
-    start = 0 if valid is None else jnp.argmax(valid)
+    start = 0 if valid is None else jnp.argmax(jnp.asarray(valid).reshape(len(valid), -1).any(1))
     first = jax.tree.map(lambda x: x[start], xs)
     if cuts is not None:
         cuts = _at_valid(jnp.asarray(cuts), valid)
@@ -86,4 +87,4 @@ def _at_valid(cuts: Any, valid: Any) -> Any:
         pending = pending | cut
         return pending & ~seen, pending & seen
 
-    return jax.lax.scan(body, jnp.array(False), (cuts, jnp.asarray(valid)))[1]
+    return jax.lax.scan(body, jnp.zeros(valid.shape[1:], bool), (cuts, jnp.asarray(valid)))[1]
