@@ -1,6 +1,31 @@
-"""Expression: neutral faces, retargeting, regions, subspaces and comparison."""
+"""Expression: neutral faces, retargeting, regions, subspaces, comparison and exchange."""
 
+from gagjax.expression.codes import track_from_codes
+from gagjax.expression.compare import blend, distance, transfer
+from gagjax.expression.masks import region_weights, vertex_areas
+from gagjax.expression.regions import CrossTalk, RegionEditor
 from gagjax.expression.resting import neutral
 from gagjax.expression.retargeting import LiveRetargeter, Retargeter, default_stage, live_stage, soft_limit
+from gagjax.expression.subspace import PCA, Moments, merge, metric_factor, moments
 
-__all__ = ["LiveRetargeter", "Retargeter", "default_stage", "live_stage", "neutral", "soft_limit"]
+__all__ = [
+    "PCA",
+    "CrossTalk",
+    "LiveRetargeter",
+    "Moments",
+    "RegionEditor",
+    "Retargeter",
+    "blend",
+    "default_stage",
+    "distance",
+    "live_stage",
+    "merge",
+    "metric_factor",
+    "moments",
+    "neutral",
+    "region_weights",
+    "soft_limit",
+    "track_from_codes",
+    "transfer",
+    "vertex_areas",
+]

@@ -1,0 +1,92 @@
+"""The code dictionaries of DECA and EMOCA, read as tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gagjax import so3
+from gagjax.errors import InputError
+from gagjax.flame.model import FlameModel, joints
+from gagjax.track import EXPRESSIONS, SHAPES, Track
+
+# DECA's names, then EMOCA's.
+_NAMES = {"shape": ("shape", "shapecode"), "exp": ("exp", "expcode"), "pose": ("pose", "posecode"), "cam": ("cam",)}
+FOCAL = 12.0  # GAGAvatar's, in half-image units
+UNITS_PER_METRE = 5.0
+
+
+def track_from_codes(
+    codes: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, fps: Any = 25, model: FlameModel | None = None
+) -> Track:
+    """A track from DECA or EMOCA code dictionaries.
+
+    Their orthographic camera (scale and shift of the face crop) becomes GAGAvatar's perspective one at the distance
+    that shows the face at the same size; their global rotation becomes part of the camera, as the track's convention
+    wants. Neither estimates eyes: they are zero.
+
+    Args:
+        codes: One dictionary with arrays over time, (T, n), or one per frame, (n,) or (1, n). Read are "shape", "exp",
+            "pose" (global rotation then jaw) and "cam" (scale, x, y), or EMOCA's "shapecode", "expcode", "posecode".
+        fps: Frames per second.
+        model: The head model; with it the rotation is about its root joint, as DECA does, else about the origin.
+
+    Raises:
+        InputError: If a code is missing or has the wrong size.
+    """
+    frames = [codes] if isinstance(codes, Mapping) else list(codes)
+    if not frames:
+        raise InputError("has no frames", field="codes")
+    found = {name: np.concatenate([_read(frame, name) for frame in frames]) for name in _NAMES}
+    shape, expression, pose, camera = (found[name] for name in _NAMES)
+    if len({len(value) for value in found.values()}) != 1:
+        raise InputError("the codes are not all of one length", field="codes")
+    if pose.shape[1] != 6 or camera.shape[1] != 3:
+        raise InputError(f"have sizes {pose.shape[1]} and {camera.shape[1]}, expected 6 and 3", field="pose, cam")
+    if (camera[:, 0] <= 0).any():
+        raise InputError("has a scale that is not positive", field="cam")
+    turn = np.asarray(so3.exp(pose[:, :3]), np.float64)
+    # Half a turn about y brings FLAME's axes (x to the subject's left, z to the front) to those of a camera that faces
+    # it (x left, z forward); for row vectors the rotation is transposed.
+    flip = np.diag([-1.0, 1.0, -1.0])
+    rotation = turn.transpose(0, 2, 1) @ flip
+    pivot = np.zeros(3)
+    if model is not None:
+        zero = np.zeros(6, np.float32)
+        own = np.median(shape, axis=0)[: model.shapes]
+        pivot = np.asarray(joints(model, own, np.zeros(EXPRESSIONS), zero, zero), np.float64)[0]
+    shift = (pivot - turn @ pivot) + np.stack([camera[:, 1], camera[:, 2], 0 * camera[:, 0]], -1)
+    translation = UNITS_PER_METRE * shift @ flip
+    translation[:, 2] += FOCAL * UNITS_PER_METRE / camera[:, 0]
+    transform = np.concatenate([rotation, translation[..., None]], -1)
+    return Track(
+        expression=_padded(expression, EXPRESSIONS, "exp"),
+        jaw=pose[:, 3:].astype(np.float32),
+        eyes=np.zeros((len(pose), 6), np.float32),
+        transform=transform.astype(np.float32),
+        shape=_padded(shape, SHAPES, "shape"),
+        fps=fps,
+        source="deca",
+    )
+
+
+def _read(frame: Mapping[str, Any], name: str) -> np.ndarray:
+    for key in _NAMES[name]:
+        if key in frame:
+            value = np.asarray(frame[key], np.float64)
+            if value.ndim not in (1, 2):
+                raise InputError(f"has shape {value.shape}, expected (T, n)", field=key)
+            return value.reshape(-1, value.shape[-1])
+    raise InputError(
+        "is missing",
+        field=name,
+        fix=f"DECA and EMOCA dictionaries hold {' or '.join(_NAMES[name])}; this has {sorted(frame)}",
+    )
+
+
+def _padded(values: np.ndarray, columns: int, name: str) -> np.ndarray:
+    if values.shape[1] > columns:
+        raise InputError(f"has {values.shape[1]} columns, more than {columns}", field=name)
+    return np.pad(values, ((0, 0), (0, columns - values.shape[1]))).astype(np.float32)

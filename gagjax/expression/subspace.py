@@ -1,0 +1,150 @@
+"""Principal components of expression clips: a clip's or a person's own subspace.
+
+FLAME's coefficients are principal components already, of many people; a second analysis pays for one clip or person:
+to compress, to denoise in space (it does not smooth in time), to see what varies. Fit deviations from neutral. Batches
+of a long or distributed clip are merged exactly: each is summed up by its count, mean and a triangular factor, and
+merging is associative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from gagjax.errors import InputError
+from gagjax.pytree import pytree
+
+
+class Moments(NamedTuple):
+    """What batches leave behind: the number of rows, their mean (C,), and R (C, C) with R^T R the scatter about it."""
+
+    count: Float[Array, ""]
+    mean: Float[Array, "C"]
+    factor: Float[Array, "C C"]
+
+
+@jax.jit
+def moments(rows: Float[Array, "N C"]) -> Moments:
+    """The moments of one batch."""
+    rows = jnp.asarray(rows, jnp.float32)
+    mean = rows.mean(0)
+    return Moments(jnp.asarray(rows.shape[0], jnp.float32), mean, _triangle(rows - mean))
+
+
+@jax.jit
+def merge(a: Moments, b: Moments) -> Moments:
+    """The moments of both batches' rows together.
+
+    The factors are stacked and factorised again (QR), never squared into scatter matrices: in float32 a square would
+    lose every component below a thousandth of the largest.
+    """
+    count = a.count + b.count
+    apart = b.mean - a.mean
+    shift = jnp.sqrt(a.count * b.count / count) * apart
+    factor = _triangle(jnp.concatenate([a.factor, b.factor, shift[None]]))
+    return Moments(count, a.mean + apart * b.count / count, factor)
+
+
+def _triangle(rows: Array) -> Array:
+    columns = rows.shape[1]
+    rows = jnp.concatenate([rows, jnp.zeros((max(columns - rows.shape[0], 0), columns), rows.dtype)])
+    return jnp.linalg.qr(rows, mode="r")
+
+
+@pytree
+class PCA:
+    """Principal components. Make it with `fit` or `fit_batches`.
+
+    Args:
+        mean: (C,).
+        components: Orthonormal rows, most variance first, (K, C); the largest entry of each is positive.
+        variance: Variance along each, (K,).
+        total: Variance of all the data.
+
+    Example:
+        >>> rows = np.random.default_rng(0).normal(size=(50, 4)) * [9, 1, 1, 1]
+        >>> PCA.fit(rows, 2).inverse(PCA.fit(rows, 2).transform(rows)).shape
+        (50, 4)
+    """
+
+    mean: Float[Array, "C"]
+    components: Float[Array, "K C"]
+    variance: Float[Array, "K"]
+    total: Float[Array, ""]
+
+    @classmethod
+    def fit(cls, rows: Float[Array, "N C"], rank: int | None = None) -> PCA:
+        """The components of one array; see `from_moments`."""
+        rows = jnp.asarray(rows)
+        if rows.ndim != 2 or rows.shape[0] < 2:
+            raise InputError(f"has shape {rows.shape}", field="rows", fix="Pass at least two rows, (N, C)")
+        return cls.from_moments(moments(rows), rank)
+
+    @classmethod
+    def fit_batches(cls, batches: Iterable[Float[Array, "N C"]], rank: int | None = None) -> PCA:
+        """The components of a stream of batches, equal to those of all rows at once."""
+        total: Moments | None = None
+        for batch in batches:
+            total = moments(batch) if total is None else merge(total, moments(batch))
+        if total is None or float(total.count) < 2:
+            raise InputError("has fewer than two rows", field="batches")
+        return cls.from_moments(total, rank)
+
+    @classmethod
+    def from_moments(cls, total: Moments, rank: int | None = None) -> PCA:
+        """The components of what was summed up.
+
+        Args:
+            total: From `moments` and `merge`.
+            rank: Components to keep; None keeps as many as columns and rows allow.
+        """
+        columns = total.mean.shape[0]
+        most = min(columns, int(total.count)) if not isinstance(total.count, jax.core.Tracer) else columns
+        rank = most if rank is None else rank
+        if not 1 <= rank <= most:
+            raise InputError(f"must lie in 1 to {most}, got {rank}", field="rank")
+        _, values, rows = jnp.linalg.svd(total.factor, full_matrices=False)
+        variance = values**2 / (total.count - 1)
+        largest = jnp.take_along_axis(rows, jnp.abs(rows).argmax(1)[:, None], 1)
+        rows = rows * jnp.where(largest < 0, -1.0, 1.0)
+        return cls(total.mean, rows[:rank], variance[:rank], variance.sum())
+
+    @property
+    def explained(self) -> Float[Array, "K"]:
+        """The share of all variance along each component."""
+        return self.variance / jnp.where(self.total > 0, self.total, 1.0)
+
+    def transform(self, rows: Float[Array, "*batch C"]) -> Float[Array, "*batch K"]:
+        """Coordinates along the components."""
+        return jnp.matmul(jnp.asarray(rows) - self.mean, self.components.T, precision="highest")
+
+    def inverse(self, scores: Float[Array, "*batch K"]) -> Float[Array, "*batch C"]:
+        """Rows from coordinates."""
+        return jnp.matmul(jnp.asarray(scores), self.components, precision="highest") + self.mean
+
+    def shrink(self, rows: Float[Array, "*batch C"], noise: float) -> Float[Array, "*batch C"]:
+        """Rows denoised: each component weighed by signal over signal plus noise variance, instead of cut.
+
+        Args:
+            rows: (..., C).
+            noise: Standard deviation of the noise in each column.
+        """
+        signal = jnp.maximum(self.variance - noise**2, 0.0)
+        # A variance of zero holds neither signal nor noise; its weight does not matter.
+        return self.inverse(self.transform(rows) * signal / jnp.maximum(self.variance, 1e-20))
+
+
+def metric_factor(gram: Float[Array, "C C"], regularisation: float = 1e-6) -> Float[np.ndarray, "C C"]:
+    """L with `L L^T = gram` (a `RegionEditor`'s): `PCA.fit(rows @ L)` then weighs coefficients by what they move.
+
+    Summed over regions this is the whole face in vertex space, one region's gram is that region alone. Go back by
+    `pca.inverse(scores) @ inv(L)`.
+    """
+    gram = np.asarray(gram, np.float64)
+    ridge = regularisation * np.trace(gram) / len(gram)
+    return np.linalg.cholesky(gram + max(ridge, 1e-18) * np.eye(len(gram))).astype(np.float32)
