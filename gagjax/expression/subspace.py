@@ -23,7 +23,7 @@ from gagjax.pytree import pytree
 class Moments(NamedTuple):
     """What batches leave behind: the number of rows, their mean (C,), and R (C, C) with R^T R the scatter about it."""
 
-    count: Float[Array, ""]
+    rows: Float[Array, ""]
     mean: Float[Array, "C"]
     factor: Float[Array, "C C"]
 
@@ -43,11 +43,11 @@ def merge(a: Moments, b: Moments) -> Moments:
     The factors are stacked and factorised again (QR), never squared into scatter matrices: in float32 a square would
     lose every component below a thousandth of the largest.
     """
-    count = a.count + b.count
+    count = a.rows + b.rows
     apart = b.mean - a.mean
-    shift = jnp.sqrt(a.count * b.count / count) * apart
+    shift = jnp.sqrt(a.rows * b.rows / count) * apart
     factor = _triangle(jnp.concatenate([a.factor, b.factor, shift[None]]))
-    return Moments(count, a.mean + apart * b.count / count, factor)
+    return Moments(count, a.mean + apart * b.rows / count, factor)
 
 
 def _triangle(rows: Array) -> Array:
@@ -91,7 +91,7 @@ class PCA:
         total: Moments | None = None
         for batch in batches:
             total = moments(batch) if total is None else merge(total, moments(batch))
-        if total is None or float(total.count) < 2:
+        if total is None or float(total.rows) < 2:
             raise InputError("has fewer than two rows", field="batches")
         return cls.from_moments(total, rank)
 
@@ -104,12 +104,12 @@ class PCA:
             rank: Components to keep; None keeps as many as columns and rows allow.
         """
         columns = total.mean.shape[0]
-        most = min(columns, int(total.count)) if not isinstance(total.count, jax.core.Tracer) else columns
+        most = min(columns, int(total.rows)) if not isinstance(total.rows, jax.core.Tracer) else columns
         rank = most if rank is None else rank
         if not 1 <= rank <= most:
             raise InputError(f"must lie in 1 to {most}, got {rank}", field="rank")
         _, values, rows = jnp.linalg.svd(total.factor, full_matrices=False)
-        variance = values**2 / (total.count - 1)
+        variance = values**2 / (total.rows - 1)
         largest = jnp.take_along_axis(rows, jnp.abs(rows).argmax(1)[:, None], 1)
         rows = rows * jnp.where(largest < 0, -1.0, 1.0)
         return cls(total.mean, rows[:rank], variance[:rank], variance.sum())
@@ -145,6 +145,6 @@ def metric_factor(gram: Float[Array, "C C"], regularisation: float = 1e-6) -> Fl
     Summed over regions this is the whole face in vertex space, one region's gram is that region alone. Go back by
     `pca.inverse(scores) @ inv(L)`.
     """
-    gram = np.asarray(gram, np.float64)
-    ridge = regularisation * np.trace(gram) / len(gram)
-    return np.linalg.cholesky(gram + max(ridge, 1e-18) * np.eye(len(gram))).astype(np.float32)
+    wide = np.asarray(gram, np.float64)
+    ridge = regularisation * np.trace(wide) / len(wide)
+    return np.linalg.cholesky(wide + max(ridge, 1e-18) * np.eye(len(wide))).astype(np.float32)
