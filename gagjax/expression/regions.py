@@ -114,7 +114,13 @@ class RegionEditor:
         # identity: equal gains everywhere are then exactly that gain.
         share = np.trace(grams, axis1=1, axis2=2) / max(np.trace(whole), 1e-18)
         maps = maps + share[:, None, None] * (np.eye(len(whole)) - maps.sum(0))
-        return cls(*(jnp.asarray(value, jnp.float32) for value in (stacked, maps, grams, areas)), names=tuple(chosen))
+        return cls(
+            weights=jnp.asarray(stacked, jnp.float32),
+            maps=jnp.asarray(maps, jnp.float32),
+            grams=jnp.asarray(grams, jnp.float32),
+            areas=jnp.asarray(areas, jnp.float32),
+            names=tuple(chosen),
+        )
 
     def edit(self, model: FlameModel, gains: Gains) -> FlameModel:
         """The exact form: the head with each region's expression scaled. Differentiable in the gains.
