@@ -61,7 +61,7 @@ def rasterize(
         >>> one = Gaussians(np.float32([[0, 0, 10]]), 0.01 * np.eye(3, dtype=np.float32)[None], np.ones(1), np.ones((1, 3)))
         >>> picture, alpha = rasterize(one, from_track(np.eye(3, 4, dtype=np.float32), size=64), backend="cpu")
         >>> picture.shape, round(float(alpha[32, 32]), 2)
-        ((64, 64, 3), 0.99)
+        ((64, 64, 3), 0.98)
     """
     _check(gaussians, camera, background)
     if backend not in ("auto", "gsplat", "cpu"):

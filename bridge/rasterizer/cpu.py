@@ -85,16 +85,10 @@ def rasterize_cpu(
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _composite(
-    width: int, height: int, centres: Any, conics: Any, opacities: Any, features: Any, background: Any, depths: Any
-) -> Any:
-    shapes = (
-        jax.ShapeDtypeStruct((height, width, features.shape[-1]), jnp.float32),
-        jax.ShapeDtypeStruct((height, width), jnp.float32),
-    )
-    host = functools.partial(_forward, width, height)
-    return jax.pure_callback(
-        host, shapes, centres, conics, opacities, features, background, depths, vmap_method="sequential"
+def _composite(width: int, height: int, *arguments: Any) -> Any:
+    channels = arguments[3].shape[-1]
+    return _on_host(
+        functools.partial(_forward, width, height), ((height, width, channels), (height, width)), *arguments
     )
 
 
@@ -103,13 +97,34 @@ def _composite_fwd(width: int, height: int, *arguments: Any) -> Any:
 
 
 def _composite_bwd(width: int, height: int, arguments: Any, cotangents: Any) -> Any:
-    shapes = tuple(jax.ShapeDtypeStruct(a.shape, jnp.float32) for a in arguments[:5])
-    host = functools.partial(_backward, width, height)
-    grads = jax.pure_callback(host, shapes, *arguments, *cotangents, vmap_method="sequential")
+    shapes = tuple(a.shape for a in arguments[:5])
+    grads = _on_host(functools.partial(_backward, width, height), shapes, *arguments, *cotangents)
     return *grads, jnp.zeros_like(arguments[5])
 
 
 _composite.defvjp(_composite_fwd, _composite_bwd)
+
+
+def _on_host(function: Any, shapes: tuple[tuple[int, ...], ...], *arguments: Any) -> Any:
+    """Call `function(outputs, *inputs)` on float32 NumPy arrays, of which it fills the outputs.
+
+    Where JAX itself runs on the CPU, these are XLA's own buffers; elsewhere they travel to the host and back.
+    """
+    results = tuple(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)
+    if jax.default_backend() == "cpu":
+        from jax.experimental.buffer_callback import buffer_callback
+
+        def in_place(_: Any, outputs: Any, *inputs: Any) -> None:
+            function([np.asarray(o) for o in outputs], *(np.asarray(i) for i in inputs))
+
+        return buffer_callback(in_place, results, vmap_method="sequential")(*arguments)
+
+    def through_copies(*inputs: Any) -> Any:
+        outputs = tuple(np.empty(shape, np.float32) for shape in shapes)
+        function(outputs, *(np.ascontiguousarray(np.asarray(i), np.float32) for i in inputs))
+        return outputs
+
+    return jax.pure_callback(through_copies, results, *arguments, vmap_method="sequential")
 
 
 class _Plan:
@@ -125,7 +140,7 @@ class _Plan:
         keys.sort()
         self.order = (keys & np.uint64(0xFFFFFFFF)).astype(np.int32)
         self.box = kernels.boxes(self.order, centres, conics, opacities, width, height)
-        hit = self.box[:, 1] > self.box[:, 0]
+        hit = np.flatnonzero(self.box[:, 1])  # x1 of an empty box is 0
         self.order, self.box = self.order[hit], self.box[hit]
         self.tiles_x, self.tiles_y = -(-width // kernels.TILE), -(-height // kernels.TILE)
         self.first, self.start, self.position, self.pair = kernels.bin_pairs(self.box, self.tiles_x, self.tiles_y)
@@ -136,15 +151,9 @@ class _Plan:
         self.features = features[order]
 
 
-def _host(*arrays: Any) -> list[np.ndarray]:
-    """Callback arguments as C-ordered NumPy arrays: nothing of JAX may be touched inside a callback."""
-    return [np.ascontiguousarray(np.asarray(a), np.float32) for a in arrays]
-
-
-def _forward(width: int, height: int, *arguments: Any) -> tuple[np.ndarray, np.ndarray]:
-    centres, conics, opacities, features, background, depths = _host(*arguments)
-    picture = np.empty((height, width, features.shape[1]), np.float32)
-    light = np.empty((height, width), np.float32)
+def _forward(width: int, height: int, outputs: Any, *arguments: np.ndarray) -> None:
+    picture, light = outputs
+    centres, conics, opacities, features, background, depths = arguments
     with _lock, _blas().limit(limits=1, user_api="blas"):
         plan = _Plan(width, height, centres, conics, opacities, features, depths)
         _kernels().composite(
@@ -159,17 +168,18 @@ def _forward(width: int, height: int, *arguments: Any) -> tuple[np.ndarray, np.n
             picture,
             light,
         )
-    return picture, light
 
 
-def _backward(width: int, height: int, *arguments: Any) -> tuple[np.ndarray, ...]:
-    centres, conics, opacities, features, background, depths, g_picture, g_light = _host(*arguments)
-    channels = features.shape[1]
+def _backward(width: int, height: int, outputs: Any, *arguments: np.ndarray) -> None:
+    g_centres, g_conics, g_opacities, g_features, g_background = outputs
+    centres, conics, opacities, features, background, depths, g_picture, g_light = arguments
+    columns = 6 + features.shape[1]
     with _lock, _blas().limit(limits=1, user_api="blas"):
         kernels = _kernels()
         plan = _Plan(width, height, centres, conics, opacities, features, depths)
         light = np.empty((height, width), np.float32)
-        pair_grads = np.zeros((len(plan.pair), 6 + channels), np.float32)
+        pair_grads = _scratch(len(plan.pair) * columns).reshape(-1, columns)
+        pair_grads[:] = 0
         kernels.composite_backward(
             threads(),
             plan.tiles,
@@ -185,7 +195,18 @@ def _backward(width: int, height: int, *arguments: Any) -> tuple[np.ndarray, ...
             pair_grads,
             light,
         )
-        out = np.zeros((len(centres), 6 + channels), np.float32)
-        kernels.gather(plan.order, plan.first, pair_grads, out)
-    g_background = np.einsum("hw,hwc->c", light, g_picture, optimize=True).astype(np.float32)
-    return out[:, :2].copy(), out[:, 2:5].copy(), out[:, 5].copy(), out[:, 6:].copy(), g_background
+        for output in outputs:
+            output[...] = 0
+        kernels.gather(plan.order, plan.first, pair_grads, g_centres, g_conics, g_opacities, g_features)
+        g_background[:] = light.reshape(-1) @ g_picture.reshape(-1, features.shape[1])
+
+
+_buffer = np.empty(0, np.float32)
+
+
+def _scratch(size: int) -> np.ndarray:
+    """Uninitialised memory kept from call to call, guarded by the lock: fresh pages cost more than the sums in them."""
+    global _buffer
+    if len(_buffer) < size:
+        _buffer = np.empty(size + size // 8, np.float32)
+    return _buffer[:size]

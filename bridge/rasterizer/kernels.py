@@ -35,6 +35,10 @@ _POLYNOMIAL = tuple(
 C0, C1, C2, C3, C4, C5, C6, C7, C8 = _POLYNOMIAL
 EIGHTH = np.float32(1 / 8)
 
+# Fused multiply-adds and reordered sums let loops vectorise; NaN and infinity keep their meaning.
+_FAST = {"contract", "reassoc", "nsz"}
+FEW = 8  # up to so many channels, mixing them one by one beats a matrix product
+
 
 @njit(inline="always")
 def _exp_minus(s):
@@ -112,33 +116,64 @@ def bin_pairs(box, tiles_x, tiles_y):
     return first, start, position, pair
 
 
-@njit(inline="always")
-def _weigh(i, box, geometry, x_tile, y_tile, light, live, weight, alpha):
-    """Alpha and blending weight of one Gaussian on the pixels of a tile; returns whether any pixel is still live.
+@njit(cache=True)
+def _tile_grid():
+    """x and y of the pixel centres of a tile, relative to its corner."""
+    x, y = np.empty(PIXELS, np.float32), np.empty(PIXELS, np.float32)
+    for p in range(PIXELS):
+        x[p], y[p] = np.float32(p % TILE) + HALF, np.float32(p // TILE) + HALF
+    return x, y
 
-    `light` is the transmittance so far; `live` is 1 until a pixel is full.
+
+@njit(cache=True, fastmath=_FAST)
+def _weigh(grid_x, grid_y, gx, gy, a, b, c, o, light, weight):
+    """Blending weights of one Gaussian on a run of pixels; moves the transmittance on.
+
+    A pixel that is full has its transmittance stored negative: one array says both how much light is left and whether
+    more may be taken.
     """
-    gx, gy, a, b, c, o = geometry[i]
-    x0, x1 = max(box[i, 0] - x_tile, 0), min(box[i, 1] - x_tile, TILE)
-    y0, y1 = max(box[i, 2] - y_tile, 0), min(box[i, 3] - y_tile, TILE)
-    for y in range(y0, y1):
-        dy = np.float32(y_tile + y) + HALF - gy
-        cross, square = b * dy, HALF * c * dy * dy
-        row_l, row_v = light[y * TILE : y * TILE + TILE], live[y * TILE : y * TILE + TILE]
-        row_w, row_a = weight[y * TILE : y * TILE + TILE], alpha[y * TILE : y * TILE + TILE]
-        for x in range(x0, x1):
-            dx = np.float32(x_tile + x) + HALF - gx
-            s = (HALF * a * dx + cross) * dx + square
-            value = min(o * _exp_minus(s), ALPHA_MAX)
-            value = value * row_v[x] if value >= ALPHA_MIN else ZERO
-            before = row_l[x]
-            after = before - before * value
-            full = after < LIGHT_MIN
-            row_v[x] = ZERO if full else row_v[x]
-            value = ZERO if full else value
-            row_a[x] = value
-            row_w[x] = value * before
-            row_l[x] = before - before * value
+    for p in range(light.shape[0]):
+        dx, dy = grid_x[p] - gx, grid_y[p] - gy
+        s = HALF * (a * dx * dx + c * dy * dy) + b * dx * dy
+        value = min(o * _exp_minus(s), ALPHA_MAX)
+        before = light[p]
+        value = value if (value >= ALPHA_MIN) & (before > ZERO) else ZERO
+        taken = before * value
+        after = before - taken
+        full = (after < LIGHT_MIN) & (before > ZERO)
+        weight[p] = ZERO if full else taken
+        light[p] = -before if full else after
+
+
+@njit(cache=True, fastmath=_FAST)
+def _weigh_and_keep(grid_x, grid_y, gx, gy, a, b, c, o, light, weight, alpha):
+    """As `_weigh`, and keeps the alphas for the backward pass."""
+    for p in range(light.shape[0]):
+        dx, dy = grid_x[p] - gx, grid_y[p] - gy
+        s = HALF * (a * dx * dx + c * dy * dy) + b * dx * dy
+        value = min(o * _exp_minus(s), ALPHA_MAX)
+        before = light[p]
+        value = value if (value >= ALPHA_MIN) & (before > ZERO) else ZERO
+        taken = before * value
+        after = before - taken
+        full = (after < LIGHT_MIN) & (before > ZERO)
+        weight[p] = ZERO if full else taken
+        alpha[p] = ZERO if full else value
+        light[p] = -before if full else after
+
+
+@njit(cache=True, fastmath=_FAST)
+def _add_scaled(total, weight, factor):
+    for p in range(total.shape[0]):
+        total[p] += factor * weight[p]
+
+
+@njit(cache=True, fastmath=_FAST)
+def _any_live(light):
+    most = light[0]
+    for p in range(light.shape[0]):
+        most = max(most, light[p])
+    return most > ZERO
 
 
 @njit(parallel=True, cache=True)
@@ -151,36 +186,56 @@ def composite(threads, tiles, start, position, box, geometry, features, backgrou
     height, width, channels = picture.shape
     tiles_x = (width + TILE - 1) // TILE
     for thread in prange(threads):
-        light, live = np.empty(PIXELS, np.float32), np.empty(PIXELS, np.float32)
-        weight, alpha = np.empty((RUN, PIXELS), np.float32), np.empty(PIXELS, np.float32)
-        mixed = np.empty((PIXELS, channels), np.float32)
-        part = np.empty((PIXELS, channels), np.float32)
+        grid_x, grid_y = _tile_grid()
+        light = np.empty(PIXELS, np.float32)
+        weight = np.empty((RUN, PIXELS), np.float32)
+        mixed = np.empty((channels, PIXELS), np.float32)
+        part = np.empty((channels, PIXELS), np.float32)
         run_features = np.empty((RUN, channels), np.float32)
         for k in range(thread, tiles.shape[0], threads):
             tile = tiles[k]
             x_tile, y_tile = (tile % tiles_x) * TILE, (tile // tiles_x) * TILE
             light[:] = ONE
-            live[:] = ONE
             mixed[:] = ZERO
             at = start[tile]
             while at < start[tile + 1]:
                 size = min(RUN, start[tile + 1] - at)
-                weight[:size] = ZERO
                 for j in range(size):
                     i = position[at + j]
-                    _weigh(i, box, geometry, x_tile, y_tile, light, live, weight[j], alpha)
-                    run_features[j] = features[i]
-                np.dot(weight[:size].T, run_features[:size], part)
-                mixed += part
+                    p0 = max(box[i, 2] - y_tile, 0) * TILE
+                    p1 = min(box[i, 3] - y_tile, TILE) * TILE
+                    if channels > FEW:
+                        weight[j, :p0] = ZERO
+                        weight[j, p1:] = ZERO
+                        run_features[j] = features[i]
+                    _weigh(
+                        grid_x[p0:p1],
+                        grid_y[p0:p1],
+                        geometry[i, 0] - np.float32(x_tile),
+                        geometry[i, 1] - np.float32(y_tile),
+                        geometry[i, 2],
+                        geometry[i, 3],
+                        geometry[i, 4],
+                        geometry[i, 5],
+                        light[p0:p1],
+                        weight[j, p0:p1],
+                    )
+                    if channels <= FEW:
+                        for c in range(channels):
+                            _add_scaled(mixed[c, p0:p1], weight[j, p0:p1], features[i, c])
+                if channels > FEW:
+                    np.dot(run_features[:size].T, weight[:size], part)
+                    mixed += part
                 at += size
-                if live.sum() == ZERO:
+                if not _any_live(light):
                     break
             for y in range(min(TILE, height - y_tile)):
                 for x in range(min(TILE, width - x_tile)):
                     p = y * TILE + x
-                    light_left[y_tile + y, x_tile + x] = light[p]
+                    left = abs(light[p])
+                    light_left[y_tile + y, x_tile + x] = left
                     for c in range(channels):
-                        picture[y_tile + y, x_tile + x, c] = mixed[p, c] + light[p] * background[c]
+                        picture[y_tile + y, x_tile + x, c] = mixed[c, p] + left * background[c]
 
 
 @njit(parallel=True, cache=True)
@@ -199,23 +254,24 @@ def composite_backward(
     pair_grads,
     light_left,
 ):
-    """Gradients per pair: centre (2), conic (3), opacity (1), features (C), written to `pair_grads` (pairs, 6 + C),
-    which must be zero; and the transmittance left, to `light_left`.
+    """Gradients per pair: centre (2), conic (3), opacity (1), features (C), written to `pair_grads` (pairs, 6 + C).
 
-    A tile is composited again, its weights and transmittances kept; then it is walked back to front with a true suffix
-    sum of what lies behind each Gaussian, so nothing is found as a difference of two large numbers. `g_light` is the
-    gradient of the transmittance that is left, without the background's share.
+    `pair_grads` must be zero. A tile is composited again, its weights and alphas kept; then it is walked back to front
+    with a true suffix sum of what lies behind each Gaussian, so nothing is found as a difference of two large numbers.
+    `g_light` is the gradient of the transmittance that is left, without the background's share; that transmittance is
+    written to `light_left`.
     """
     height, width, channels = g_picture.shape
     tiles_x = (width + TILE - 1) // TILE
-    longest = 0
+    longest = 1
     for t in range(tiles.shape[0]):
         longest = max(longest, start[tiles[t] + 1] - start[tiles[t]])
     for thread in prange(threads):
-        light, live = np.empty(PIXELS, np.float32), np.empty(PIXELS, np.float32)
+        grid_x, grid_y = _tile_grid()
+        light = np.empty(PIXELS, np.float32)
         weight = np.empty((longest, PIXELS), np.float32)
         alpha = np.empty((longest, PIXELS), np.float32)
-        upstream = np.zeros((PIXELS, channels), np.float32)
+        upstream = np.zeros((channels, PIXELS), np.float32)
         behind = np.empty(PIXELS, np.float32)
         run_features = np.empty((RUN, channels), np.float32)
         shade = np.empty((RUN, PIXELS), np.float32)
@@ -224,101 +280,114 @@ def composite_backward(
             tile = tiles[k]
             x_tile, y_tile = (tile % tiles_x) * TILE, (tile // tiles_x) * TILE
             light[:] = ONE
-            live[:] = ONE
             begin, count = start[tile], 0
             while begin + count < start[tile + 1]:
-                weight[count] = ZERO
-                alpha[count] = ZERO
-                _weigh(position[begin + count], box, geometry, x_tile, y_tile, light, live, weight[count], alpha[count])
+                i = position[begin + count]
+                p0 = max(box[i, 2] - y_tile, 0) * TILE
+                p1 = min(box[i, 3] - y_tile, TILE) * TILE
+                weight[count, :p0] = ZERO
+                weight[count, p1:] = ZERO
+                _weigh_and_keep(
+                    grid_x[p0:p1],
+                    grid_y[p0:p1],
+                    geometry[i, 0] - np.float32(x_tile),
+                    geometry[i, 1] - np.float32(y_tile),
+                    geometry[i, 2],
+                    geometry[i, 3],
+                    geometry[i, 4],
+                    geometry[i, 5],
+                    light[p0:p1],
+                    weight[count, p0:p1],
+                    alpha[count, p0:p1],
+                )
                 count += 1
-                if count % RUN == 0 and live.sum() == ZERO:
+                if count % RUN == 0 and not _any_live(light):
                     break
             upstream[:] = ZERO
             behind[:] = ZERO
             for y in range(min(TILE, height - y_tile)):
                 for x in range(min(TILE, width - x_tile)):
                     p = y * TILE + x
-                    light_left[y_tile + y, x_tile + x] = light[p]
+                    left = abs(light[p])
+                    light_left[y_tile + y, x_tile + x] = left
                     total = g_light[y_tile + y, x_tile + x]
                     for c in range(channels):
-                        upstream[p, c] = g_picture[y_tile + y, x_tile + x, c]
-                        total += upstream[p, c] * background[c]
-                    behind[p] = light[p] * total
+                        upstream[c, p] = g_picture[y_tile + y, x_tile + x, c]
+                        total += upstream[c, p] * background[c]
+                    behind[p] = left * total
             end = count
             while end > 0:
                 size = min(RUN, end)
                 base = end - size
                 for j in range(size):
                     run_features[j] = features[position[begin + base + j]]
-                np.dot(run_features[:size], upstream.T, shade[:size])
-                np.dot(weight[base:end], upstream, mixed[:size])
+                np.dot(run_features[:size], upstream, shade[:size])
+                np.dot(weight[base:end], upstream.T, mixed[:size])
                 for j in range(size - 1, -1, -1):
                     entry = begin + base + j
                     i = position[entry]
+                    p0 = max(box[i, 2] - y_tile, 0) * TILE
+                    p1 = min(box[i, 3] - y_tile, TILE) * TILE
+                    out = pair_grads[pair[entry]]
                     _pull(
-                        i,
-                        box,
-                        geometry,
-                        x_tile,
-                        y_tile,
-                        weight[base + j],
-                        alpha[base + j],
-                        shade[j],
-                        behind,
-                        pair_grads[pair[entry]],
+                        grid_x[p0:p1],
+                        grid_y[p0:p1],
+                        geometry[i, 0] - np.float32(x_tile),
+                        geometry[i, 1] - np.float32(y_tile),
+                        weight[base + j, p0:p1],
+                        alpha[base + j, p0:p1],
+                        shade[j, p0:p1],
+                        behind[p0:p1],
+                        out,
                     )
-                    for c in range(channels):
-                        pair_grads[pair[entry], 6 + c] = mixed[j, c]
+                    a, b, c, o = geometry[i, 2], geometry[i, 3], geometry[i, 4], geometry[i, 5]
+                    sum_x, sum_y = out[0], out[1]
+                    out[0] = -(a * sum_x + b * sum_y)
+                    out[1] = -(b * sum_x + c * sum_y)
+                    out[5] /= o
+                    for ch in range(channels):
+                        out[6 + ch] = mixed[j, ch]
                 end = base
 
 
-@njit(inline="always")
-def _pull(i, box, geometry, x_tile, y_tile, weight, alpha, shade, behind, out):
-    """Gradients of one Gaussian on one tile; moves it into what lies behind the next one in front."""
-    gx, gy, a, b, c, o = geometry[i]
-    x0, x1 = max(box[i, 0] - x_tile, 0), min(box[i, 1] - x_tile, TILE)
-    y0, y1 = max(box[i, 2] - y_tile, 0), min(box[i, 3] - y_tile, TILE)
+@njit(cache=True, fastmath=_FAST, error_model="numpy")
+def _pull(grid_x, grid_y, gx, gy, weight, alpha, shade, behind, out):
+    """Sums over pixels of the gradient in the exponent and its moments; moves the Gaussian into what lies behind.
+
+    Writes to `out`: sum of fall dx, fall dy, fall dx^2 / 2, fall dx dy, fall dy^2 / 2, and gradient in alpha times
+    alpha; fall is the gradient in the exponent.
+    """
     sum_x, sum_y, sum_xx, sum_xy, sum_yy, sum_o = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
-    for y in range(y0, y1):
-        dy = np.float32(y_tile + y) + HALF - gy
-        row = y * TILE
-        row_x, row_xx, row_1, row_o = ZERO, ZERO, ZERO, ZERO
-        row_w, row_a = weight[row : row + TILE], alpha[row : row + TILE]
-        row_s, row_b = shade[row : row + TILE], behind[row : row + TILE]
-        for x in range(x0, x1):
-            dx = np.float32(x_tile + x) + HALF - gx
-            value = row_a[x]
-            used = value > ZERO
-            safe = value if used else HALF
-            before = row_w[x] / safe
-            g_alpha = before * row_s[x] - row_b[x] / (ONE - safe)
-            row_b[x] += row_w[x] * row_s[x]
-            # At the cap, alpha does not follow the Gaussian.
-            g_alpha = g_alpha if used and value < ALPHA_MAX else ZERO
-            fall = -g_alpha * value  # d loss / d exponent
-            row_o += g_alpha * value
-            row_1 += fall
-            row_x += fall * dx
-            row_xx += fall * dx * dx
-        sum_o += row_o
-        sum_x += row_x
-        sum_y += row_1 * dy
-        sum_xx += row_xx
-        sum_xy += row_x * dy
-        sum_yy += row_1 * dy * dy
-    out[0] = -(a * sum_x + b * sum_y)
-    out[1] = -(b * sum_x + c * sum_y)
-    out[2] = HALF * sum_xx
-    out[3] = sum_xy
-    out[4] = HALF * sum_yy
-    out[5] = sum_o / o
+    for p in range(weight.shape[0]):
+        dx, dy = grid_x[p] - gx, grid_y[p] - gy
+        value, taken, colour = alpha[p], weight[p], shade[p]
+        # At the cap alpha does not follow the Gaussian; where it is zero, weight and all gradients are.
+        rest = ONE - value
+        pull = taken * colour - value * behind[p] / rest
+        pull = pull if (value > ZERO) & (value < ALPHA_MAX) else ZERO
+        behind[p] += taken * colour
+        sum_o += pull
+        sum_x += pull * dx
+        sum_y += pull * dy
+        sum_xx += pull * dx * dx
+        sum_xy += pull * dx * dy
+        sum_yy += pull * dy * dy
+    out[0], out[1] = -sum_x, -sum_y
+    out[2], out[3], out[4] = -HALF * sum_xx, -sum_xy, -HALF * sum_yy
+    out[5] = sum_o
 
 
 @njit(parallel=True, cache=True)
-def gather(order, first, pair_grads, out):
-    """Sum the pairs of every Gaussian, in their order; `out` (N, 6 + C) is zero where a Gaussian is not drawn."""
+def gather(order, first, pair_grads, centres, conics, opacities, features):
+    """Add the pairs of every Gaussian, in their order, to the gradients of its centre, conic, opacity and features."""
     for i in prange(order.shape[0]):
         g = order[i]
         for p in range(first[i], first[i + 1]):
-            for c in range(out.shape[1]):
-                out[g, c] += pair_grads[p, c]
+            row = pair_grads[p]
+            for c in range(2):
+                centres[g, c] += row[c]
+            for c in range(3):
+                conics[g, c] += row[2 + c]
+            opacities[g] += row[5]
+            for c in range(features.shape[1]):
+                features[g, c] += row[6 + c]
