@@ -16,7 +16,7 @@ from gagjax.track import Track
 
 torch = pytest.importorskip("torch")
 
-from bridge.gagavatar import Avatar, GAGAvatar, handover, losses  # noqa: E402
+from bridge.gagavatar import Avatar, GAGAvatar, Identity, handover, lifting, losses  # noqa: E402
 
 FRAMES = 5
 
@@ -99,6 +99,29 @@ def test_a_head_with_other_vertices_is_refused(small: Any, avatar: Avatar) -> No
         Avatar(small, blob(50), avatar.identity)
     with pytest.raises(InputError, match=r"vertices: has shape \(1, 50, 3\)"):
         small.render(avatar.identity, np.zeros((1, 50, 3)), np.zeros((1, 3, 4)))
+
+
+def test_a_portrait_painted_on_its_plane_is_seen_again_by_its_camera(front: np.ndarray) -> None:
+    """Plane, camera and rasterizer agree on which way is left, up and how large: no network in between."""
+    count, size = 64, 64
+    points = lifting.plane(torch.from_numpy(front)[None], count)[0][0]
+    rows, columns = np.mgrid[0:1:64j, 0:1:64j]
+    picture = np.stack([columns, rows, columns * (1 - rows)], -1).astype(np.float32)
+    spacing = 2 * 9.3 / 12 / (count - 1)
+    identity = Identity(
+        points=points,
+        scales=torch.full((count**2, 3), 0.5 * spacing),
+        quaternions=torch.tensor([[1.0, 0, 0, 0]]).repeat(count**2, 1),
+        opacities=torch.full((count**2,), 0.9),
+        features=torch.from_numpy(picture).reshape(-1, 3),
+        transform=torch.from_numpy(front),
+    )
+    gaussians = handover.place(handover.resting(identity), np.zeros((0, 3)))
+    seen = handover.rasterize(gaussians, front, size).numpy()
+    inner = slice(4, -4)
+    np.testing.assert_allclose(
+        seen[inner, inner], picture[inner, inner], atol=0.04
+    )  # of equal depth, the first is in front
 
 
 def record(front: np.ndarray, image: np.ndarray | None) -> dict[str, np.ndarray]:
