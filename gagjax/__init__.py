@@ -10,7 +10,20 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_MODULES = ("detail", "expression", "filters", "flame", "gaze", "io", "metrics", "so3", "stack", "temporal", "tuning")
+_MODULES = (
+    "detail",
+    "expression",
+    "filters",
+    "flame",
+    "gaze",
+    "io",
+    "metrics",
+    "simulate",
+    "so3",
+    "stack",
+    "temporal",
+    "tuning",
+)
 _NAMES = {
     "InputError": "errors",
     "Stack": "stack",
