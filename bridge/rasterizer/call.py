@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Literal
 
 import jax
@@ -33,7 +34,7 @@ def rasterize(
     * Gaussians at depth 0.2 or less, with a covariance that is degenerate after dilation, or with any value that is not
       finite are not drawn, and have zero gradients.
     * The centre of pixel (row i, column j) is at (j + 0.5, i + 0.5).
-    * alpha = min(0.99, opacity * exp(-d^T conic d / 2)); an alpha under 1/255 is skipped. Beyond that skip there is no
+    * alpha = min(0.99, opacity * exp(-d^T conic d / 2)), opacity at most 1; an alpha under 1/255 is skipped. Beyond that skip there is no
       cut-off: the result does not depend on tiles.
     * Front to back by depth of the centre, ties by index: feature += T alpha f, T *= 1 - alpha. A Gaussian that would take
       T under 1e-4 is not blended and ends its pixel.
@@ -73,6 +74,9 @@ def rasterize(
     )
     draw: Any = gsplat_backend.rasterize_gsplat if use_gsplat else rasterize_cpu
     gaussians, camera = jax.tree.map(jnp.asarray, gaussians), jax.tree.map(jnp.asarray, camera)
+    # As a choice, not a clip: a gradient at exactly 1 passes whole.
+    capped = jnp.where(gaussians.opacities > 1, 1, gaussians.opacities)
+    gaussians = dataclasses.replace(gaussians, opacities=capped)
     colour = jnp.zeros(gaussians.features.shape[-1], gaussians.features.dtype) if background is None else background
     batch = jnp.broadcast_shapes(gaussians.means.shape[:-2], camera.viewmat.shape[:-2])
     if not batch:
@@ -99,7 +103,6 @@ _CAMERA_AXES = {"viewmat": 2, "K": 2}
 
 def _flatten(tree: Any, batch: tuple[int, ...], axes: dict[str, int]) -> Any:
     """All leading axes as one, broadcast."""
-    import dataclasses
 
     def one(value: Any, own: int) -> Any:
         return jnp.broadcast_to(value, (*batch, *value.shape[value.ndim - own :])).reshape(
