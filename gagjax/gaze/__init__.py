@@ -1,6 +1,7 @@
 """Gaze: closed-form look-at, correction of tracks, angles and errors, masks around the eyes."""
 
 from gagjax.gaze.correct import GazeCorrector, Lids, LiveGazeCorrector, default_stage, live_stage
+from gagjax.gaze.estimate import gaze_of, pupil_offsets, rotations_from_landmarks, rotations_from_pupils
 from gagjax.gaze.geometry import (
     angle_between,
     angular_error,
@@ -13,11 +14,14 @@ from gagjax.gaze.geometry import (
     look_along,
     look_at,
     pitch_yaw,
+    project,
     rotation_to_direction,
     rotation_towards,
     vergence,
 )
 from gagjax.gaze.masks import DEFAULT_CENTRES, SIGMA, centres_from_landmarks, eye_mask
+from gagjax.gaze.overlay import draw_gaze
+from gagjax.gaze.projected import eye_centres_in_image, projected_eye_masks, track_eye_masks, visibility
 
 __all__ = [
     "DEFAULT_CENTRES",
@@ -33,14 +37,24 @@ __all__ = [
     "default_stage",
     "direction_from_pitch_yaw",
     "direction_of",
+    "draw_gaze",
     "eth_xgaze_label",
+    "eye_centres_in_image",
     "eye_mask",
     "gaze_from_eth_xgaze",
+    "gaze_of",
     "live_stage",
     "look_along",
     "look_at",
     "pitch_yaw",
+    "project",
+    "projected_eye_masks",
+    "pupil_offsets",
     "rotation_to_direction",
     "rotation_towards",
+    "rotations_from_landmarks",
+    "rotations_from_pupils",
+    "track_eye_masks",
     "vergence",
+    "visibility",
 ]

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from gagjax import so3
 
+FOCAL = 12.0  # GAGAvatar's camera, in half-image units
 UNITS_PER_METRE = 5.0  # GAGAvatar's camera and Gaussians are in FLAME metres times five
 # Where the eyes of an average FLAME head turn, left then right, in metres. A centimetre matters little: seen from a
 # camera 1.7 m away it is a third of a degree. `eye_centres(model, shape)` gives those of a given head.
@@ -141,6 +142,26 @@ def camera_to_world(point: Float[Array, "*batch 3"], transform: Float[Array, "*b
     transform = jnp.asarray(transform)
     from_camera = jnp.asarray(point) - transform[..., 3] / UNITS_PER_METRE
     return jnp.einsum("...ab,...b->...a", transform[..., :3], from_camera, precision="highest")
+
+
+def project(
+    points: Float[Array, "*batch N 3"], transform: Float[Array, "*batch 3 4"]
+) -> tuple[Float[Array, "*batch N 2"], Float[Array, "*batch N"]]:
+    """Where points of the head's world appear in a track's image.
+
+    Args:
+        points: (..., N, 3), metres.
+        transform: The track's `[R | t]`, (..., 3, 4).
+
+    Returns:
+        (x, y) as fractions of the image from its top left corner, and the depth in GAGAvatar units.
+    """
+    transform = jnp.asarray(transform)
+    seen = UNITS_PER_METRE * jnp.einsum("...na,...ab->...nb", points, transform[..., :3], precision="highest")
+    seen = seen + transform[..., None, :, 3]
+    depth = seen[..., 2]
+    safe = jnp.where(jnp.abs(depth) > 1e-3, depth, 1e-3)
+    return 0.5 - 0.5 * FOCAL * seen[..., :2] / safe[..., None], depth
 
 
 def pitch_yaw(direction: Float[Array, "*batch 3"]) -> Float[Array, "*batch 2"]:

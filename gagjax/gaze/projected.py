@@ -1,0 +1,124 @@
+"""Eye masks from where the eyes are in each frame: projected eyeballs and lids instead of fixed places."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gagjax import so3
+from gagjax.flame.aperture import lid_aperture
+from gagjax.flame.model import FlameModel, joints, landmarks, vertices
+from gagjax.flame.subset import at_landmarks
+from gagjax.gaze.estimate import EYEBALL_RADIUS
+from gagjax.gaze.geometry import FOCAL, UNITS_PER_METRE, camera_centre, project
+from gagjax.track import Track
+
+_LIDS = jnp.arange(42, 48), jnp.arange(36, 42)  # left and right eye, clockwise in the image
+_SHUT = 0.1  # lid aperture below which nothing of the eye is to be seen
+
+
+def projected_eye_masks(
+    landmarks: Float[Array, "*batch L 3"],
+    centres: Float[Array, "*batch 2 3"],
+    transform: Float[Array, "*batch 3 4"],
+    height: int,
+    width: int,
+    *,
+    forward: Float[Array, "*batch 3"] | None = None,
+    softness: float = 0.06,
+) -> Float[Array, "*batch 2 H W"]:
+    """Soft masks of what is seen of each eye: inside its lids and its eyeball, facing the camera, open.
+
+    Args:
+        landmarks: Posed iBUG landmarks, (..., L, 3), metres in the head's world.
+        centres: Posed eye joints, (..., 2, 3), metres.
+        transform: The track's `[R | t]`, (..., 3, 4).
+        height: Rows of the image.
+        width: Columns of the image.
+        forward: Where the face points, (..., 3); None is +z, a head without a turned neck.
+        softness: Width of the border as a share of the eye's width.
+
+    Returns:
+        Weights in [0, 1], left and right eye, (..., 2, H, W).
+    """
+    points, _ = project(jnp.asarray(landmarks), transform)
+    middle, depth = project(jnp.asarray(centres), transform)
+    size = jnp.array([width, height], jnp.float32)
+    corners = jnp.stack([points[..., numbers, :] for numbers in _LIDS], -3) * size
+    columns, rows = jnp.meshgrid(jnp.arange(width) + 0.5, jnp.arange(height) + 0.5)
+    pixels = jnp.stack([columns, rows], -1)
+
+    along = jnp.roll(corners, -1, -2) - corners
+    length = jnp.sqrt((along**2).sum(-1, keepdims=True) + 1e-9)
+    inwards = jnp.stack([-along[..., 1], along[..., 0]], -1) / length
+    offset = (inwards * corners).sum(-1)
+    # Distance into the polygon from its nearest edge, edge by edge: six images at a time would not fit a long clip.
+    inside = jnp.full((*corners.shape[:-2], height, width), jnp.inf)
+    for edge in range(corners.shape[-2]):
+        normal = inwards[..., edge, :]
+        reach = jnp.einsum("...c,hwc->...hw", normal, pixels) - offset[..., edge, None, None]
+        inside = jnp.minimum(inside, reach)
+    span = jnp.sqrt(((corners[..., 0, :] - corners[..., 3, :]) ** 2).sum(-1) + 1e-9)
+    border = jnp.maximum(softness * span, 0.5)[..., None, None]
+
+    radius = EYEBALL_RADIUS * UNITS_PER_METRE * 0.5 * FOCAL * width / jnp.maximum(depth, 1e-3)
+    away = pixels - (middle * size)[..., None, None, :]
+    in_ball = radius[..., None, None] - jnp.sqrt((away**2).sum(-1) + 1e-9)
+    mask = jax.nn.sigmoid(inside / border) * jax.nn.sigmoid(in_ball / border)
+    seen = visibility(centres, transform, forward) * _ramp(lid_aperture(landmarks) / _SHUT - 0.5)
+    return mask * seen[..., None, None]
+
+
+def visibility(
+    centres: Float[Array, "*batch 2 3"],
+    transform: Float[Array, "*batch 3 4"],
+    forward: Float[Array, "*batch 3"] | None = None,
+) -> Float[Array, "*batch 2"]:
+    """How far each eye faces the camera: 1 up to about 65 degrees off, 0 from 85 degrees on; the further eye hides
+    earlier, behind the nose."""
+    ahead = jnp.array([0.0, 0.0, 1.0]) if forward is None else jnp.asarray(forward)
+    # An eye looks out a little to its own side, so the one that is turned away disappears first.
+    side = jnp.array([[0.35, 0.0, 0.0], [-0.35, 0.0, 0.0]])
+    side = side if forward is None else jnp.cross(jnp.array([0.0, 1.0, 0.0]), ahead)[..., None, :] * side[:, :1]
+    out = ahead[..., None, :] + side
+    view = camera_centre(transform)[..., None, :] - jnp.asarray(centres)
+    cosine = (out * view).sum(-1) / jnp.sqrt((out**2).sum(-1) * (view**2).sum(-1) + 1e-12)
+    return _ramp((cosine - 0.09) / 0.33)
+
+
+def eye_centres_in_image(model: FlameModel, track: Track) -> Float[Array, "T 2 2"]:
+    """Where a track's eyes are seen: what `enhance_frames` takes as `eye_centres`.
+
+    Args:
+        model: The head.
+        track: The track; its own shape is used, or the mean head.
+
+    Returns:
+        (x, y) of the left and the right eye as fractions of the image, NaN where an eye faces away or is closed.
+    """
+    points, centres, forward = _posed(model, track)
+    places, _ = project(centres, jnp.asarray(track.transform))
+    seen = visibility(centres, track.transform, forward) * _ramp(lid_aperture(points) / _SHUT - 0.5)
+    return jnp.where((seen > 0.05)[..., None], places, jnp.nan)
+
+
+def track_eye_masks(model: FlameModel, track: Track, height: int, width: int) -> Float[Array, "T 2 H W"]:
+    """`projected_eye_masks` for every frame of a track."""
+    points, centres, forward = _posed(model, track)
+    return projected_eye_masks(points, centres, track.transform, height, width, forward=forward)
+
+
+def _posed(model: FlameModel, track: Track) -> tuple[Array, Array, Array]:
+    """Landmarks, eye centres and facing direction of every frame."""
+    small = at_landmarks(model)
+    shape = jnp.zeros(model.shapes) if track.shape is None else jnp.asarray(track.shape)[..., : model.shapes]
+    pose = jnp.concatenate([jnp.zeros_like(jnp.asarray(track.jaw)), jnp.asarray(track.jaw)], -1)
+    args = (small, shape, track.expression, pose, track.eyes, track.neck)
+    neck = jnp.zeros_like(pose[:, :3]) if track.neck is None else jnp.asarray(track.neck)
+    return landmarks(small, vertices(*args)), joints(*args)[..., 3:5, :], so3.exp(neck)[..., :, 2]
+
+
+def _ramp(x: Array) -> Array:
+    x = jnp.clip(x, 0.0, 1.0)
+    return x * x * (3.0 - 2.0 * x)
