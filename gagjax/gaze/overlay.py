@@ -37,9 +37,9 @@ def draw_gaze(
     pictures = np.array(frames)
     if pictures.ndim != 4 or pictures.shape[-1] != 3:
         raise InputError(f"has shape {pictures.shape}", field="frames", fix="Pass (T, H, W, 3)")
-    directions = np.asarray(directions, np.float32)
-    start = np.broadcast_to(np.asarray(centres, np.float32), directions.shape)
-    ends = np.concatenate([start + 0.013 * directions, start + length * directions], 1)
+    gazes = np.asarray(directions, np.float32)
+    start = np.broadcast_to(np.asarray(centres, np.float32), gazes.shape)
+    ends = np.concatenate([start + 0.013 * gazes, start + length * gazes], 1)
     places = np.asarray(project(ends, transform)[0], np.float64) * [pictures.shape[2], pictures.shape[1]]
     floats = pictures.dtype != np.uint8
     thick = max(1, pictures.shape[1] // 170)
