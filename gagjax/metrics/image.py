@@ -1,0 +1,254 @@
+"""Measures of frames: time first, (T, H, W, C), values in [0, 1]; one number for each frame unless stated otherwise.
+
+The mean over a clip is the mean of the frames' numbers (`psnr(x, y).mean()`), as avatar papers report it, and not the
+number of the mean error.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+# Wang, Simoncelli and Bovik, Multiscale structural similarity for image quality assessment, 2003.
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+_C1, _C2 = 0.01**2, 0.03**2
+
+
+@jax.jit
+def psnr(frames: Float[Array, "T H W C"], truth: Float[Array, "T H W C"]) -> Float[Array, "T"]:
+    """Peak signal-to-noise ratio, -10 log10 of the mean squared error over all pixels and channels, dB.
+
+    Args:
+        frames: What is measured, (T, H, W, C) in [0, 1].
+        truth: What it should be, the same shape.
+
+    Returns:
+        (T,) dB; infinite where the frames are equal.
+
+    Example:
+        >>> import numpy as np
+        >>> psnr(np.full((1, 4, 4, 3), 0.6), np.full((1, 4, 4, 3), 0.5)).round(1).tolist()
+        [20.0]
+    """
+    return -10 * jnp.log10(jnp.mean((frames - truth) ** 2, axis=(-3, -2, -1)))
+
+
+@jax.jit
+def masked_psnr(
+    frames: Float[Array, "T H W C"], truth: Float[Array, "T H W C"], mask: Float[Array, "T H W"]
+) -> Float[Array, "T"]:
+    """PSNR of a region: the squared error of a pixel counts by its weight, sum(m e^2) / sum(m), dB.
+
+    Args:
+        frames: (T, H, W, C) in [0, 1].
+        truth: The same shape.
+        mask: Weights in [0, 1], (T, H, W) or (H, W): for eyes `gagjax.gaze.eye_mask`.
+
+    Returns:
+        (T,) dB; NaN where the mask is empty.
+    """
+    error = jnp.mean((frames - truth) ** 2, axis=-1)
+    mask = jnp.broadcast_to(mask, error.shape)
+    return -10 * jnp.log10(jnp.sum(mask * error, axis=(-2, -1)) / jnp.sum(mask, axis=(-2, -1)))
+
+
+@functools.partial(jax.jit, static_argnames=("sigma",))
+def high_frequency_psnr(
+    frames: Float[Array, "T H W C"], truth: Float[Array, "T H W C"], *, sigma: float = 1.5
+) -> Float[Array, "T"]:
+    """PSNR of what a Gaussian blur takes away: of x - G x against y - G y, dB.
+
+    No standard measure: name sigma with the figure. Borders are mirrored (the outermost pixel repeated).
+
+    Args:
+        frames: (T, H, W, C) in [0, 1].
+        truth: The same shape.
+        sigma: Of the blur, pixels; 1.5 is meant for frames of 512 pixels.
+
+    Returns:
+        (T,) dB.
+    """
+
+    def fine(x: Any) -> Any:
+        radius = _radius(sigma)
+        pad = [(0, 0), (radius, radius), (radius, radius), (0, 0)]
+        return x - _blur_valid(jnp.pad(x, pad, mode="symmetric"), sigma)
+
+    return psnr(fine(frames), fine(truth))
+
+
+@functools.partial(jax.jit, static_argnames=("grey",))
+def ssim(frames: Float[Array, "T H W C"], truth: Float[Array, "T H W C"], *, grey: bool = False) -> Float[Array, "T"]:
+    """Structural similarity with a Gaussian window of 11 by 11 pixels, sigma 1.5, K1 = 0.01, K2 = 0.03.
+
+    The mean over the pixels whose window lies inside the frame, and over the channels: equal to scikit-image's
+    `structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1)`.
+
+    Args:
+        frames: (T, H, W, C) in [0, 1], at least 11 pixels wide and high.
+        truth: The same shape.
+        grey: Convert RGB to grey first (0.2989, 0.587, 0.114), as GAGAvatar's own evaluation does.
+
+    Returns:
+        (T,), 1 for equal frames.
+
+    Source: Wang, Bovik, Sheikh and Simoncelli, Image quality assessment, IEEE Trans. Image Processing 2004.
+    """
+
+    def one(pair: Any) -> Any:
+        x, y = (_grey(image) if grey else image for image in pair)
+        luminance, contrast = _ssim_maps(x[None], y[None])
+        return jnp.mean(luminance * contrast)
+
+    # A frame at a time: the maps of a whole clip would not fit into memory.
+    return jax.lax.map(one, (jnp.asarray(frames, jnp.float32), jnp.asarray(truth, jnp.float32)))
+
+
+@functools.partial(jax.jit, static_argnames=("weights",))
+def ms_ssim(
+    frames: Float[Array, "T H W C"], truth: Float[Array, "T H W C"], *, weights: Sequence[float] = MS_SSIM_WEIGHTS
+) -> Float[Array, "T"]:
+    """Multi-scale SSIM: the contrast terms of all scales and the full SSIM of the coarsest, as a weighted product.
+
+    Scales are made by averaging 2 by 2 pixels (an odd last row or column is left out); terms are the means over the
+    pixels of a scale, per channel, negative ones taken as 0; the result is the mean over the channels.
+
+    Args:
+        frames: (T, H, W, C) in [0, 1]; with five scales at least 176 pixels wide and high.
+        truth: The same shape.
+        weights: Exponent of each scale, fine to coarse; fewer for small frames.
+
+    Returns:
+        (T,), 1 for equal frames.
+
+    Raises:
+        ValueError: If the coarsest scale would be smaller than the window.
+
+    Source: Wang, Simoncelli and Bovik, Multiscale structural similarity for image quality assessment, 2003.
+    """
+    smallest = 11 * 2 ** (len(weights) - 1)
+    if min(frames.shape[1:3]) < smallest:
+        raise ValueError(f"{len(weights)} scales need frames of {smallest} pixels, got {frames.shape[1:3]}")
+
+    def one(pair: Any) -> Any:
+        x, y = (image[None] for image in pair)
+        product = jnp.ones(x.shape[-1])
+        for scale, weight in enumerate(weights):
+            luminance, contrast = _ssim_maps(x, y)
+            last = scale == len(weights) - 1
+            term = jnp.mean(luminance * contrast if last else contrast, axis=(0, 1, 2))
+            product = product * jnp.maximum(term, 0) ** weight
+            x, y = _half(x), _half(y)
+        return jnp.mean(product)
+
+    return jax.lax.map(one, (jnp.asarray(frames, jnp.float32), jnp.asarray(truth, jnp.float32)))
+
+
+@jax.jit
+def gradient_error(frames: Float[Array, "T H W C"], truth: Float[Array, "T H W C"]) -> Float[Array, "T"]:
+    """Mean length of the difference of the two images' gradients (forward differences), per frame."""
+    error = frames - truth
+    dx = error[:, :-1, 1:] - error[:, :-1, :-1]
+    dy = error[:, 1:, :-1] - error[:, :-1, :-1]
+    square = dx**2 + dy**2
+    return jnp.mean(jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0), axis=(1, 2, 3))
+
+
+@jax.jit
+def flicker(frames: Float[Array, "T H W C"], truth: Float[Array, "T H W C"] | None = None) -> Float[Array, ""]:
+    """How much the picture changes from frame to frame that should not: a flow-free temporal difference, one number.
+
+    With the truth: mean over pixels and pairs of frames of |(x_t - x_(t-1)) - (y_t - y_(t-1))|. Without: mean of
+    |x_(t-1) - 2 x_t + x_(t+1)|, which motion raises as well; compare only videos of the same motion.
+
+    Args:
+        frames: (T, H, W, C) in [0, 1]; T at least 2, without truth 3.
+        truth: The same shape, or None.
+
+    Returns:
+        A number, 0 for the truth itself; times 255 it is in grey levels.
+    """
+    if truth is None:
+        return jnp.mean(jnp.abs(jnp.diff(frames, n=2, axis=0)))
+    return jnp.mean(jnp.abs(jnp.diff(frames - truth, axis=0)))
+
+
+@jax.jit
+def warping_error(
+    frames: Float[Array, "T H W C"], flow: Float[Array, "S H W 2"], mask: Float[Array, "S H W"]
+) -> Float[Array, "S"]:
+    """Squared difference of each frame and the one before, moved by a known motion: sum(m e^2) / sum(m).
+
+    Args:
+        frames: (T, H, W, C) in [0, 1].
+        flow: Where each pixel of frame t was in frame t - 1, relative (x, y) in pixels, (T - 1, H, W, 2); from the
+            mesh's motion, say.
+        mask: 1 where the motion is known and nothing was hidden, (T - 1, H, W).
+
+    Returns:
+        (T - 1,), the mean over channels included.
+
+    Source: Lai et al., Learning blind video temporal consistency, ECCV 2018.
+    """
+    height, width = frames.shape[1:3]
+    y, x = jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij")
+
+    def one(before: Any, now: Any, move: Any, weight: Any) -> Any:
+        place = [y + move[..., 1], x + move[..., 0]]
+        moved = jnp.stack(
+            [
+                jax.scipy.ndimage.map_coordinates(before[..., c], place, order=1, mode="nearest")
+                for c in range(before.shape[-1])
+            ],
+            -1,
+        )
+        return jnp.sum(weight * jnp.mean((now - moved) ** 2, -1)) / jnp.sum(weight)
+
+    return jax.vmap(one)(frames[:-1], frames[1:], flow, mask)
+
+
+def _grey(image: Any) -> Any:
+    return (image @ jnp.asarray([0.2989, 0.587, 0.114], image.dtype))[..., None]
+
+
+def _ssim_maps(x: Any, y: Any) -> tuple[Any, Any]:
+    """The luminance and the contrast-structure factor of SSIM at every inner pixel."""
+    # Taken about one half: the variances below are differences of squares, and float32 loses digits far from zero.
+    u, v = x - 0.5, y - 0.5
+    mean_u, mean_v = _blur_valid(u, 1.5), _blur_valid(v, 1.5)
+    var_u = _blur_valid(u * u, 1.5) - mean_u**2
+    var_v = _blur_valid(v * v, 1.5) - mean_v**2
+    both = _blur_valid(u * v, 1.5) - mean_u * mean_v
+    mean_x, mean_y = mean_u + 0.5, mean_v + 0.5
+    luminance = (2 * mean_x * mean_y + _C1) / (mean_x**2 + mean_y**2 + _C1)
+    return luminance, (2 * both + _C2) / (var_u + var_v + _C2)
+
+
+def _half(x: Any) -> Any:
+    height, width = (n // 2 * 2 for n in x.shape[1:3])
+    x = x[:, :height, :width]
+    return (x[:, ::2, ::2] + x[:, 1::2, ::2] + x[:, ::2, 1::2] + x[:, 1::2, 1::2]) / 4
+
+
+def _radius(sigma: float) -> int:
+    return int(3.5 * sigma + 0.5)
+
+
+def _blur_valid(x: Any, sigma: float) -> Any:
+    """Gaussian blur over height and width of (T, H, W, C), the window always inside: smaller by its width less one."""
+    radius = _radius(sigma)
+    taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    taps = (taps / taps.sum()).astype(np.float32)
+    for axis in (1, 2):
+        length = x.shape[axis] - 2 * radius
+        # Shifted sums: on CPUs far quicker than a convolution.
+        x = sum(
+            float(tap) * jax.lax.slice_in_dim(x, shift, shift + length, axis=axis) for shift, tap in enumerate(taps)
+        )
+    return x

@@ -1,0 +1,186 @@
+"""A track or a video against its truth, as a table: the measures that belong together, with what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from gagjax import so3
+from gagjax.metrics import image, motion
+from gagjax.track import Track
+
+UNITS_PER_METRE = 5.0
+
+
+class Measure(NamedTuple):
+    """One row of a table.
+
+    Attributes:
+        label: Its name.
+        unit: Unit of the figures, or "".
+        best: "low", "high", "zero" (either sign counts), or a number to be close to.
+        text: Its definition in one sentence.
+        digits: Digits after the point.
+    """
+
+    label: str
+    unit: str
+    best: str | float
+    text: str
+    digits: int = 2
+
+
+MOTION: dict[str, Measure] = {
+    "vertex": Measure("vertex error", "mm", "low", "Mean distance of the mesh's vertices, head pose included."),
+    "face": Measure("face error", "mm", "low", "The same in the head's own frame: expression, jaw and eyes alone."),
+    "acceleration": Measure(
+        "acceleration error", "mm/frame²", "low", "Mean norm of the vertices' second difference against the truth's."
+    ),
+    "jerk": Measure("jerk error", "mm/frame³", "low", "The same of the third difference."),
+    "rotation": Measure("head rotation error", "°", "low", "Mean angle between the head's rotation and the true one."),
+    "jaw": Measure("jaw error", "°", "low", "Mean angle between the jaw's rotation and the true one."),
+    "gaze": Measure("gaze error", "°", "low", "Mean angle between each eye's direction and the true one."),
+    "aed": Measure("expression distance", "", "low", "Mean absolute difference of the expression coefficients.", 3),
+    "lag_face": Measure(
+        "lag of the face", "ms", "zero", "Delay of expression and jaw, by cross-correlation of the differences.", 0
+    ),
+    "lag_head": Measure("lag of the head", "ms", "zero", "The same for the head's rotation.", 0),
+    "blink": Measure(
+        "blink depth kept", "%", 100.0, "Depth of the blinks over their true depth; noise can push it past 100.", 0
+    ),
+}
+IMAGE: dict[str, Measure] = {
+    "psnr": Measure("PSNR", "dB", "high", "-10 log10 of the mean squared RGB error, per frame, then the mean."),
+    "ssim": Measure("SSIM", "", "high", "Gaussian window of 11 pixels, sigma 1.5, mean over RGB.", 3),
+    "fine": Measure("PSNR of fine detail", "dB", "high", "PSNR of what a Gaussian blur of 1.5 pixels takes away."),
+    "eyes": Measure("PSNR of the eyes", "dB", "high", "PSNR weighted by a soft mask about both eyes."),
+    "flicker": Measure(
+        "flicker", "/255", "low", "Mean absolute error of the change from one frame to the next, in grey levels."
+    ),
+}
+
+
+def measure_track(track: Track, truth: Track, model: Any, *, closing: Sequence[int] = ()) -> dict[str, float]:
+    """The motion measures of a track against its truth. Every frame counts, lost ones with what the track puts there.
+
+    Args:
+        track: What is measured.
+        truth: What it should be, of the same length.
+        model: The FLAME model whose vertices are compared.
+        closing: Expression columns that close the lids; without them "blink" is left out.
+
+    Returns:
+        Values by the keys of `MOTION`; lags are left out of clips shorter than 15 frames.
+    """
+    identity = np.zeros(1) if truth.shape is None else truth.shape
+    world, head = _vertices(model, identity, track.channels)
+    true_world, true_head = _vertices(model, identity, truth.channels)
+    rotation, true_rotation = jnp.asarray(track.transform[..., :3]), jnp.asarray(truth.transform[..., :3])
+    values = {
+        "vertex": motion.position_error(world, true_world),
+        "face": motion.position_error(head, true_head),
+        "rotation": motion.rotation_error(rotation, true_rotation).mean(),
+        "jaw": motion.rotation_error(so3.exp(track.jaw), so3.exp(truth.jaw)).mean(),
+        "gaze": motion.gaze_error(track.eyes, truth.eyes).mean(),
+        "aed": motion.average_expression_distance(track.expression, truth.expression),
+    }
+    if len(track) > 3:
+        values["acceleration"] = motion.acceleration_error(world, true_world)
+        values["jerk"] = motion.jerk_error(world, true_world)
+    if len(track) >= 15:
+        turn = so3.log(jnp.swapaxes(true_rotation[:1], -1, -2) @ rotation)
+        true_turn = so3.log(jnp.swapaxes(true_rotation[:1], -1, -2) @ true_rotation)
+        face = [jnp.concatenate([t.expression, t.jaw[:, :1]], 1) for t in (track, truth)]
+        values["lag_face"] = motion.as_milliseconds(motion.lag(*face, max_lag=10), track.fps)
+        values["lag_head"] = motion.as_milliseconds(motion.lag(turn, true_turn, max_lag=10), track.fps)
+    if closing:
+        columns = list(closing)
+        values["blink"] = 100 * motion.blink_depth(
+            track.expression[:, columns].mean(1), truth.expression[:, columns].mean(1)
+        )
+    return {key: float(values[key]) for key in MOTION if key in values}
+
+
+def measure_frames(
+    frames: Float[Array, "T H W 3"], truth: Float[Array, "T H W 3"], eyes: Float[Array, "T H W"] | None = None
+) -> dict[str, float]:
+    """The image measures of frames against true ones, by the keys of `IMAGE`; the eyes' only with their mask.
+
+    Args:
+        frames: (T, H, W, 3) in [0, 1], at least two.
+        truth: The same shape.
+        eyes: Soft mask of both eyes, (T, H, W).
+    """
+    values = {
+        "psnr": image.psnr(frames, truth).mean(),
+        "ssim": image.ssim(frames, truth).mean(),
+        "fine": image.high_frequency_psnr(frames, truth).mean(),
+        "flicker": 255 * image.flicker(frames, truth),
+    }
+    if eyes is not None:
+        values["eyes"] = image.masked_psnr(frames, truth, eyes).mean()
+    return {key: float(values[key]) for key in IMAGE if key in values}
+
+
+def as_text(measures: Mapping[str, Measure], columns: Mapping[str, Mapping[str, float]]) -> str:
+    """A table for the terminal: a row for each measure, a column for each name; `*` marks the best.
+
+    Args:
+        measures: Rows, in order.
+        columns: Values of each column by the rows' keys.
+    """
+    names = list(columns)
+    rows = [["", *names]]
+    for key, each in measures.items():
+        best = best_of(each, {name: columns[name].get(key) for name in names})
+        cells = []
+        for name in names:
+            value = columns[name].get(key)
+            cells.append("" if value is None else shown(value, each) + ("*" if name in best else " "))
+        if any(cells):
+            rows.append([f"{each.label} ({each.unit})" if each.unit else each.label, *cells])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+
+
+def shown(value: float, measure: Measure) -> str:
+    """A figure with the measure's digits; an infinite one as a word."""
+    return "exact" if np.isinf(value) else f"{value:.{measure.digits}f}"
+
+
+def best_of(measure: Measure, values: Mapping[str, float | None]) -> set[str]:
+    """The names whose figure is best, as it is shown; none where all are equal."""
+    finite = {name: float(shown(v, measure)) for name, v in values.items() if v is not None and np.isfinite(v)}
+    if len(set(finite.values())) < 2:
+        return set()
+    if measure.best == "high":
+        rank = {name: -v for name, v in finite.items()}
+    elif measure.best == "low":
+        rank = finite
+    else:
+        goal = 0.0 if measure.best == "zero" else float(measure.best)
+        rank = {name: abs(v - goal) for name, v in finite.items()}
+    return {name for name, v in rank.items() if v == min(rank.values())}
+
+
+@jax.jit
+def _vertices(model: Any, shape: Any, channels: Any) -> tuple[Any, Any]:
+    """Vertices in the camera's and in the head's frame, millimetres."""
+    from gagjax.flame import vertices
+
+    pose = jnp.concatenate([jnp.zeros_like(channels.jaw), channels.jaw], -1)
+    head = vertices(model, shape, channels.expression, pose, channels.eyes, channels.neck)
+    camera = channels.transform
+    world = jnp.einsum("tvi,tij->tvj", head, camera[..., :3], precision="highest")
+    world = world + camera[:, None, :, 3] / UNITS_PER_METRE
+    return 1000 * world, 1000 * head
