@@ -81,6 +81,34 @@ class Stack:
             eyes=lambda: ReferenceEyes(reference_weights(seed).eyes),
         )
 
+    @staticmethod
+    def default(enable: Iterable[str] = STAGES) -> Stack:
+        """What we recommend for files: smoothing without lag, and each enhancement in its sound form.
+
+        Args:
+            enable: Names of the stages to run, out of `STAGES`.
+
+        Raises:
+            InputError: If a stage is not known.
+
+        Example:
+            >>> Stack.default(enable=("detail",)).temporal is None
+            True
+        """
+        return _recommended(enable, live=False)
+
+    @staticmethod
+    def live(enable: Iterable[str] = STAGES) -> Stack:
+        """The causal preset for streams: every track stage is a filter, at most one frame of lag.
+
+        Args:
+            enable: Names of the stages to run, out of `STAGES`.
+
+        Raises:
+            InputError: If a stage is not known.
+        """
+        return _recommended(enable, live=True)
+
 
 class FramesState(NamedTuple):
     """Where the frame stages ended: pass it to the next chunk of the same video."""
@@ -215,6 +243,21 @@ def _build(enable: Iterable[str], **makers: Any) -> Stack:
     if unknown:
         raise InputError(f"names no stage: {', '.join(map(repr, unknown))}", field="enable", fix=f"Use {STAGES}")
     return Stack(**{name: make() for name, make in makers.items() if name in names})
+
+
+def _recommended(enable: Iterable[str], *, live: bool) -> Stack:
+    from gagjax import detail, expression, gaze
+    from gagjax.detail.eyes import EyeEnhancer
+    from gagjax.temporal import TrackSmoother
+
+    return _build(
+        enable,
+        temporal=TrackSmoother.live if live else TrackSmoother.default,
+        expression=expression.live_stage if live else expression.default_stage,
+        gaze=gaze.live_stage if live else gaze.default_stage,
+        detail=detail.default_stage,
+        eyes=EyeEnhancer,
+    )
 
 
 def _warn_of_reference() -> None:

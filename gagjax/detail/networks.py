@@ -9,14 +9,18 @@ A network is a tuple of layers, `Layer(kernel, bias)`, kernels HWIO: a plain pyt
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+
+from gagjax.errors import InputError
 
 LEVELS = 4
 ATTENTION = ((0, 16, 3, 3), (2, 16, 16, 3), (4, 1, 16, 1))  # key, outputs, inputs, kernel size
@@ -104,3 +108,52 @@ def convolve(image: Float[Array, "N H W I"], layer: Layer) -> Float[Array, "N H 
         image, layer.kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"), precision="highest"
     )
     return out + layer.bias
+
+
+def identity(layers: Any, key: Any) -> Network:
+    """Weights to start training from: He's initialisation, the last layer zero, so that the network adds nothing.
+
+    Args:
+        layers: `ATTENTION` or `EYES`.
+        key: A JAX random key.
+
+    Source: He, Zhang, Ren & Sun, Delving deep into rectifiers, ICCV 2015 (the scale of the other layers).
+    """
+    made = []
+    for index, (_, outputs, inputs, size) in enumerate(layers):
+        key, own = jax.random.split(key)
+        scale = 0.0 if index + 1 == len(layers) else math.sqrt(2 / (inputs * size * size))
+        made.append(Layer(scale * jax.random.normal(own, (size, size, inputs, outputs)), jnp.zeros(outputs)))
+    return tuple(made)
+
+
+def save(path: str | Path, networks: Networks) -> None:
+    """Write the weights as a compressed .npz in half precision."""
+    arrays = {}
+    for index, network in enumerate((*networks.attention, networks.eyes)):
+        name = "eyes" if index == len(networks.attention) else f"attention.{index}"
+        for position, layer in enumerate(network):
+            arrays[f"{name}.{position}.kernel"] = np.asarray(layer.kernel, np.float16)
+            arrays[f"{name}.{position}.bias"] = np.asarray(layer.bias, np.float16)
+    np.savez_compressed(path, **arrays)
+
+
+def load(path: str | Path) -> Networks:
+    """Read what `save` wrote.
+
+    Raises:
+        InputError: If the file is not one of these.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            found: dict[str, dict[int, Layer]] = {}
+            for name in sorted({key.rsplit(".", 1)[0] for key in stored.files}):
+                network, position = name.rsplit(".", 1)
+                layer = Layer(*(stored[f"{name}.{part}"].astype(np.float32) for part in ("kernel", "bias")))
+                found.setdefault(network, {})[int(position)] = layer
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise InputError("holds no network weights", file=path, fix="Use a file written by networks.save") from error
+    networks = {name: tuple(layers[i] for i in sorted(layers)) for name, layers in found.items()}
+    if "eyes" not in networks:
+        raise InputError("holds no eye network", file=path, fix="Use a file written by networks.save")
+    return Networks(tuple(networks[name] for name in sorted(networks) if name != "eyes"), networks["eyes"])

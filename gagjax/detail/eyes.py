@@ -1,0 +1,159 @@
+"""The eye stage: enhancement in two crops of fixed size, blended through a soft mask.
+
+Only the crops are computed. They reach as far as the mask exceeds 1e-4, plus the reach of the stencils, so the result is
+that of the whole frame; a crop at the image's border is moved inside, where both see the same border.
+
+The default enhancer is deterministic: a sharpening that leaves noise alone and stays near the range of the
+neighbourhood. A trained eye network may take its place.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gagjax.detail.edges import luma
+from gagjax.detail.networks import Network, enhance_eyes
+from gagjax.detail.planes import binomial, box, local_range, noise_level, ramp
+from gagjax.gaze.masks import eye_mask
+from gagjax.pytree import pytree, static
+
+FLOOR = 1e-4  # mask values up to this count as nothing
+_RADIUS = math.sqrt(-2 * math.log(FLOOR))  # where a Gaussian of standard deviation 1 falls to it
+_STENCILS = 6  # reach of the deterministic sharpening, pixels
+
+
+@pytree
+class EyeEnhancer:
+    """Enhance the region of the eyes.
+
+    Args:
+        amount: Of the sharpening, as a multiple of what a Gaussian of one pixel takes away.
+        coring: Local energy up to this many noise standard deviations is left alone.
+        halo: How far a pixel may leave the range of its 5x5 neighbourhood, as a fraction of that range.
+        strength: Scale of the whole change; 0 is the identity.
+        network: A trained eye network instead of the sharpening, or None.
+        sigma: Largest width of the mask, as a fraction of either side; it sets the size of the crops.
+        spread: Width of the mask as a fraction of the distance between the eyes, up to `sigma`.
+    """
+
+    amount: Float[Array, ""] | float = 0.6
+    coring: Float[Array, ""] | float = 1.7
+    halo: Float[Array, ""] | float = 0.15
+    strength: Float[Array, ""] | float = 1.0
+    network: Network | None = None
+    sigma: float = static(default=0.03)
+    spread: float = static(default=0.15)
+
+    def __call__(
+        self, image: Float[Array, "*batch H W 3"], eye_centres: Float[Array, "*batch 2 2"]
+    ) -> Float[Array, "*batch H W 3"]:
+        """The images with enhanced eyes.
+
+        Args:
+            image: RGB in [0, 1], (..., H, W, 3).
+            eye_centres: (x, y) of both eyes as fractions of the image, (..., 2, 2); where one is not finite, nothing
+                is changed around it.
+        """
+        image = jnp.asarray(image)
+        centres = jnp.broadcast_to(jnp.asarray(eye_centres, jnp.float32), (*image.shape[:-3], 2, 2))
+        out = _in_crops(self, image.reshape(-1, *image.shape[-3:]), centres.reshape(-1, 2, 2))
+        return out.reshape(image.shape)
+
+    def full_frame(self, image: Float[Array, "N H W 3"], eye_centres: Float[Array, "N 2 2"]) -> Any:
+        """The same by the plain definition, every pixel computed: what the crops are tested against."""
+        masks = self.masks(image.shape[1], image.shape[2], jnp.asarray(eye_centres))
+        noise = jax.vmap(lambda x: noise_level(luma(x)[..., 0]))(image)
+        return image + masks[..., None] * (self.better(image, noise) - image)
+
+    def masks(self, height: int, width: int, centres: Float[Array, "N 2 2"]) -> Float[Array, "N H W"]:
+        """The soft masks, (N, H, W)."""
+        return eye_mask(height, width, centres, self.widths(height, width, centres)[..., None, None])
+
+    def widths(self, height: int, width: int, centres: Float[Array, "*batch 2 2"]) -> Float[Array, "*batch"]:
+        """Width of each frame's mask: from the distance between the eyes where both are seen, at most `sigma`."""
+        apart = (centres[..., 1, :] - centres[..., 0, :]) * jnp.array([width, height], jnp.float32)
+        square = jnp.sum(apart**2, -1)
+        known = jnp.isfinite(square) & (square > 0)
+        distance = jnp.sqrt(jnp.where(known, square, 1)) / min(height, width)
+        return jnp.where(known, jnp.clip(self.spread * distance, 0.25 * self.sigma, self.sigma), self.sigma)
+
+    def reach(self) -> int:
+        """How many pixels beyond itself a result depends on."""
+        return _STENCILS if self.network is None else sum(layer.kernel.shape[0] // 2 for layer in self.network)
+
+    def better(self, image: Float[Array, "N h w 3"], noise: Float[Array, "N"]) -> Float[Array, "N h w 3"]:
+        """The enhanced images that the mask blends in."""
+        if self.network is not None:
+            return image + self.strength * (enhance_eyes(self.network, image) - image)
+        return jax.vmap(self._sharpen)(image, noise)
+
+    def _sharpen(self, image: Any, noise: Any) -> Any:
+        y = luma(image)[..., 0]
+        detail = y - binomial(y)
+        floor = (self.coring * 0.9 * noise) ** 2 + 1e-10
+        weight = ramp((box(detail * detail) / floor - 1) * (1 / 3))
+        low, high = local_range(y)
+        room = self.halo * (high - low)
+        sharp = jnp.clip(y + self.strength * self.amount * weight * detail, low - room, high + room)
+        return jnp.clip(image + (sharp - y)[..., None], 0, 1)
+
+    # -- as a frame stage ----------------------------------------------------------------------------------------
+
+    def init(self, first: Float[Array, "H W 3"]) -> tuple[()]:
+        return ()
+
+    def apply(self, state: tuple[()], frames: Any, eye_centres: Any = None) -> tuple[tuple[()], Any]:
+        """As a frame stage of a Stack: without eye centres, frames stay as they are."""
+        return state, frames if eye_centres is None else self(frames, eye_centres)
+
+
+def crop_size(sigma: float, reach: int, length: int) -> int:
+    """Pixels of a crop along a side of `length` pixels: the mask, the stencils, and one for rounding on either side."""
+    return min(length, 2 * (math.ceil(_RADIUS * sigma * (length - 1)) + reach + 1) + 1)
+
+
+@jax.jit
+def _in_crops(stage: EyeEnhancer, images: Any, centres: Any) -> Any:
+    count, height, width = images.shape[:3]
+    reach = stage.reach()
+    size = crop_size(stage.sigma, reach, height), crop_size(stage.sigma, reach, width)
+    extent = jnp.array([width - 1, height - 1], jnp.float32)
+    seen = jnp.isfinite(centres).all(-1)
+    pixel = jnp.where(seen[..., None], centres, 0.5) * extent
+    corner = jnp.round(pixel).astype(jnp.int32) - jnp.array([size[1] // 2, size[0] // 2])
+    corner = jnp.clip(corner, 0, jnp.array([width - size[1], height - size[0]]))  # (N, 2 eyes, xy)
+    noise = jax.vmap(lambda x: noise_level(luma(x)[..., 0]))(images)
+
+    def cut(image: Any, at: Any) -> Any:
+        return jax.lax.dynamic_slice(image, (at[1], at[0], 0), (*size, image.shape[-1]))
+
+    crops = jax.vmap(lambda image, both: jax.vmap(lambda at: cut(image, at))(both))(images, corner)
+    better = stage.better(crops.reshape(-1, *size, 3), jnp.repeat(noise, 2)).reshape(crops.shape)
+    widths = stage.widths(height, width, centres)
+    rows, columns = jnp.arange(size[0])[:, None], jnp.arange(size[1])[None, :]
+
+    def blend(image: Any, eye: int, crops: Any, better: Any, corner: Any, centres: Any, sigma: Any, seen: Any) -> Any:
+        # Both eyes' mask at the crop's own pixels, so that crops that overlap agree where they do.
+        x = (corner[eye, 0] + jnp.arange(size[1])) / max(width - 1, 1)
+        y = (corner[eye, 1] + jnp.arange(size[0])) / max(height - 1, 1)
+        safe = jnp.where(seen[:, None], centres, 1e3)
+        square = (x[None, None, :] - safe[:, 0, None, None]) ** 2 + (y[None, :, None] - safe[:, 1, None, None]) ** 2
+        mask = jnp.exp(-jnp.min(square, axis=0) / (2 * sigma**2))[..., None]
+        # Near a border of the crop that is none of the image, stencils read what is not there: left to the other crop.
+        left, top = corner[eye, 0], corner[eye, 1]
+        inside = ((columns >= reach) | (left == 0)) & ((columns < size[1] - reach) | (left == width - size[1]))
+        inside &= ((rows >= reach) | (top == 0)) & ((rows < size[0] - reach) | (top == height - size[0]))
+        now = cut(image, corner[eye])
+        mixed = crops[eye] + mask * (better[eye] - crops[eye])
+        new = jnp.where(inside[..., None] & seen[eye], mixed, now)
+        return jax.lax.dynamic_update_slice(image, new, (top, left, 0))
+
+    def both(image: Any, *rest: Any) -> Any:
+        return blend(blend(image, 0, *rest), 1, *rest)
+
+    return jax.vmap(both)(images, crops, better, corner, centres, widths, seen)

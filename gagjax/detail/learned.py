@@ -1,0 +1,97 @@
+"""What trained networks do: flax modules with the published architectures that start as the identity, and a stage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from gagjax.detail import networks
+from gagjax.detail.pyramid import check_size, laplacian_pyramid, reconstruct
+from gagjax.pytree import pytree
+
+
+class Convolutions(nnx.Module):
+    """A stack of zero-padded convolutions as a flax module.
+
+    Args:
+        layers: `networks.ATTENTION` or `networks.EYES`.
+        rngs: Where the initial weights come from; the last layer starts at zero.
+    """
+
+    def __init__(self, layers: Any, *, rngs: nnx.Rngs) -> None:
+        self.layers = nnx.List(
+            [
+                nnx.Dict(kernel=nnx.Param(layer.kernel), bias=nnx.Param(layer.bias))
+                for layer in networks.identity(layers, rngs.params())
+            ]
+        )
+
+    def weights(self) -> networks.Network:
+        """The weights as the plain tuple that stages hold."""
+        return tuple(networks.Layer(layer["kernel"][...], layer["bias"][...]) for layer in self.layers)
+
+    def __call__(self, image: Float[Array, "N H W I"]) -> Float[Array, "N H W O"]:
+        return networks.run(self.weights(), image)
+
+
+class AttentionNetwork(Convolutions):
+    """3x3 3->16, ReLU, 3x3 16->16, ReLU, 1x1 16->1, sigmoid; 0.5 everywhere before training."""
+
+    def __init__(self, *, rngs: nnx.Rngs) -> None:
+        super().__init__(networks.ATTENTION, rngs=rngs)
+
+    def __call__(self, band: Float[Array, "N h w 3"]) -> Float[Array, "N h w 1"]:
+        return networks.attend(self.weights(), band)
+
+
+class EyeNetwork(Convolutions):
+    """3x3 3->32->32->32->3 with ReLU between, added to the image; the image itself before training."""
+
+    def __init__(self, *, rngs: nnx.Rngs) -> None:
+        super().__init__(networks.EYES, rngs=rngs)
+
+    def __call__(self, image: Float[Array, "N H W 3"]) -> Float[Array, "N H W 3"]:
+        return networks.enhance_eyes(self.weights(), image)
+
+
+@pytree
+class AttentionEnhancer:
+    """Pyramid bands times a gain that trained attention networks choose: `1 + span (2 attention - 1)`.
+
+    Args:
+        attention: One network per level; untrained ones (attention 0.5) leave the image as it is.
+        span: The gain lies within 1 +- span.
+        strength: Scale of the change.
+    """
+
+    attention: tuple[networks.Network, ...]
+    span: Float[Array, ""] | float = 2.0
+    strength: Float[Array, ""] | float = 1.0
+
+    def __call__(self, image: Float[Array, "*batch H W 3"], strength: Any = 1.0) -> Float[Array, "*batch H W 3"]:
+        """The enhanced image, clipped to [0, 1]; every image of a batch on its own."""
+        image = jnp.asarray(image)
+        check_size(image.shape, len(self.attention))
+        return _attended(self, image.reshape(-1, *image.shape[-3:]), strength).reshape(image.shape)
+
+    def init(self, first: Float[Array, "H W 3"]) -> tuple[()]:
+        return ()
+
+    def apply(self, state: tuple[()], frames: Any, eye_centres: Any = None) -> tuple[tuple[()], Any]:
+        """As a frame stage of a Stack; it has no state."""
+        return state, self(frames)
+
+
+@jax.jit
+def _attended(enhancer: AttentionEnhancer, image: Any, strength: Any) -> Any:
+    bands, base = laplacian_pyramid(image, len(enhancer.attention))
+    changes = [
+        band * enhancer.span * (2 * networks.attend(network, band) - 1)
+        for band, network in zip(bands, enhancer.attention, strict=True)
+    ]
+    change = reconstruct(changes, jnp.zeros_like(base))
+    return jnp.clip(image + strength * enhancer.strength * change, 0, 1)

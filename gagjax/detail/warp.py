@@ -1,0 +1,19 @@
+"""Warping of maps along known motion."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def warp(plane: Float[Array, "H W"], flow: Float[Array, "H W 2"]) -> Float[Array, "H W"]:
+    """The plane as seen after a motion: bilinear, the edge repeated outside.
+
+    Args:
+        plane: What to move, (H, W).
+        flow: Backward flow in pixels, (H, W, 2), (x, y): where each pixel comes from, minus where it is.
+    """
+    height, width = plane.shape
+    y, x = jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij")
+    return jax.scipy.ndimage.map_coordinates(plane, [y + flow[..., 1], x + flow[..., 0]], order=1, mode="nearest")
