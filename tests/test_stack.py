@@ -122,3 +122,32 @@ def test_inputs_that_cannot_be_used(frames):
         gj.enhance_frames(stack, frames, np.zeros((3, 2, 2)))
     with pytest.raises(gj.InputError, match="no stage"):
         gj.Stack.reference(enable=("sharpen",))
+
+
+@pytest.mark.parametrize("preset", ["default", "live"])
+def test_presets_run_and_fill_what_was_missing(track, frames, preset):
+    stack = getattr(gj.Stack, preset)()
+    got = gj.enhance_track(stack, track)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(got.channels))
+    assert np.abs(got.expression - np.nan_to_num(track.expression)).max() > 1e-3
+    first, state = gj.enhance_frames(stack, frames, [[0.4, 0.5], [0.6, 0.5]])
+    second, _ = gj.enhance_frames(stack, frames, [[0.4, 0.5], [0.6, 0.5]], state)
+    assert first.shape == second.shape == frames.shape
+    assert np.isfinite(first).all() and np.isfinite(second).all()
+
+
+def test_live_is_causal(track):
+    full = track[1:5]
+    stack = gj.Stack.live(enable=("temporal", "expression", "gaze"))
+    whole, start = gj.enhance_track(stack, full), gj.enhance_track(stack, full[:3])
+    chex.assert_trees_all_close(jax.tree.map(lambda x: x[:3], whole.channels), start.channels, atol=1e-5)
+
+
+def test_presets_change_each_part_alone(track):
+    for preset in (gj.Stack.default, gj.Stack.live):
+        for name, field in (("expression", "expression"), ("gaze", "eyes")):
+            full = track[1:5]
+            got = gj.enhance_track(preset(enable=(name,)), full)
+            for other, before in full.channels._asdict().items():
+                if other not in (field, "neck", "extra", "jaw" if name == "expression" else ""):
+                    np.testing.assert_array_equal(getattr(got, other), before)

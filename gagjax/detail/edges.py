@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -40,6 +42,7 @@ def sobel(
     return gx, gy
 
 
+@functools.partial(jax.jit, static_argnames="padding")
 def sobel_magnitude(
     image: Float[Array, "*batch H W C"], padding: Padding = "zero", epsilon: float = 1e-6
 ) -> Float[Array, "*batch H W 1"]:

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from gagjax.detail.edges import luma
 from gagjax.detail.networks import Network, enhance_eyes
-from gagjax.detail.planes import binomial, box, local_range, noise_level, ramp
+from gagjax.detail.planes import above_noise, binomial, box, local_range, noise_level
 from gagjax.gaze.masks import eye_mask
 from gagjax.pytree import pytree, static
 
@@ -95,8 +95,7 @@ class EyeEnhancer:
     def _sharpen(self, image: Any, noise: Any) -> Any:
         y = luma(image)[..., 0]
         detail = y - binomial(y)
-        floor = (self.coring * 0.9 * noise) ** 2 + 1e-10
-        weight = ramp((box(detail * detail) / floor - 1) * (1 / 3))
+        weight = above_noise(box(detail * detail), self.coring * 0.9 * noise)
         low, high = local_range(y)
         room = self.halo * (high - low)
         sharp = jnp.clip(y + self.strength * self.amount * weight * detail, low - room, high + room)
@@ -119,7 +118,7 @@ def crop_size(sigma: float, reach: int, length: int) -> int:
 
 @jax.jit
 def _in_crops(stage: EyeEnhancer, images: Any, centres: Any) -> Any:
-    count, height, width = images.shape[:3]
+    height, width = images.shape[1:3]
     reach = stage.reach()
     size = crop_size(stage.sigma, reach, height), crop_size(stage.sigma, reach, width)
     extent = jnp.array([width - 1, height - 1], jnp.float32)

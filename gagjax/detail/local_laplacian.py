@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gagjax.detail.edges import luma
-from gagjax.detail.planes import noise_level, ramp
+from gagjax.detail.planes import above_noise, binomial, box, noise_level, ramp
 from gagjax.detail.pyramid import check_size, downsample, laplacian_pyramid, reconstruct
 from gagjax.pytree import pytree, static
 
@@ -25,6 +25,7 @@ class LocalLaplacian:
     Args:
         alpha: Below 1 enlarges detail, above 1 smooths it, 1 is the identity.
         sigma: Largest difference that counts as detail, image units.
+        coring: Local energy up to this many noise standard deviations is left alone.
         samples: How many values of g.
         levels: Pyramid levels.
 
@@ -34,6 +35,7 @@ class LocalLaplacian:
 
     alpha: Float[Array, ""] | float = 0.75
     sigma: Float[Array, ""] | float = 0.12
+    coring: Float[Array, ""] | float = 1.6
     samples: int = static(default=10)
     levels: int = static(default=4)
 
@@ -84,7 +86,11 @@ def _filter_one(filter: LocalLaplacian, image: Any, strength: Any) -> Any:
 
     start = [jnp.zeros_like(level) for level in gaussian[:-1]]
     bands, _ = jax.lax.scan(add, start, jnp.linspace(0, 1, filter.samples))
-    delta = strength * (reconstruct(bands, gaussian[-1], "burt-adelson") - y)
+    plane = y[..., 0]
+    detail = plane - binomial(plane)
+    # A remapping steeper than 1 enlarges noise wherever there is nothing else.
+    sure = above_noise(box(detail * detail), filter.coring * noise)
+    delta = strength * sure[..., None] * (reconstruct(bands, gaussian[-1], "burt-adelson") - y)
     return jnp.clip(image + delta, jnp.minimum(image, 0), jnp.maximum(image, 1))
 
 

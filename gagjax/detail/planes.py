@@ -74,6 +74,11 @@ def noise_level(plane: Float[Array, "H W"]) -> Float[Array, ""]:
     return values[values.shape[0] // 2] / (_MEDIAN_OF_ABSOLUTE_NORMAL * 6)
 
 
+def above_noise(energy: Any, level: Any) -> Any:
+    """How surely local energy is more than noise: 0 up to the square of `level`, 1 from the square of twice that."""
+    return ramp((energy / (level**2 + 1e-10) - 1) * (1 / 3))
+
+
 def ramp(x: Any) -> Any:
     """0 below 0, 1 above 1, smooth between."""
     x = jnp.clip(x, 0, 1)

@@ -9,8 +9,10 @@ Images are (..., H, W, C) of any size; a level has floor(n/2) samples (`bilinear
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -21,6 +23,7 @@ Kind = Literal["bilinear", "burt-adelson"]
 HEIGHT, WIDTH = -3, -2
 
 
+@functools.partial(jax.jit, static_argnames=("levels", "kind"))
 def laplacian_pyramid(
     image: Float[Array, "*batch H W C"], levels: int = 4, kind: Kind = "bilinear"
 ) -> tuple[list[Float[Array, "*batch h w C"]], Float[Array, "*batch h w C"]]:
@@ -54,6 +57,7 @@ def laplacian_pyramid(
     return bands, image
 
 
+@functools.partial(jax.jit, static_argnames="kind")
 def reconstruct(
     bands: list[Float[Array, "*batch h w C"]], base: Float[Array, "*batch h w C"], kind: Kind = "bilinear"
 ) -> Float[Array, "*batch H W C"]:
