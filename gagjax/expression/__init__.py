@@ -1,5 +1,6 @@
 """Expression: neutral faces, retargeting, regions, subspaces, comparison and exchange."""
 
+from gagjax.expression.closure import ClosureMatcher, apertures
 from gagjax.expression.codes import track_from_codes
 from gagjax.expression.compare import blend, distance, transfer
 from gagjax.expression.masks import region_weights, vertex_areas
@@ -10,11 +11,13 @@ from gagjax.expression.subspace import PCA, Moments, merge, metric_factor, momen
 
 __all__ = [
     "PCA",
+    "ClosureMatcher",
     "CrossTalk",
     "LiveRetargeter",
     "Moments",
     "RegionEditor",
     "Retargeter",
+    "apertures",
     "blend",
     "default_stage",
     "distance",

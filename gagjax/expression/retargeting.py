@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float
 
 from gagjax import so3
 from gagjax.errors import InputError
+from gagjax.expression.closure import ClosureMatcher
 from gagjax.expression.resting import neutral
 from gagjax.gaps import hold_last
 from gagjax.pytree import is_concrete, pytree
@@ -62,6 +63,7 @@ class Retargeter:
         constraint: How far the result is drawn back to the input, 0 to 1.
         limit: Where implausible deviations start to be limited, in standard deviations (`soft_limit`).
         scale: Standard deviation of each coefficient, (100,) or a number; FLAME's are 1.
+        closure: Matches lid and lip closure between the two faces (`ClosureMatcher.for_models`), or None.
 
     Raises:
         InputError: If a value has the wrong shape or lies outside its range.
@@ -80,6 +82,7 @@ class Retargeter:
     constraint: Float[Array, ""] | float = 0.0
     limit: Float[Array, ""] | float = 3.0
     scale: Float[Array, "*columns"] | float = 1.0
+    closure: ClosureMatcher | None = None
 
     def __post_init__(self) -> None:
         wanted = {"target_neutral": (100,), "driver_neutral": (100,), "target_jaw": (3,), "driver_jaw": (3,)}
@@ -149,7 +152,9 @@ class LiveRetargeter:
 
 @jax.jit
 def _apply(stage: Retargeter, channels: Channels, valid: Any) -> Channels:
-    return stage.resting(channels, valid).frame(hold_last(channels, valid))
+    before = hold_last(channels, valid)
+    after = stage.resting(channels, valid).frame(before)
+    return after if stage.closure is None else after._replace(expression=stage.closure.match(before, after))
 
 
 def default_stage() -> Retargeter:

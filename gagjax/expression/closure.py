@@ -1,0 +1,144 @@
+"""Lids and lips that close on the target when they close on the driver.
+
+The same coefficients close one face's eyes and leave another's a slit open: closure depends on the shape under them.
+So it is matched by aperture. Where the driver's lids or lips come close to touching, the target's expression is moved
+the least that gives it the same relative aperture: the smallest movement of the skin, in the head's own metric, found
+by a few Gauss-Newton steps. Open eyes and an open mouth are left as they are.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from gagjax.errors import InputError
+from gagjax.expression.masks import vertex_areas
+from gagjax.flame.aperture import lid_aperture, lip_aperture
+from gagjax.flame.model import FlameModel, landmarks, vertices
+from gagjax.flame.subset import at_landmarks
+from gagjax.pytree import pytree, static
+from gagjax.track import Channels
+
+
+@pytree
+class ClosureMatcher:
+    """Matches lid and lip closure between two faces. Make it with `for_models`.
+
+    Args:
+        driver: The driver's head, cut down to its landmarks.
+        driver_shape: The driver's shape coefficients.
+        target: The target's head, likewise.
+        target_shape: The target's shape coefficients.
+        mobility: (100, 100): how little skin each direction of coefficients moves, the inverse of `B^T M B + lambda I`.
+        shut: Relative aperture below which closure is matched in full.
+        open: Relative aperture above which nothing is changed.
+        steps: Gauss-Newton steps.
+    """
+
+    driver: FlameModel
+    driver_shape: Float[Array, "S"]
+    target: FlameModel
+    target_shape: Float[Array, "S"]
+    mobility: Float[Array, "100 100"]
+    shut: Float[Array, ""] | float = 0.15
+    open: Float[Array, ""] | float = 0.5
+    steps: int = static(default=4)
+
+    @classmethod
+    def for_models(
+        cls,
+        target: FlameModel,
+        target_shape: Float[Array, "S"],
+        driver_shape: Float[Array, "S"],
+        driver: FlameModel | None = None,
+        *,
+        regularisation: float = 1e-3,
+    ) -> ClosureMatcher:
+        """The matcher of two identities.
+
+        Args:
+            target: The head that is driven.
+            target_shape: Its shape coefficients.
+            driver_shape: The driver's shape coefficients.
+            driver: The head model the driver was tracked on; None is the target's.
+            regularisation: As in `RegionEditor.for_model`.
+
+        Raises:
+            InputError: If a model has fewer than 68 landmarks.
+        """
+        driver = target if driver is None else driver
+        if min(len(driver.landmark_faces), len(target.landmark_faces)) < 68:
+            raise InputError("has fewer than 68 landmarks", field="model", fix="Load it with a landmark embedding")
+        areas = vertex_areas(target)
+        rows = (np.asarray(target.expression_basis, np.float64) * np.sqrt(areas / areas.sum())[:, None, None]).reshape(
+            -1, target.expression_basis.shape[-1]
+        )
+        gram = rows.T @ rows
+        ridge = max(regularisation * np.trace(gram) / len(gram), 1e-18)
+        # Scaled so that its entries are near one: only the direction matters.
+        mobility = np.linalg.inv(gram + ridge * np.eye(len(gram))) * ridge
+        return cls(
+            driver=at_landmarks(driver),
+            driver_shape=jnp.asarray(driver_shape, jnp.float32),
+            target=at_landmarks(target),
+            target_shape=jnp.asarray(target_shape, jnp.float32),
+            mobility=jnp.asarray(mobility, jnp.float32),
+        )
+
+    def match(self, before: Channels, after: Channels) -> Float[Array, "T 100"]:
+        """The retargeted expression with closure matched.
+
+        Args:
+            before: The driver's channels.
+            after: The same retargeted.
+
+        Returns:
+            Expression coefficients for the target, (T, 100).
+        """
+        return _match(self, before.expression, before.jaw, after.expression, after.jaw)
+
+
+def apertures(
+    small: FlameModel, shape: Float[Array, "S"], expression: Float[Array, "*batch 100"], jaw: Float[Array, "*batch 3"]
+) -> Float[Array, "*batch 3"]:
+    """Left lid, right lid and lip aperture of a head cut down to its landmarks."""
+    jaw = jnp.asarray(jaw)
+    pose = jnp.concatenate([jnp.zeros_like(jaw), jaw], -1)
+    points = landmarks(small, vertices(small, shape, expression, pose, jnp.zeros(6)))
+    return jnp.concatenate([lid_aperture(points), lip_aperture(points)[..., None]], -1)
+
+
+@jax.jit
+def _match(matcher: ClosureMatcher, seen: Array, seen_jaw: Array, given: Array, given_jaw: Array) -> Array:
+    zero = jnp.zeros(given.shape[-1]), jnp.zeros(3)
+    ours = apertures(matcher.driver, matcher.driver_shape, seen, seen_jaw)
+    ours_rest = apertures(matcher.driver, matcher.driver_shape, *zero)
+    theirs_rest = apertures(matcher.target, matcher.target_shape, *zero)
+    # Lids are compared as shares of the resting aperture; resting lips touch, so for them the mouth's width is the
+    # measure, which `lip_aperture` has already divided by.
+    scale = jnp.stack([ours_rest[0], ours_rest[1], jnp.ones(())])
+    base = jnp.stack([jnp.zeros(()), jnp.zeros(()), ours_rest[2]])
+    relative = (ours - base) / jnp.maximum(scale, 1e-4)
+    wanted = jnp.maximum(
+        relative * jnp.stack([theirs_rest[0], theirs_rest[1], jnp.ones(())]) + jnp.array([0.0, 0.0, 1.0]) * theirs_rest,
+        0.0,
+    )
+    nearness = jnp.clip((matcher.open - relative) / (matcher.open - matcher.shut), 0.0, 1.0)
+    weight = nearness**2 * (3.0 - 2.0 * nearness)
+
+    def one(psi: Array, jaw: Array, aim: Array, share: Array) -> Array:
+        def aperture(values: Array) -> Array:
+            return apertures(matcher.target, matcher.target_shape, values, jaw)
+
+        for _ in range(matcher.steps):
+            now, slope = aperture(psi), jax.jacrev(aperture)(psi)
+            pull = matcher.mobility @ slope.T
+            # A floor under the system: a face without a mode that closes is left alone instead of torn.
+            system = slope @ pull
+            system = system + 1e-3 * jnp.trace(system) / 3 * jnp.eye(3) + 1e-12 * jnp.eye(3)
+            psi = psi + pull @ jnp.linalg.solve(system, share * (aim - now))
+        return psi
+
+    return jax.lax.map(lambda frame: one(*frame), (given, given_jaw, wanted, weight), batch_size=64)
