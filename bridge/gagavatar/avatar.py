@@ -61,8 +61,6 @@ class Avatar:
                 fix="Pass FLAME_with_eye.pt or FLAME's generic_model.pkl",
             )
         on_cpu = network.device.type == "cpu"
-        if on_cpu:
-            memory.keep_freed_pages()
         self.network, self.model, self.identity, self.noise = network, model, identity, noise
         self.batch = batch or (1 if on_cpu else 8)
         self.size = network.config.size
@@ -82,7 +80,7 @@ class Avatar:
         device: torch.device | str | None = None,
         noise: Noise = "fixed",
     ) -> Avatar:
-        """An avatar from files.
+        """An avatar from files. On a CPU the process is told to keep freed memory, see `memory`.
 
         Args:
             checkpoint: `GAGAvatar.pt`.
@@ -99,6 +97,8 @@ class Avatar:
         """
         head = model if isinstance(model, flame.FlameModel) else flame.load(model)
         network = GAGAvatar.from_checkpoint(checkpoint, device=device)
+        if network.device.type == "cpu":
+            memory.keep_freed_pages()
         return cls(network, head, portraits.identity(network, portrait, name=name, image=image), noise=noise)
 
     def vertices(self, track: Track) -> Float[Array, "T V 3"]:

@@ -91,9 +91,13 @@ class ModulatedConv(nn.Module):
         gain: float = 1.0,
     ) -> Float[Tensor, "B D h w"]:
         """The convolution's result, times the gain if demodulated, plus the bias."""
-        weight = self.weight * self.modulation(style)[:, None, :, None, None]
+        scales = self.modulation(style)[:, None]
         if self.demodulate:
-            weight = weight * (gain * torch.rsqrt(weight.square().sum((2, 3, 4), keepdim=True) + EPSILON))
+            # The norm of an output's modulated kernel, from one pass over the kernels as they are.
+            square = torch.linalg.vector_norm(self.weight, dim=(3, 4)).square()
+            norm = (square * scales.square()).sum(-1, keepdim=True)
+            scales = scales * (gain * torch.rsqrt(norm + EPSILON))
+        weight = self.weight * scales[..., None, None]
         if self.upsample:
             x = resize(x, 2)
         # One group per sample: every sample has its own kernel.
