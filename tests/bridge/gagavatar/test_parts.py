@@ -139,3 +139,18 @@ def test_bytes_and_floats_encode_alike(small: Any, front: np.ndarray) -> None:
 def test_portraits_that_cannot_be_encoded(small: Any, image: Any, transform: Any, said: str) -> None:
     with pytest.raises(InputError, match=said):
         small.encode(image, transform)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_cuda_device_gives_the_same_picture(small: Any, tiny: Any, portrait: np.ndarray, front: np.ndarray) -> None:
+    from bridge.gagavatar import GAGAvatar
+
+    there = GAGAvatar(tiny)
+    there.load_state_dict(small.state_dict())
+    there = there.eval().to("cuda")
+    vertices = 0.05 * np.random.default_rng(5).normal(size=(2, 60, 3))
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        ours, theirs = (m.render(m.encode(portrait, front), vertices, front, backend="cpu") for m in (small, there))
+    assert theirs.is_cuda
+    torch.testing.assert_close(theirs.cpu(), ours, rtol=0, atol=1e-3)
