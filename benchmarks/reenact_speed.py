@@ -43,7 +43,7 @@ def main() -> None:
             return result if not isinstance(result, torch.Tensor) else None
 
         milliseconds = 1e3 * timed(finished, times) / frames
-        rows.append([stage, f"{milliseconds:.3g} ms", note])
+        rows.append([stage, f"{milliseconds:.0f} ms" if milliseconds > 99 else f"{milliseconds:.2g} ms", note])
         return milliseconds
 
     image, transforms = _portrait()
