@@ -74,7 +74,7 @@ def degrade(image: np.ndarray, kind: str, seed: int = 0) -> np.ndarray:
     Args:
         image: RGB in [0, 1].
         kind: "blur": Gaussian of 1.2 pixels. "resize": halved and doubled again. "codec": blur of 0.8 pixels, then
-            JPEG at quality 60. "noise": blur of 0.8 pixels, then noise of 2/255.
+            JPEG at quality 60. "noise": blur of 0.8 pixels, then noise of 2/255. "none": rounded to 8 bits only.
         seed: Of the noise.
     """
     from PIL import Image
@@ -88,7 +88,9 @@ def degrade(image: np.ndarray, kind: str, seed: int = 0) -> np.ndarray:
     def blur(sigma: float) -> np.ndarray:
         return gaussian_filter(image, (sigma, sigma, 0), mode="reflect")
 
-    if kind == "blur":
+    if kind == "none":
+        made = as_picture(image)
+    elif kind == "blur":
         made = as_picture(blur(1.2))
     elif kind == "resize":
         small = as_picture(image).resize((size[0] // 2, size[1] // 2), Image.Resampling.BILINEAR)

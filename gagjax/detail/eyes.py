@@ -4,7 +4,8 @@ Only the crops are computed. They reach as far as the mask exceeds 1e-4, plus th
 that of the whole frame; a crop at the image's border is moved inside, where both see the same border.
 
 The default enhancer is deterministic: a sharpening that leaves noise alone and stays near the range of the
-neighbourhood. A trained eye network may take its place.
+neighbourhood. `EyeEnhancer.trained()` puts the shipped eye network in its place (weights/README.md says what it
+gains).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gagjax.detail.edges import luma
-from gagjax.detail.networks import Network, enhance_eyes
+from gagjax.detail.networks import Network, enhance_eyes, shipped
 from gagjax.detail.planes import above_noise, binomial, box, local_range, noise_level
 from gagjax.gaze.masks import eye_mask
 from gagjax.pytree import pytree, static
@@ -48,6 +49,15 @@ class EyeEnhancer:
     network: Network | None = None
     sigma: float = static(default=0.03)
     spread: float = static(default=0.15)
+
+    @classmethod
+    def trained(cls, **changes: Any) -> EyeEnhancer:
+        """The enhancer with the shipped eye network.
+
+        Args:
+            changes: Other fields, such as `strength` or `sigma`.
+        """
+        return cls(network=shipped().eyes, **changes)
 
     def __call__(
         self, image: Float[Array, "*batch H W 3"], eye_centres: Float[Array, "*batch 2 2"]

@@ -4,11 +4,13 @@
 * eyes: 3x3 3->32->32->32->3 with ReLU between, added to the image.
 
 A network is a tuple of layers, `Layer(kernel, bias)`, kernels HWIO: a plain pytree that stages hold as leaves.
-`reference_weights` are the untrained weights of the original; `nnx` modules for training start as the identity.
+`reference_weights` are the untrained weights of the original, `shipped` ours, trained by benchmarks/train_networks.py
+from modules that start as the identity (`gagjax.detail.learned`).
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import zlib
 from collections.abc import Mapping
@@ -136,6 +138,12 @@ def save(path: str | Path, networks: Networks) -> None:
             arrays[f"{name}.{position}.kernel"] = np.asarray(layer.kernel, np.float16)
             arrays[f"{name}.{position}.bias"] = np.asarray(layer.bias, np.float16)
     np.savez_compressed(path, **arrays)
+
+
+@functools.cache
+def shipped() -> Networks:
+    """The trained weights that come with the package; see weights/README.md for data and held-out figures."""
+    return load(Path(__file__).parent / "weights" / "restoration.npz")
 
 
 def load(path: str | Path) -> Networks:

@@ -66,7 +66,7 @@ def test_eyes_that_are_not_seen_change_nothing(frames):
     assert changed[:, :60].max() > 1e-3 and changed[:, 70:].max() == 0
     out, _ = gj.enhance_frames(gj.Stack.default(enable=("eyes",)), frames)
     np.testing.assert_array_equal(out, frames)
-    out, _ = gj.enhance_frames(gj.Stack.default(enable=("eyes",)), frames, CENTRES)
+    out, _ = gj.enhance_frames(gj.Stack.live(enable=("eyes",)), frames, CENTRES)
     np.testing.assert_allclose(out, stage(frames, CENTRES), atol=1e-6)
 
 
@@ -102,3 +102,26 @@ def test_weights_are_saved_and_loaded(tmp_path):
     (tmp_path / "bad.npz").write_bytes(b"no weights")
     with pytest.raises(gj.InputError, match="no network weights"):
         networks.load(tmp_path / "bad.npz")
+
+
+def test_shipped_weights_restore_the_eyes_of_a_picture_they_have_not_seen():
+    from benchmarks.pictures import degrade, real
+    from benchmarks.train_networks import EYES, psnr
+
+    truth = real(256)["astronaut"]
+    top, bottom, left, right = (int(256 * share) for share in EYES["astronaut"])
+    middle = np.array([[0.40, 0.215], [0.48, 0.215]], np.float32)
+    for kind in ("blur", "noise"):
+        bad = degrade(truth, kind)
+        whole = np.asarray(networks.enhance_eyes(networks.shipped().eyes, bad[None])[0])
+        cut = np.s_[top:bottom, left:right]
+        assert psnr(whole[cut], truth[cut]) > psnr(bad[cut], truth[cut]) + 0.5
+        # Where the mask is full, that is what the stage puts there.
+        stage = EyeEnhancer.trained()
+        got = np.asarray(stage(bad, middle))
+        mask = np.asarray(stage.masks(256, 256, middle[None]))[0]
+        np.testing.assert_allclose(got, bad + mask[..., None] * (whole - bad), atol=4e-5)
+    assert networks.enhance_eyes(networks.shipped().eyes, bad[None, :32, :32]).shape == (1, 32, 32, 3)
+    assert len(networks.shipped().attention) == 4
+    restored = np.asarray(AttentionEnhancer.trained()(degrade(truth, "blur")))
+    assert psnr(restored, truth) > psnr(degrade(truth, "blur"), truth) + 0.5
