@@ -132,13 +132,14 @@ def _match(matcher: ClosureMatcher, seen: Array, seen_jaw: Array, given: Array, 
         def aperture(values: Array) -> Array:
             return apertures(matcher.target, matcher.target_shape, values, jaw)
 
-        for _ in range(matcher.steps):
+        def step(psi: Array, _: None) -> tuple[Array, None]:
             now, slope = aperture(psi), jax.jacrev(aperture)(psi)
             pull = matcher.mobility @ slope.T
             # A floor under the system: a face without a mode that closes is left alone instead of torn.
             system = slope @ pull
             system = system + 1e-3 * jnp.trace(system) / 3 * jnp.eye(3) + 1e-12 * jnp.eye(3)
-            psi = psi + pull @ jnp.linalg.solve(system, share * (aim - now))
-        return psi
+            return psi + pull @ jnp.linalg.solve(system, share * (aim - now)), None
 
-    return jax.lax.map(lambda frame: one(*frame), (given, given_jaw, wanted, weight), batch_size=64)
+        return jax.lax.scan(step, psi, length=matcher.steps)[0]
+
+    return jax.vmap(one)(given, given_jaw, wanted, weight)

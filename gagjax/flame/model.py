@@ -212,15 +212,25 @@ def _shaped(model: FlameModel, shape: Array, expression: Array | None) -> Float[
     shape = jnp.asarray(shape, jnp.float32)
     if shape.shape[-1] > model.shapes:
         raise InputError(f"has {shape.shape[-1]} coefficients, the model has {model.shapes}", field="shape")
-    used = model.shapedirs[..., : shape.shape[-1]]
-    rest = model.v_template + jnp.einsum("...k,vck->...vc", shape, used, precision=_PRECISION)
     if expression is None:
-        return rest
+        expression = jnp.zeros(0)
     expression = jnp.asarray(expression, jnp.float32)
     if expression.shape[-1] > EXPRESSIONS:
         raise InputError(f"has {expression.shape[-1]} coefficients, the model has {EXPRESSIONS}", field="expression")
-    used = model.shapedirs[..., model.shapes : model.shapes + expression.shape[-1]]
-    return rest + jnp.einsum("...k,vck->...vc", expression, used, precision=_PRECISION)
+    if shape.ndim == 1 and expression.ndim > 1:
+        rest = model.v_template + _offsets(shape, model.shapedirs[..., : shape.shape[-1]])
+        used = model.shapedirs[..., model.shapes : model.shapes + expression.shape[-1]]
+        return rest + _offsets(expression, used)
+    # One product with the basis as it lies in memory: a part of its columns would have to be copied out first.
+    batch = jnp.broadcast_shapes(shape.shape[:-1], expression.shape[:-1])
+    short = jnp.zeros((*batch, model.shapes - shape.shape[-1]))
+    tail = jnp.zeros((*batch, EXPRESSIONS - expression.shape[-1]))
+    wide = [jnp.broadcast_to(x, (*batch, x.shape[-1])) for x in (shape, expression)]
+    return model.v_template + _offsets(jnp.concatenate([wide[0], short, wide[1], tail], -1), model.shapedirs)
+
+
+def _offsets(coefficients: Float[Array, "*batch K"], basis: Float[Array, "V 3 K"]) -> Float[Array, "*batch V 3"]:
+    return jnp.einsum("...k,vck->...vc", coefficients, basis, precision=_PRECISION)
 
 
 def _rest_joints(model: FlameModel, shaped: Float[Array, "*batch V 3"]) -> Float[Array, "*batch 5 3"]:

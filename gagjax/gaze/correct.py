@@ -259,7 +259,7 @@ def _apply(corrector: GazeCorrector, channels: Channels, valid: Any, dt: Any) ->
     goal, weight = jnp.broadcast_to(goal, (frames, 6)), jnp.broadcast_to(weight, (frames, 2))
     slow = _calm(eyes, trusted, seconds, corrector.fast)
     # The permission to correct changes as fast as a lid; the correction should come and go a little slower.
-    weight = jnp.minimum(weight, _calm(weight, jnp.ones(frames, bool), seconds, 0.04))
+    weight = jnp.minimum(weight, _calm(weight, jnp.ones(frames, bool), seconds, 0.08))
     out = corrector.blend(eyes, slow, goal, weight)
     return channels._replace(eyes=jnp.where(jnp.isfinite(out).all(-1, keepdims=True), out, eyes))
 

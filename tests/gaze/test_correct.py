@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gagjax import InputError, gaze, scan
+from gagjax import InputError, flame, gaze, scan
 from gagjax.track import Channels
 from tests.oracles import gaze as oracle
 from tests.oracles.flame import rotation
+from tests.oracles.heads import with_lids
 
 seeds = st.integers(0, 2**31)
 FRAMES = 12
@@ -172,6 +173,30 @@ def test_missing_frames_do_not_spoil_the_others():
     some = gaze.GazeCorrector(strength=1.0)
     mended = some.apply(channels._replace(eyes=eyes), valid=valid).eyes
     np.testing.assert_allclose(mended[6:], some.apply(channels).eyes[6:], atol=1e-6)
+
+
+def test_a_known_head_brings_its_eyes_and_its_lids():
+    model = with_lids()
+    corrector = gaze.GazeCorrector(strength=1.0).for_model(model)
+    np.testing.assert_allclose(corrector.centres, flame.eye_centres(model, np.zeros(10)))
+    frames = 30
+    channels = Channels(
+        expression=np.zeros((frames, 100), np.float32),
+        jaw=np.zeros((frames, 3), np.float32),
+        eyes=np.full((frames, 6), 0.15, np.float32),
+        transform=np.repeat(clip(0).transform[:1], frames, 0),
+    )
+    channels.expression[10:13, 1] = 0.9  # the right eye winks
+    # The toy's lids share vertices and stay a third open; the thresholds move with them.
+    corrector = dataclasses.replace(corrector, lids=dataclasses.replace(corrector.lids, shut=0.5, open=0.8))
+    assert float(corrector.lids.openness(channels.expression)[11, 1]) < 0.5
+    out = np.asarray(corrector.apply(channels, dt=0.04).eyes)
+    np.testing.assert_allclose(out[10:13, 3:], channels.eyes[10:13, 3:], atol=1e-6)
+    target = camera_positions(channels.transform)
+    found = errors(out, target, np.asarray(corrector.centres, np.float64))
+    assert found[:, 0].max() < 0.01 and found[[0, 1, 28, 29], 1].max() < 0.01
+    # The correction comes and goes over several frames, not in one.
+    assert np.abs(np.diff(out[:, 4])).max() < 0.7 * np.abs(out[0, 4] - out[11, 4])
 
 
 def test_gradients_are_finite_everywhere():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import lru_cache
 
 import numpy as np
@@ -74,3 +75,16 @@ def toy_head() -> FlameModel:
         points, np.concatenate([shape, modes], -1), 1e-4 * rng.normal(size=(len(points), 3, 36)), regressor, weights,
         faces, triangles, np.full((68, 3), 1 / 3),
     )  # fmt: skip
+
+
+def with_lids() -> FlameModel:
+    """The toy head with two expression columns that lower the left and the right upper lid by its opening."""
+    model = toy_head()
+    basis = np.array(model.shapedirs)
+    corners = np.asarray(model.faces)[np.asarray(model.landmark_faces)]
+    for column, pairs in ((10, ((43, 47), (44, 46))), (11, ((37, 41), (38, 40)))):
+        basis[:, :, column] = 0
+        for upper, lower in pairs:
+            gap = model.v_template[corners[lower]].mean(0)[1] - model.v_template[corners[upper]].mean(0)[1]
+            basis[corners[upper], 1, column] = gap
+    return dataclasses.replace(model, shapedirs=basis)
