@@ -258,8 +258,11 @@ def _apply(corrector: GazeCorrector, channels: Channels, valid: Any, dt: Any) ->
     goal, weight = corrector.targets(channels)
     goal, weight = jnp.broadcast_to(goal, (frames, 6)), jnp.broadcast_to(weight, (frames, 2))
     slow = _calm(eyes, trusted, seconds, corrector.fast)
-    # The permission to correct changes as fast as a lid; the correction should come and go a little slower.
-    weight = jnp.minimum(weight, _calm(weight, jnp.ones(frames, bool), seconds, 0.08))
+    # The permission to correct changes as fast as a lid; the correction comes and goes more slowly, and is gone before
+    # the lid is shut: the least weight of two frames around, smoothed.
+    padded = jnp.pad(weight, ((2, 2), (0, 0)), mode="edge")
+    least = jnp.stack([padded[k : k + frames] for k in range(5)]).min(0)
+    weight = jnp.minimum(weight, _calm(least, jnp.ones(frames, bool), seconds, 0.08))
     out = corrector.blend(eyes, slow, goal, weight)
     return channels._replace(eyes=jnp.where(jnp.isfinite(out).all(-1, keepdims=True), out, eyes))
 
