@@ -118,7 +118,7 @@ class Avatar:
         """
         return handover.place(self._resting, vertices)
 
-    def decode(self, features: Float[Array, "... H W C"]) -> Float[Array, "... H W 3"]:
+    def decode(self, features: Float[Array, "... H W C"] | torch.Tensor) -> Float[Array, "... H W 3"]:
         """Rasterized features over black to pictures in [0, 1]."""
         return handover.to_jax(self.network.decode(features, self.noise))
 
@@ -133,8 +133,7 @@ class Avatar:
             part = track[start : start + CHUNK]
             vertices, transforms = self.vertices(part), np.asarray(part.transform)
             for first in range(0, len(part), self.batch):
-                pairs = zip(vertices[first : first + self.batch], transforms[first : first + self.batch], strict=True)
-                features = [
-                    handover.rasterize(handover.place(self._resting, v), t, self.size, backend) for v, t in pairs
-                ]
-                yield from self.decode(torch.stack(features))
+                few = slice(first, first + self.batch)
+                yield from self.decode(
+                    handover.rasterize_clip(self._resting, vertices[few], transforms[few], self.size, backend)
+                )

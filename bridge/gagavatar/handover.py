@@ -69,6 +69,20 @@ def rasterize(gaussians: Any, transform: Float[Array, "3 4"], size: int, backend
     return to_torch(features)
 
 
+def rasterize_clip(gaussians: Any, vertices: Any, transforms: Any, size: int, backend: str = "auto") -> Tensor:
+    """Features of a few frames, (T, size, size, C); a single frame is handed on without a copy.
+
+    Args:
+        gaussians: What `resting` returned.
+        vertices: FLAME vertices, (T, V, 3), metres.
+        transforms: Cameras `[R | t]`, (T, 3, 4).
+        size: Width and height.
+        backend: As in `bridge.rasterize`.
+    """
+    frames = [rasterize(place(gaussians, v), t, size, backend) for v, t in zip(vertices, transforms, strict=True)]
+    return frames[0][None] if len(frames) == 1 else torch.stack(frames)
+
+
 def rasterize_with_gradients(
     means: Tensor, covariances: Tensor, opacities: Tensor, features: Tensor, transform: Tensor, size: int
 ) -> Tensor:

@@ -218,11 +218,9 @@ class GAGAvatar(nn.Module):
         resting = handover.resting(identity)
         pictures = []
         for start in range(0, frames, batch):
-            rasterized = [
-                handover.rasterize(handover.place(resting, v), t, self.config.size, backend)
-                for v, t in zip(vertices[start : start + batch], transform[start : start + batch], strict=True)
-            ]
-            pictures.append(self.decode(torch.stack(rasterized), noise, generator=generator))
+            part = slice(start, start + batch)
+            features = handover.rasterize_clip(resting, vertices[part], transform[part], self.config.size, backend)
+            pictures.append(self.decode(features, noise, generator=generator))
         result = torch.cat(pictures)
         return result[0] if single else result
 

@@ -13,6 +13,7 @@ from gagjax.io import checkpoints, tracks
 from gagjax.io.tracks import Portrait
 
 LISTED = 10
+IMAGES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def identity(
@@ -22,9 +23,10 @@ def identity(
 
     Args:
         network: Encodes it.
-        path: A saved identity, `tracked.pt`, or the folder or `optim.pkl` of an image's tracking.
+        path: A saved identity, `tracked.pt`, or the folder or `optim.pkl` of a tracking.
         name: Which entry; needed where there are several.
-        image: The tracker's crop (512x512, black outside the head), where the tracking result does not hold it.
+        image: The tracker's crop (square, black outside the head). By default the tracking result's own, else the
+            frame of that name in `img_lmdb` beside it, else an image file of that name there.
 
     Raises:
         InputError: If there is no such portrait, it has no picture, or the saved identity is for another network.
@@ -40,10 +42,14 @@ def identity(
             raise InputError(f"has {found.vertices} vertices, the network {network.config.vertices}", file=path)
         return found
     portrait = pick(path, name)
-    picture = portrait.image if image is None else _read_image(image)
+    picture = _read_crop(image) if image is not None else portrait.image
+    if picture is None:
+        picture = _beside(path if path.is_dir() else path.parent, portrait)
     if picture is None:
         raise InputError(
-            "holds the tracking but not the picture", file=path, fix="Pass the tracker's crop of the portrait as well"
+            "holds the tracking but not the picture",
+            file=path,
+            fix="Put the tracker's crop beside it, under the name of the entry, or pass it as well",
         )
     shape = portrait.track.shape
     return network.encode(picture, portrait.track.transform[0], None if shape is None else np.ravel(shape))
@@ -71,7 +77,27 @@ def pick(path: str | Path, name: str | None = None) -> Portrait:
     return found[matches[0]]
 
 
-def _read_image(path: str | Path) -> np.ndarray:
+def _beside(folder: Path, portrait: Portrait) -> np.ndarray | None:
+    """A picture that lies beside its tracking: in the tracker's frame database, or as a file of the entry's name."""
+    (name,) = portrait.track.names or ("",)
+    if (folder / "img_lmdb").is_dir():
+        from gagjax.io.frames import FrameDatabase
+
+        with FrameDatabase(folder) as frames:
+            return frames.get(name)
+    stem = Path(name).stem
+    found = (folder / file for file in (name, *(stem + suffix for suffix in IMAGES)))
+    return next((_read_crop(file) for file in found if file.is_file()), None)
+
+
+def _read_crop(path: str | Path) -> np.ndarray:
     from gagjax.io import images
 
-    return np.asarray(images.read(path))
+    picture = images.read(path)
+    if picture.shape[0] != picture.shape[1]:
+        raise InputError(
+            f"is {picture.shape[1]}x{picture.shape[0]}; the tracker's crops are square",
+            file=path,
+            fix="Pass the crop that the tracker made, black outside the head, not the photograph",
+        )
+    return picture

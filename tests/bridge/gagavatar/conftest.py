@@ -52,3 +52,21 @@ def front() -> np.ndarray:
     """A camera in front of the head: x and z of the world turned, as the tracker's cameras are."""
     rotation = np.diag([-1.0, 1.0, -1.0])
     return np.concatenate([rotation, [[0.02], [0.01], [9.3]]], 1).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def record(front: np.ndarray) -> Any:
+    """Makes a tracker's record of one image, with its picture or without."""
+
+    def make(image: np.ndarray | None) -> dict[str, np.ndarray]:
+        entry = {
+            "shapecode": np.full(300, 0.5, np.float32),
+            "expcode": np.zeros(100, np.float32),
+            "posecode": np.zeros(6, np.float32),
+            "eyecode": np.zeros(6, np.float32),
+            "transform_matrix": front,
+            "bbox": np.array([0.2, 0.2, 0.8, 0.8], np.float32),
+        }
+        return entry if image is None else entry | {"image": image.transpose(2, 0, 1)}
+
+    return make

@@ -53,8 +53,12 @@ def files() -> Iterator[Path]:
         yield path
 
 
-def test_an_avatar_of_files_repeats_to_the_bit_and_moves_only_with_its_driver(files: Path) -> None:
-    avatar = Avatar.open(files / "GAGAvatar.pt", files / "flame.pkl", files / "tracked.pt", device="cpu")
+@pytest.fixture(scope="module")
+def avatar(files: Path) -> Avatar:
+    return Avatar.open(files / "GAGAvatar.pt", files / "flame.pkl", files / "tracked.pt", device="cpu")
+
+
+def test_an_avatar_of_files_repeats_to_the_bit_and_moves_only_with_its_driver(files: Path, avatar: Avatar) -> None:
     track = gj.load_track(files / "driver")
     frames = np.stack(list(avatar.frames(track)))
     assert frames.shape == (FRAMES, 512, 512, 3)
@@ -64,3 +68,13 @@ def test_an_avatar_of_files_repeats_to_the_bit_and_moves_only_with_its_driver(fi
     np.testing.assert_array_equal(frames[3], frames[0])
     assert np.abs(frames[2] - frames[0]).max() > 0.01
     np.testing.assert_array_equal(next(avatar.frames(track[2:3])), frames[2])
+
+
+def test_all_enhancements_run_about_an_avatar(files: Path, avatar: Avatar) -> None:
+    stack = gj.Stack.default()
+    track = gj.enhance_track(stack, gj.load_track(files / "driver"))
+    frames = np.stack(list(avatar.frames(track[1:3])))
+    sharper, _ = gj.enhance_frames(stack, frames)
+    assert sharper.shape == frames.shape
+    assert np.isfinite(np.asarray(sharper)).all()
+    assert np.abs(np.asarray(sharper) - frames).max() > 1e-4

@@ -69,14 +69,14 @@ def test_the_gaussians_cross_to_jax_as_they_are(small: Any, avatar: Avatar, driv
 
 
 def test_frames_repeat_to_the_bit_and_differ_only_where_the_driver_moves(avatar: Avatar, driver: Track) -> None:
-    frames = np.stack(list(avatar.frames(driver)))
-    assert frames.shape == (FRAMES, 32, 32, 3)
-    assert np.isfinite(frames).all()
+    pictures = np.stack(list(avatar.frames(driver)))
+    assert pictures.shape == (FRAMES, 32, 32, 3)
+    assert np.isfinite(pictures).all()
     for still in (2, 4):
-        np.testing.assert_array_equal(frames[still], frames[0])
+        np.testing.assert_array_equal(pictures[still], pictures[0])
     for moved in (1, 3):
-        assert np.abs(frames[moved] - frames[0]).max() > 1e-4
-    np.testing.assert_array_equal(np.stack(list(avatar.frames(driver))), frames)
+        assert np.abs(pictures[moved] - pictures[0]).max() > 1e-4
+    np.testing.assert_array_equal(np.stack(list(avatar.frames(driver))), pictures)
 
 
 def test_render_gives_the_same_pictures_as_the_avatar(small: Any, avatar: Avatar, driver: Track) -> None:
@@ -124,25 +124,13 @@ def test_a_portrait_painted_on_its_plane_is_seen_again_by_its_camera(front: np.n
     )  # of equal depth, the first is in front
 
 
-def record(front: np.ndarray, image: np.ndarray | None) -> dict[str, np.ndarray]:
-    entry = {
-        "shapecode": np.full(300, 0.5, np.float32),
-        "expcode": np.zeros(100, np.float32),
-        "posecode": np.zeros(6, np.float32),
-        "eyecode": np.zeros(6, np.float32),
-        "transform_matrix": front,
-        "bbox": np.array([0.2, 0.2, 0.8, 0.8], np.float32),
-    }
-    return entry if image is None else entry | {"image": image.transpose(2, 0, 1)}
-
-
 def test_an_avatar_opens_from_files(
-    small: Any, head: Any, portrait: np.ndarray, front: np.ndarray, tmp_path: Path, monkeypatch: Any
+    small: Any, head: Any, portrait: np.ndarray, front: np.ndarray, record: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(GAGAvatar, "from_checkpoint", lambda *_, **__: small)
     folder = tmp_path / "tracked"
     folder.mkdir()
-    entries = {"me.jpg": record(front, portrait), "you.jpg": record(front, portrait[::-1])}
+    entries = {"me.jpg": record(portrait), "you.jpg": record(portrait[::-1])}
     (folder / "optim.pkl").write_bytes(pickle.dumps(entries))
     mine = Avatar.open("GAGAvatar.pt", head, folder, name="me")
     assert torch.equal(mine.identity.features, small.encode(portrait, front).features)
@@ -154,7 +142,7 @@ def test_an_avatar_opens_from_files(
     mine.identity.save(tmp_path / "me.npz")
     again = Avatar.open("GAGAvatar.pt", head, tmp_path / "me.npz")
     assert torch.equal(again.identity.features, mine.identity.features)
-    (folder / "optim.pkl").write_bytes(pickle.dumps({"me.jpg": record(front, None)}))
+    (folder / "optim.pkl").write_bytes(pickle.dumps({"me.jpg": record(None)}))
     with pytest.raises(InputError, match="the tracking but not the picture"):
         Avatar.open("GAGAvatar.pt", head, folder)
 
