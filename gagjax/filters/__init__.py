@@ -5,9 +5,12 @@ from gagjax.filters.base import Chain, Filter, chain, scan, stream
 from gagjax.filters.ema import Ema
 from gagjax.filters.kalman import ConstantAcceleration, ConstantVelocity, Kalman
 from gagjax.filters.live import LiveRotation, LiveVelocity
+from gagjax.filters.lookahead import FixedLag, fixed_lag
 from gagjax.filters.one_euro import OneEuro
 from gagjax.filters.rigid import RigidTransform
 from gagjax.filters.rotation import OneEuroRotation, RotationConstantVelocity, RotationEma
+from gagjax.filters.savgol import SavitzkyGolay
+from gagjax.filters.settled import Steady, steady
 from gagjax.filters.smoother import rts
 
 __all__ = [
@@ -17,6 +20,7 @@ __all__ = [
     "ConstantVelocity",
     "Ema",
     "Filter",
+    "FixedLag",
     "Kalman",
     "LiveRotation",
     "LiveVelocity",
@@ -25,8 +29,12 @@ __all__ = [
     "RigidTransform",
     "RotationConstantVelocity",
     "RotationEma",
+    "SavitzkyGolay",
+    "Steady",
     "chain",
+    "fixed_lag",
     "rts",
     "scan",
+    "steady",
     "stream",
 ]

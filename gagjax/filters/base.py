@@ -43,6 +43,7 @@ def scan(
     dt: Float[Array, "T"] | None = None,
     *,
     unroll: int = 1,
+    method: str = "auto",
 ) -> tuple[Frame, State]:
     """Run a filter over a whole sequence as one compiled program.
 
@@ -54,12 +55,15 @@ def scan(
             before the first valid one return the filter's prediction from that first value.
         dt: (T,) seconds since the frame before, for irregular time stamps; needs a filter with `with_dt`.
         unroll: Passed to `lax.scan`; more than 1 pays on GPUs only.
+        method: "sequential", "parallel" (in logarithmic depth, equal up to rounding; linear filters only) or "auto":
+            parallel on GPUs and TPUs for linear filters over 4096 frames and more, else sequential.
 
     Returns:
         The outputs, shaped like `xs`, and the state after the last frame.
 
     Raises:
-        ValueError: If there is no frame, the lengths differ, or `dt` is given to a filter without `with_dt`.
+        ValueError: If there is no frame, the lengths differ, `dt` is given to a filter without `with_dt`, or the filter
+            has no parallel form and one is asked for.
 
     Example:
         >>> import numpy as np
@@ -79,6 +83,12 @@ def scan(
             raise ValueError(f"{name} has shape {np.shape(value)}, expected ({frames},)")
     if dt is not None and not hasattr(filter, "with_dt"):
         raise ValueError(f"{type(filter).__name__} has no with_dt, so it cannot take a duration per frame")
+    if method != "sequential":
+        # Imported late: the parallel forms know the filters, and these know this module.
+        from gagjax.filters.parallel import choose, scan_parallel
+
+        if choose(method, filter, frames, state) == "parallel":
+            return scan_parallel(filter, xs, valid, dt)
     return _scan(filter, xs, state, valid, dt, unroll)
 
 
@@ -98,8 +108,20 @@ def _scan_impl(filter: Any, xs: Frame, state: Any, valid: Any, dt: Any, unroll: 
         x = jax.tree.map(lambda value, guess: jnp.where(seen, value, guess), x, coasted[1])
         return jax.tree.map(lambda a, b: jnp.where(seen, a, b), now.step(carry, x), coasted)
 
-    state, ys = jax.lax.scan(body, state, (xs, valid, dt), unroll=unroll)
-    return ys, state
+    frames = (xs, valid, dt)
+    if jax.tree.leaves(xs)[0].shape[0] > 1:
+        state, ys = jax.lax.scan(body, state, frames, unroll=unroll)
+        return ys, state
+
+    # XLA dissolves a loop of one turn into the code around it and rounds differently there. A second turn, whose result
+    # is dropped, keeps a stream of single frames bitwise equal to one scan.
+    def once(carry: Any, frame: Any) -> tuple[Any, Frame]:
+        after, y = body(carry, frame[1])
+        return jax.tree.map(lambda a, b: jnp.where(frame[0], a, b), after, carry), y
+
+    twice = jax.tree.map(lambda x: jnp.concatenate([x, x]), frames)
+    state, ys = jax.lax.scan(once, state, (jnp.arange(2) < 1, twice))
+    return jax.tree.map(lambda y: y[:1], ys), state
 
 
 _scan = jax.jit(_scan_impl, static_argnums=5)

@@ -96,7 +96,7 @@ class Kinematic:
 
     def predict(self, state: Any) -> tuple[Any, Any]:
         """Predict a frame that was not observed."""
-        ahead = jax.tree.map(self._ahead, state, is_leaf=_is_moments)
+        ahead = jax.tree.map(self.ahead, state, is_leaf=_is_moments)
         return ahead, jax.tree.map(lambda each: each.mean[0], ahead, is_leaf=_is_moments)
 
     def observe(self, state: Any, x: Any, seen: Any = None) -> tuple[Any, Any]:
@@ -142,14 +142,28 @@ class Kinematic:
 
     def initial_covariance(self) -> list[Any]:
         """Variances of the state before its first frame, value first."""
-        r, q = self._noise(), jnp.asarray(self.process_noise)
+        r, q = self.noise(), jnp.asarray(self.process_noise)
         return [
             _DIFFUSE * (r / self.dt ** (2 * k) + q * self.dt ** (2 * (self.order - k) - 1)) for k in range(self.order)
         ]
 
-    def _noise(self) -> Any:
+    def noise(self) -> Any:
+        """The measurement noise, kept above zero."""
         # Kept above zero where the process moves at all: a frame without an observation divides by it.
         return jnp.maximum(self.measurement_noise, 1e-6 * self.process_noise * self.dt ** (2 * self.order - 1))
+
+    def gain(self, covariance: tuple[Any, ...], weight: Any) -> tuple[tuple[Any, ...], Any]:
+        """First column of a predicted covariance over the innovation's variance, and one over that variance."""
+        variance = weight * covariance[0] + self.noise()
+        # Zero noise and nothing unknown: 0 / 0, where any gain will do.
+        inverse = jnp.where(variance > 0, 1 / jnp.where(variance > 0, variance, 1), 0)
+        return tuple(covariance[j] * inverse for j in range(self.order)), inverse
+
+    def shrunk(self, covariance: tuple[Any, ...], column: tuple[Any, ...], weight: Any) -> tuple[Any, ...]:
+        """A predicted covariance after the update."""
+        p, r = dict(zip(upper(self.order), covariance, strict=True)), self.noise()
+        # The first row as a product, not a difference: no cancellation where the gain is close to one.
+        return tuple(r * column[j] if i == 0 else p[i, j] - weight * column[i] * p[0, j] for i, j in upper(self.order))
 
     def _fresh(self, x: Any) -> Moments:
         x = jnp.asarray(x)
@@ -160,34 +174,36 @@ class Kinematic:
             x.shape if self.adaptive else (),
         )
         zero = jnp.zeros(shape, x.dtype)
-        covariance = tuple(diagonal[i] + zero if i == j else zero for i, j in _upper(n))
+        covariance = tuple(diagonal[i] + zero if i == j else zero for i, j in upper(n))
         return Moments((x, *(jnp.zeros_like(x) for _ in range(n - 1))), covariance, jnp.zeros(shape, jnp.int32))
 
-    def _ahead(self, s: Moments) -> Moments:
+    def ahead(self, s: Moments) -> Moments:
+        """The state one frame on, before its observation."""
         n, f = self.order, self.transition()
-        mean = tuple(sum((f[j - i] * s.mean[j] for j in range(i + 1, n)), s.mean[i]) for i in range(n))
-        p = dict(zip(_upper(n), s.covariance, strict=True))
+        mean = tuple(sum((f[j - i] * s.mean[j] for j in range(i + 1, n)), s.mean[i]) for i in range(len(s.mean)))
+        p = dict(zip(upper(n), s.covariance, strict=True))
         moved = {
             (i, j): sum((f[k - i] * p[min(k, j), max(k, j)] for k in range(i + 1, n)), p[min(i, j), max(i, j)])
             for i in range(n)
             for j in range(n)
         }
         covariance = tuple(
-            sum((f[k - j] * moved[i, k] for k in range(j + 1, n)), moved[i, j]) + self._disturbance(i, j)
-            for i, j in _upper(n)
+            sum((f[k - j] * moved[i, k] for k in range(j + 1, n)), moved[i, j]) + self.disturbance(i, j)
+            for i, j in upper(n)
         )
         return Moments(mean, covariance, s.rejected)
 
-    def _disturbance(self, i: int, j: int) -> Any:
+    def disturbance(self, i: int, j: int) -> Any:
+        """Entry (i, j) of Q, i <= j."""
         power = 2 * self.order - 1 - i - j
         scale = power * math.factorial(self.order - 1 - i) * math.factorial(self.order - 1 - j)
         return self.process_noise * self.dt**power / scale
 
     def _observe(self, s: Moments, x: Any, seen: Any) -> tuple[Moments, Info]:
         x = jnp.asarray(x)
-        ahead = self._ahead(s)
+        ahead = self.ahead(s)
         mean, covariance, rejected = ahead
-        r = self._noise()
+        r = self.noise()
         error = x - mean[0] if seen is None else jnp.where(seen, x - mean[0], 0)
         weight: Any = 1.0 if seen is None else jnp.asarray(seen, x.dtype)
         restart = None
@@ -204,22 +220,15 @@ class Kinematic:
                     lambda a, b: jnp.where(restart, a, b), fresh, ahead._replace(rejected=rejected)
                 )
                 error, weight = jnp.where(restart, 0, error), jnp.where(restart, 1, weight)
-        p = dict(zip(_upper(self.order), covariance, strict=True))
-        variance = weight * p[0, 0] + r
-        # Zero noise and nothing unknown: 0 / 0, where any gain will do.
-        inverse = jnp.where(variance > 0, 1 / jnp.where(variance > 0, variance, 1), 0)
-        column = tuple(p[0, j] * inverse for j in range(self.order))
+        column, inverse = self.gain(covariance, weight)
         mean = tuple(m + (weight * c) * error for m, c in zip(mean, column, strict=True))
-        # The first row as a product, not a difference: no cancellation where the gain is close to one.
-        covariance = tuple(
-            r * column[j] if i == 0 else p[i, j] - weight * column[i] * p[0, j] for i, j in _upper(self.order)
-        )
+        covariance = self.shrunk(covariance, column, weight)
         info = Info(mean[0], (weight * inverse) * error, column, weight + jnp.zeros_like(column[0]), restart)
         return Moments(mean, covariance, rejected), info
 
     def _adjoint(self, later: tuple[Any, ...], info: Info) -> tuple[Any, tuple[Any, ...]]:
         drag = sum(c * each for c, each in zip(info.column, later, strict=True))
-        value = info.value - self._noise() * drag
+        value = info.value - self.noise() * drag
         inner = (later[0] - (info.pull + info.weight * drag), *later[1:])
         f = self.transition()
         earlier = tuple(sum((f[j - i] * inner[i] for i in range(j)), inner[j]) for j in range(self.order))
@@ -235,7 +244,8 @@ def noise_for_cutoff(cutoff: Any, noise: Any, fps: Any) -> tuple[Any, Any, Any]:
     return (2 * jnp.pi * jnp.asarray(cutoff, float)) ** 4 * r / rate, r, 1 / rate
 
 
-def _upper(n: int) -> list[tuple[int, int]]:
+def upper(n: int) -> list[tuple[int, int]]:
+    """The entries of an upper triangle, row by row."""
     return [(i, j) for i in range(n) for j in range(i, n)]
 
 

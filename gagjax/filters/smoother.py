@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from gagjax.filters.parallel import choose, rts_parallel
+
 
 def rts(
     filter: Any,
@@ -16,6 +18,7 @@ def rts(
     dt: Float[Array, "T"] | None = None,
     *,
     cuts: Bool[Array, "T"] | None = None,
+    method: str = "auto",
 ) -> Any:
     """Smooth a whole sequence without lag (Rauch-Tung-Striebel).
 
@@ -30,12 +33,14 @@ def rts(
             hyperparameters are per channel; values marked False are never read, the result bridges them.
         dt: (T,) seconds since the frame before, for irregular time stamps.
         cuts: (T,) bool; True where a new scene begins: nothing is carried across, in either direction.
+        method: "sequential", "parallel" or "auto", as for `scan`; with cuts or a `valid` per channel it is sequential.
 
     Returns:
         The smoothed sequence, shaped like `xs`.
 
     Raises:
         TypeError: If the filter is not of the Kalman type.
+        ValueError: If the parallel form is asked for and there is none.
 
     Source: Rauch, Tung, Striebel, Maximum likelihood estimates of linear dynamic systems, 1965.
 
@@ -48,6 +53,12 @@ def rts(
     """
     if not hasattr(filter, "adjoint"):
         raise TypeError(f"{type(filter).__name__} is not a Kalman-type filter, so it has no smoother")
+    plain = cuts is None and (valid is None or jnp.ndim(valid) == 1)
+    frames = jax.tree.leaves(xs)[0].shape[0]
+    if method == "parallel" and not plain:
+        raise ValueError("the parallel form takes no cuts, and valid as (T,) only")
+    if plain and choose(method, filter, frames) == "parallel":
+        return rts_parallel(filter, xs, valid, dt)
     return _rts(filter, xs, valid, dt, cuts)
 
 

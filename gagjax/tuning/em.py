@@ -91,7 +91,7 @@ def _disturbance(filter: Kinematic, q: float) -> Any:
     unit = dataclasses.replace(filter, process_noise=jnp.float32(q))  # type: ignore[type-var]
     n = filter.order
     return jnp.stack(
-        [jnp.stack([jnp.asarray(unit._disturbance(min(i, j), max(i, j))) for j in range(n)]) for i in range(n)]
+        [jnp.stack([jnp.asarray(unit.disturbance(min(i, j), max(i, j))) for j in range(n)]) for i in range(n)]
     )
 
 

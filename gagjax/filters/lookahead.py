@@ -1,0 +1,81 @@
+"""Smoothing with a few frames of look-ahead, for live use that can wait."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gagjax.pytree import pytree, static
+
+
+class FixedLagState(NamedTuple):
+    """The inner filter's state, what it did in the last frames (oldest first), and how many frames there were."""
+
+    filter: Any
+    infos: Any
+    count: Any
+
+
+@pytree
+class FixedLag:
+    """A Kalman-type filter whose output is `lag` frames late and knows those frames; made by `fixed_lag`.
+
+    Step t returns the estimate of frame t - lag, or of frame 0 while there is no such frame.
+
+    Args:
+        filter: A Kalman-type filter.
+        lag: Frames of look-ahead.
+    """
+
+    filter: Any
+    lag: int = static(default=2)
+
+    def init(self, first: Any) -> FixedLagState:
+        """Before the first frame."""
+        state = self.filter.init(first)
+        _, info = self.filter.observe(state, first)
+        infos = jax.tree.map(lambda x: jnp.broadcast_to(x, (self.lag + 1, *jnp.shape(x))), info)
+        return FixedLagState(state, infos, jnp.int32(0))
+
+    def step(self, state: FixedLagState, x: Any) -> tuple[FixedLagState, Any]:
+        """Observe a frame, and return the one `lag` before it."""
+        return self._advance(state, x, None)
+
+    def predict(self, state: FixedLagState) -> tuple[FixedLagState, Any]:
+        """A frame that was not observed; the one `lag` before it is returned."""
+        return self._advance(state, self.filter.predict(state.filter)[1], jnp.array(False))
+
+    def _advance(self, state: FixedLagState, x: Any, seen: Any) -> tuple[FixedLagState, Any]:
+        inner, info = self.filter.observe(state.filter, x, seen)
+        infos = jax.tree.map(lambda old, new: jnp.concatenate([old[1:], new[None]]), state.infos, info)
+
+        def backward(later: Any, each: Any) -> tuple[Any, Any]:
+            y, earlier = self.filter.adjoint(later, each)
+            return earlier, y
+
+        _, ys = jax.lax.scan(backward, self.filter.last(x), infos, reverse=True)
+        # Older entries are not yet frames; nothing flows from them to the newer ones.
+        oldest = self.lag - jnp.minimum(state.count, self.lag)
+        return FixedLagState(inner, infos, state.count + 1), jax.tree.map(lambda y: y[oldest], ys)
+
+
+def fixed_lag(filter: Any, lag: int) -> FixedLag:
+    """The filter with `lag` frames of look-ahead.
+
+    Args:
+        filter: A Kalman-type filter.
+        lag: Frames of look-ahead; 0 is the filter itself.
+
+    Raises:
+        ValueError: If lag is negative.
+        TypeError: If the filter is not of the Kalman type.
+
+    Source: Anderson, Moore, Optimal Filtering, 1979, chapter 7.
+    """
+    if lag < 0:
+        raise ValueError(f"lag must not be negative, got {lag}")
+    if not hasattr(filter, "adjoint"):
+        raise TypeError(f"{type(filter).__name__} is not a Kalman-type filter, so it cannot look ahead")
+    return FixedLag(filter, lag)

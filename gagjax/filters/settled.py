@@ -1,0 +1,119 @@
+"""Kalman filters once their gain has settled: for long sequences of evenly spaced frames."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gagjax.filters.kalman import Info, Kinematic, Moments
+from gagjax.pytree import pytree
+
+
+class SteadyInfo(NamedTuple):
+    """What an update did, for the backward pass."""
+
+    value: Any
+    pull: Any
+
+
+@pytree
+class Steady:
+    """A Kalman filter with the gain that it has after many frames; made by `steady`.
+
+    The gain does not depend on the data, so for evenly spaced frames without gaps this is the same filter after its
+    first frames, without a covariance to carry. Invalid frames are predicted; the gain after them is not raised.
+
+    Args:
+        filter: The Kalman filter.
+        gain: Gains of the value and its derivatives.
+        inverse: One over the innovation's variance.
+    """
+
+    filter: Any
+    gain: tuple[Any, ...]
+    inverse: Any
+
+    def init(self, first: Any) -> Any:
+        """At rest at `first`."""
+        still = (jnp.zeros_like,) * (self.filter.order - 1)
+        return jax.tree.map(lambda x: (jnp.asarray(x), *(make(x) for make in still)), first)
+
+    def step(self, state: Any, x: Any) -> tuple[Any, Any]:
+        """Predict, then correct by an observed frame."""
+        state, info = self.observe(state, x)
+        return state, jax.tree.map(lambda _, each: each.value, x, info)
+
+    def predict(self, state: Any) -> tuple[Any, Any]:
+        """Predict a frame that was not observed."""
+        ahead = jax.tree.map(self._ahead, state, is_leaf=_is_mean)
+        return ahead, jax.tree.map(lambda each: each[0], ahead, is_leaf=_is_mean)
+
+    def observe(self, state: Any, x: Any, seen: Any = None) -> tuple[Any, Any]:
+        """One frame, with all that a backward pass needs; `seen` says whether it was observed."""
+        tree: Any
+        leaves, tree = jax.tree.flatten(x)
+        pairs = [self._observe(s, leaf, seen) for s, leaf in zip(tree.flatten_up_to(state), leaves, strict=True)]
+        return tree.unflatten([s for s, _ in pairs]), tree.unflatten([i for _, i in pairs])
+
+    def adjoint(self, later: Any, info: Any) -> tuple[Any, Any]:
+        """One step of the backward pass, see `Kinematic.adjoint`."""
+        full = jax.tree.map(
+            lambda each: Info(each.value, each.pull, self.gain, 1.0, None),
+            info,
+            is_leaf=lambda each: isinstance(each, SteadyInfo),
+        )
+        return self.filter.adjoint(later, full)
+
+    def last(self, frame: Any) -> Any:
+        """The adjoint after the last frame: nothing comes from there."""
+        return self.filter.last(frame)
+
+    def _ahead(self, mean: tuple[Any, ...]) -> tuple[Any, ...]:
+        n, f = self.filter.order, self.filter.transition()
+        return tuple(sum((f[j - i] * mean[j] for j in range(i + 1, n)), mean[i]) for i in range(n))
+
+    def _observe(self, mean: tuple[Any, ...], x: Any, seen: Any) -> tuple[Any, SteadyInfo]:
+        mean = self._ahead(mean)
+        error = x - mean[0] if seen is None else jnp.where(seen, x - mean[0], 0)
+        mean = tuple(m + k * error for m, k in zip(mean, self.gain, strict=True))
+        return mean, SteadyInfo(mean[0], self.inverse * error)
+
+
+def steady(filter: Kinematic, frames: int = 4096) -> Steady:
+    """The filter with its settled gain.
+
+    Args:
+        filter: A Kalman filter without gate, huber and dof.
+        frames: After how many frames the gain is taken as settled.
+
+    Raises:
+        ValueError: If the gain depends on the data.
+
+    Example:
+        >>> from gagjax.filters import Kalman
+        >>> round(float(steady(Kalman(process_noise=1e-3, measurement_noise=1e-2)).gain[0]), 3)
+        0.27
+    """
+    if filter.adaptive:
+        raise ValueError("a filter with gate, huber or dof has no settled gain")
+    # An explicit dtype: a weakly typed leaf would compile anew once it is replaced.
+    column, inverse = jax.tree.map(lambda x: jnp.asarray(x, x.dtype), _settle(filter, frames))
+    return Steady(filter, column, inverse)
+
+
+def _settle(filter: Kinematic, frames: int) -> tuple[Any, Any]:
+    first = jnp.zeros(())
+    start = filter.init(first)
+
+    def body(_: int, covariance: Any) -> Any:
+        ahead = filter.ahead(Moments((), covariance, 0))
+        return filter.shrunk(ahead.covariance, filter.gain(ahead.covariance, 1.0)[0], 1.0)
+
+    covariance = jax.lax.fori_loop(0, frames, body, start.covariance)
+    return filter.gain(filter.ahead(Moments((), covariance, 0)).covariance, 1.0)
+
+
+def _is_mean(value: Any) -> bool:
+    return isinstance(value, tuple)
