@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gagjax.filters.kalman import Info, Kinematic, Moments
-from gagjax.pytree import pytree
+from gagjax.pytree import is_concrete, pytree
 
 
 class SteadyInfo(NamedTuple):
@@ -98,8 +99,9 @@ def steady(filter: Kinematic, frames: int = 4096) -> Steady:
     """
     if filter.adaptive:
         raise ValueError("a filter with gate, huber or dof has no settled gain")
-    # An explicit dtype: a weakly typed leaf would compile anew once it is replaced.
-    column, inverse = jax.tree.map(lambda x: jnp.asarray(x, x.dtype), _settle(filter, frames))
+    gains = _settle(filter, frames)
+    # NumPy leaves like those of any other filter, so that replacing them compiles nothing anew.
+    column, inverse = jax.tree.map(lambda x: np.asarray(x) if is_concrete(x) else x, gains)
     return Steady(filter, column, inverse)
 
 
