@@ -93,13 +93,13 @@ class TrackSmoother:
         """
         rate = float(fps)
         return LiveTrackSmoother(
-            expression=LiveVelocity(cutoff=3.0, fps=rate),
+            expression=LiveVelocity(fps=rate),
             jaw=LiveVelocity(cutoff=3.5, fps=rate),
             eyes=LiveVelocity(cutoff=5.0, fps=rate),
-            transform=RigidTransform(LiveRotation(cutoff=3.0, fps=rate), LiveVelocity(cutoff=3.0, fps=rate)),
-            neck=LiveVelocity(cutoff=3.0, fps=rate),
-            extra=LiveVelocity(cutoff=3.0, fps=rate),
-            extra_rotation=LiveRotation(cutoff=3.0, fps=rate),
+            transform=RigidTransform(LiveRotation(fps=rate), LiveVelocity(fps=rate)),
+            neck=LiveVelocity(fps=rate),
+            extra=LiveVelocity(fps=rate),
+            extra_rotation=LiveRotation(fps=rate),
         )
 
     def for_track(self, track: Track) -> TrackSmoother:

@@ -132,6 +132,21 @@ class Kinematic:
         pairs = [self._adjoint(each, i) for each, i in zip(tree.flatten_up_to(later), infos, strict=True)]
         return tree.unflatten([y for y, _ in pairs]), tree.unflatten([e for _, e in pairs])
 
+    def lean(self, info: Any) -> Any:
+        """What `observe` said, without what `restored` can work out: memory is what a long smoothing pass waits for."""
+        return jax.tree.map(lambda each: each._replace(pull=None), info, is_leaf=_is_info)
+
+    def restored(self, info: Any, x: Any) -> Any:
+        """The full `Info` of an observed frame, from the lean one and the frame: `w e / s = w (x - value) / r`."""
+        r = self.noise()
+        scale = jnp.where(r > 0, 1 / jnp.where(r > 0, r, 1), 0)
+
+        def one(each: Info, value: Any) -> Info:
+            left = jnp.where(each.weight > 0, value - each.value, 0)
+            return each._replace(pull=(each.weight * scale) * left)
+
+        return jax.tree.map(one, info, x, is_leaf=_is_info)
+
     def last(self, frame: Any) -> Any:
         """The adjoint after the last frame: nothing comes from there."""
         return jax.tree.map(lambda x: (jnp.zeros_like(x),) * self.order, frame)

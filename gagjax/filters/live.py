@@ -114,9 +114,9 @@ class LiveVelocity(Live):
     Source: Brookner, Tracking and Kalman Filtering Made Easy, 1998, section 1.2 (fading memory, critical damping).
     """
 
-    cutoff: Float[Array, "..."] = 3.0  # type: ignore[assignment]
-    damping: Float[Array, ""] = 0.18  # type: ignore[assignment]
-    gate: Float[Array, ""] = 4.0  # type: ignore[assignment]
+    cutoff: Float[Array, "..."] = 2.5  # type: ignore[assignment]
+    damping: Float[Array, ""] = 0.11  # type: ignore[assignment]
+    gate: Float[Array, ""] = 5.0  # type: ignore[assignment]
     memory: Float[Array, ""] = 1.0  # type: ignore[assignment]
     fps: Float[Array, ""] = 25.0  # type: ignore[assignment]
     patience: int = static(default=2)
@@ -176,9 +176,9 @@ class LiveRotation(Live):
         ValueError: If a hyperparameter is not positive.
     """
 
-    cutoff: Float[Array, "..."] = 3.0  # type: ignore[assignment]
-    damping: Float[Array, ""] = 0.18  # type: ignore[assignment]
-    gate: Float[Array, ""] = 4.0  # type: ignore[assignment]
+    cutoff: Float[Array, "..."] = 2.5  # type: ignore[assignment]
+    damping: Float[Array, ""] = 0.11  # type: ignore[assignment]
+    gate: Float[Array, ""] = 5.0  # type: ignore[assignment]
     memory: Float[Array, ""] = 1.0  # type: ignore[assignment]
     fps: Float[Array, ""] = 25.0  # type: ignore[assignment]
     patience: int = static(default=2)

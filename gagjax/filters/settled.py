@@ -36,6 +36,11 @@ class Steady:
     gain: tuple[Any, ...]
     inverse: Any
 
+    @property
+    def adaptive(self) -> bool:
+        """The gain never depends on the data."""
+        return False
+
     def init(self, first: Any) -> Any:
         """At rest at `first`."""
         still = (jnp.zeros_like,) * (self.filter.order - 1)
@@ -63,9 +68,22 @@ class Steady:
         full = jax.tree.map(
             lambda each: Info(each.value, each.pull, self.gain, 1.0, None),
             info,
-            is_leaf=lambda each: isinstance(each, SteadyInfo),
+            is_leaf=_is_info,
         )
         return self.filter.adjoint(later, full)
+
+    def lean(self, info: Any) -> Any:
+        """See `Kinematic.lean`."""
+        return jax.tree.map(lambda each: each._replace(pull=None), info, is_leaf=_is_info)
+
+    def restored(self, info: Any, x: Any) -> Any:
+        """See `Kinematic.restored`."""
+        r = self.filter.noise()
+
+        def one(each: SteadyInfo, value: Any) -> SteadyInfo:
+            return each._replace(pull=(value - each.value) / jnp.where(r > 0, r, 1))
+
+        return jax.tree.map(one, info, x, is_leaf=_is_info)
 
     def last(self, frame: Any) -> Any:
         """The adjoint after the last frame: nothing comes from there."""
@@ -119,3 +137,7 @@ def _settle(filter: Kinematic, frames: int) -> tuple[Any, Any]:
 
 def _is_mean(value: Any) -> bool:
     return isinstance(value, tuple)
+
+
+def _is_info(value: Any) -> bool:
+    return isinstance(value, SteadyInfo)
