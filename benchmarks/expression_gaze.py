@@ -213,7 +213,7 @@ def gaze_picture(model: flame.FlameModel, path: Path, size: int) -> None:
     shape = np.zeros(model.shapes, np.float32)
     centres = np.asarray(flame.eye_centres(model, shape))
     middle = centres.mean(0)
-    focal = 9.0 / (5 * 0.105)
+    focal = 9.0 / (5 * 0.06)
     columns = [(-30, 0.6), (-15, 0.6), (0, 0.6), (15, 0.6), (30, 0.6), (0, 0.15)]
     tiles = []
     for up in (18, 0, -18):
