@@ -18,7 +18,12 @@ torch = pytest.importorskip("torch")
 
 from bridge.gagavatar import Avatar, GAGAvatar  # noqa: E402
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("gagavatar")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("gagavatar"),
+    # A driver folder holds smoothed.pkl, of which the temporal stage warns.
+    pytest.mark.filterwarnings("ignore:.*already been through a causal filter"),
+]
 
 FRAMES = 4
 
@@ -78,3 +83,16 @@ def test_all_enhancements_run_about_an_avatar(files: Path, avatar: Avatar) -> No
     assert sharper.shape == frames.shape
     assert np.isfinite(np.asarray(sharper)).all()
     assert np.abs(np.asarray(sharper) - frames).max() > 1e-4
+
+
+def test_the_command_writes_the_video_of_an_enhanced_reenactment(files: Path, tmp_path: Path) -> None:
+    pytest.importorskip("gagjax.app.reenact")
+    from gagjax.app.cli import main
+    from gagjax.io import video
+
+    words = ["-i", "tracked.pt", "-d", "driver", "-r", "GAGAvatar.pt", "--flame", "flame.pkl"]
+    paths = [word if word.startswith("-") else str(files / word) for word in words]
+    out = tmp_path / "result.mp4"
+    assert main(["reenact", *paths, "-o", str(out), "--enhanced"]) == 0
+    found = video.info(out)
+    assert (found.frames, found.width, found.height) == (FRAMES, 512, 512)
