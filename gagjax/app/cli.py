@@ -33,11 +33,15 @@ class Command:
 
 # To add a command: write its module, add one line here.
 COMMANDS: dict[str, Command] = {
+    "demo": Command("demo", "Demo", "the whole way on built-in data, measured against known truth"),
+    "reenact": Command("reenact", "Reenact", "an avatar driven by a track, enhanced on the way"),
     "info": Command("info", "Info", "what a file is: frames, rate, gaps, jitter, warnings"),
 }
 
 EXAMPLES = """\
 examples:
+  gagjax demo
+  gagjax reenact -d clip/ -o result.mp4 --enhanced
   gagjax info clip/
 """
 

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 from gagjax import so3
 from gagjax.metrics import image, motion
 from gagjax.track import Track
 
 UNITS_PER_METRE = 5.0
+CHUNK = 25  # frames measured at once
 
 
 class Measure(NamedTuple):
@@ -23,7 +24,7 @@ class Measure(NamedTuple):
     Attributes:
         label: Its name.
         unit: Unit of the figures, or "".
-        best: "low", "high", "zero" (either sign counts), or a number to be close to.
+        best: "low", "high", "zero" (either sign counts), a number to be close to, or "none".
         text: Its definition in one sentence.
         digits: Digits after the point.
     """
@@ -52,6 +53,12 @@ MOTION: dict[str, Measure] = {
     "lag_head": Measure("lag of the head", "ms", "zero", "The same for the head's rotation.", 0),
     "blink": Measure(
         "blink depth kept", "%", 100.0, "Depth of the blinks over their true depth; noise can push it past 100.", 0
+    ),
+    "contact": Measure(
+        "gaze off the camera",
+        "°",
+        "none",
+        "Mean angle between each eye's direction and the camera; no error, a choice.",
     ),
 }
 IMAGE: dict[str, Measure] = {
@@ -88,6 +95,7 @@ def measure_track(track: Track, truth: Track, model: Any, *, closing: Sequence[i
         "jaw": motion.rotation_error(so3.exp(track.jaw), so3.exp(truth.jaw)).mean(),
         "gaze": motion.gaze_error(track.eyes, truth.eyes).mean(),
         "aed": motion.average_expression_distance(track.expression, truth.expression),
+        "contact": _off_camera(model, identity, track),
     }
     if len(track) > 3:
         values["acceleration"] = motion.acceleration_error(world, true_world)
@@ -107,24 +115,53 @@ def measure_track(track: Track, truth: Track, model: Any, *, closing: Sequence[i
 
 
 def measure_frames(
-    frames: Float[Array, "T H W 3"], truth: Float[Array, "T H W 3"], eyes: Float[Array, "T H W"] | None = None
+    frames: Shaped[Array, "T H W 3"], truth: Shaped[Array, "T H W 3"], eyes: Float[Array, "T H W"] | None = None
 ) -> dict[str, float]:
     """The image measures of frames against true ones, by the keys of `IMAGE`; the eyes' only with their mask.
 
     Args:
-        frames: (T, H, W, 3) in [0, 1], at least two.
-        truth: The same shape.
-        eyes: Soft mask of both eyes, (T, H, W).
+        frames: (T, H, W, 3) in [0, 1] or uint8, at least two.
+        truth: The same shape and type.
+        eyes: Soft mask of both eyes, (T, H, W); frames where it is empty do not count for the eyes.
     """
+    count = len(frames)
+    chunks: list[dict[str, Any]] = []
+    for start in range(0, count, CHUNK):
+        part = slice(start, min(start + CHUNK, count))
+        chunks.append(_of_chunk(frames[part], truth[part], None if eyes is None else eyes[part]))
+        if start:  # the change across the border of two chunks
+            border = slice(start - 1, start + 1)
+            chunks[-1]["flicker"] = np.append(chunks[-1]["flicker"], _changes(frames[border], truth[border]))
+    values = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}
+    return {key: float(np.mean(each[~np.isnan(each)])) for key in IMAGE if (each := values.get(key)) is not None}
+
+
+def _of_chunk(frames: Any, truth: Any, eyes: Any) -> dict[str, Any]:
+    x, y = _floats(frames), _floats(truth)
     values = {
-        "psnr": image.psnr(frames, truth).mean(),
-        "ssim": image.ssim(frames, truth).mean(),
-        "fine": image.high_frequency_psnr(frames, truth).mean(),
-        "flicker": 255 * image.flicker(frames, truth),
+        "psnr": image.psnr(x, y),
+        "ssim": image.ssim(x, y),
+        "fine": image.high_frequency_psnr(x, y),
+        "flicker": _changes(frames, truth),
     }
     if eyes is not None:
-        values["eyes"] = image.masked_psnr(frames, truth, eyes).mean()
-    return {key: float(values[key]) for key in IMAGE if key in values}
+        values["eyes"] = image.masked_psnr(x, y, eyes)
+    return {key: np.asarray(value) for key, value in values.items()}
+
+
+def _changes(frames: Any, truth: Any) -> Any:
+    """`flicker` of each pair of neighbouring frames, in grey levels."""
+    return np.asarray(_mean_changes(_floats(frames), _floats(truth))) * 255
+
+
+@jax.jit
+def _mean_changes(frames: Any, truth: Any) -> Any:
+    return jnp.mean(jnp.abs(jnp.diff(frames - truth, axis=0)), (1, 2, 3))
+
+
+def _floats(frames: Any) -> np.ndarray:
+    frames = np.asarray(frames)
+    return frames.astype(np.float32) / np.float32(255) if frames.dtype == np.uint8 else frames
 
 
 def as_text(measures: Mapping[str, Measure], columns: Mapping[str, Mapping[str, float]]) -> str:
@@ -160,6 +197,8 @@ def shown(value: float, measure: Measure) -> str:
 
 def best_of(measure: Measure, values: Mapping[str, float | None]) -> set[str]:
     """The names whose figure is best, as it is shown; none where all are equal."""
+    if measure.best == "none":
+        return set()
     finite = {name: float(shown(v, measure)) for name, v in values.items() if v is not None and np.isfinite(v)}
     if len(set(finite.values())) < 2:
         return set()
@@ -171,6 +210,14 @@ def best_of(measure: Measure, values: Mapping[str, float | None]) -> set[str]:
         goal = 0.0 if measure.best == "zero" else float(measure.best)
         rank = {name: abs(v - goal) for name, v in finite.items()}
     return {name for name, v in rank.items() if v == min(rank.values())}
+
+
+def _off_camera(model: Any, shape: Any, track: Track) -> Any:
+    from gagjax.flame import eye_centres
+    from gagjax.gaze import camera_centre, gaze_of
+
+    towards = camera_centre(jnp.asarray(track.transform))[:, None] - eye_centres(model, shape)
+    return motion.angle_between(gaze_of(track), towards).mean()
 
 
 @jax.jit

@@ -1,0 +1,82 @@
+"""Pictures side by side, each with its name above."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+_GAP = 4
+_PAPER, _INK, _ALARM = (18, 20, 24), (236, 238, 242), (255, 122, 89)
+
+
+def beside(
+    frames: Sequence[Any], labels: Sequence[str], notes: Sequence[str] | None = None
+) -> UInt8[np.ndarray, "H W 3"]:
+    """One frame of each, in a row, labelled.
+
+    Args:
+        frames: (H, W, 3) each, uint8 or floats in [0, 1]; of equal heights.
+        labels: A name for each.
+        notes: A remark for each, shown at the right of the name in another colour; "" for none.
+
+    Returns:
+        The row, uint8; width and height are even, as H.264 wants them.
+    """
+    notes = notes or [""] * len(frames)
+    columns: list[np.ndarray] = []
+    for frame, label, note in zip(frames, labels, notes, strict=True):
+        pixels = as_bytes(frame)
+        columns += [
+            np.concatenate([_bar(pixels.shape[1], pixels.shape[0], label, note), pixels]),
+            _gap(pixels.shape[0]),
+        ]
+    row = np.concatenate(columns[:-1], axis=1)
+    return np.pad(row, ((0, row.shape[0] % 2), (0, row.shape[1] % 2), (0, 0)), mode="edge")
+
+
+def as_bytes(frame: Any) -> UInt8[np.ndarray, "*H W 3"]:
+    """A frame as uint8; floats are clipped to [0, 1]."""
+    frame = np.asarray(frame)
+    if frame.dtype == np.uint8:
+        return frame
+    return np.clip(np.round(frame * 255), 0, 255).astype(np.uint8)
+
+
+def resized(frame: Any, height: int) -> UInt8[np.ndarray, "H W 3"]:
+    """A frame at a height, its proportions kept."""
+    from PIL import Image
+
+    pixels = as_bytes(frame)
+    width = max(1, round(pixels.shape[1] * height / pixels.shape[0]))
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def _bar_height(height: int) -> int:
+    return max(12, round(height / 13) // 2 * 2)
+
+
+def _gap(height: int) -> np.ndarray:
+    return np.full((height + _bar_height(height), _GAP, 3), _PAPER, np.uint8)
+
+
+@functools.lru_cache(maxsize=64)
+def _bar(width: int, height: int, label: str, note: str) -> np.ndarray:
+    from PIL import Image, ImageDraw, ImageFont
+
+    tall = _bar_height(height)
+    image = Image.new("RGB", (width, tall), _PAPER)
+    draw = ImageDraw.Draw(image)
+    font: Any = ImageFont.load_default(size=tall * 0.62)
+    # A long label gives way before it is cut.
+    while draw.textlength(label + "  " + note, font=font) > width - 8 and font.size > 6:
+        font = ImageFont.load_default(size=font.size - 1)
+    draw.text((tall * 0.3, tall / 2), label, fill=_INK, font=font, anchor="lm")
+    if note:
+        draw.text((width - tall * 0.3, tall / 2), note, fill=_ALARM, font=font, anchor="rm")
+    return np.asarray(image)
