@@ -46,7 +46,7 @@ def make(folder: Path, frames: int, size: int, seed: int) -> str:
         The tables and what to know about them, as text.
     """
     avatar = open_avatar(None, None, None, size=size)
-    truth = driver(frames, seed=seed)
+    truth = driver(frames, seed=seed, controls=CONTROLS)
     noisy = observe(truth, seed=seed + 1)
     stack = Stack.default()
     tracks = {

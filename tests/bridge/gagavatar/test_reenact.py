@@ -86,9 +86,8 @@ def test_all_enhancements_run_about_an_avatar(files: Path, avatar: Avatar) -> No
 
 
 def test_the_command_writes_the_video_of_an_enhanced_reenactment(files: Path, tmp_path: Path) -> None:
-    pytest.importorskip("gagjax.app.reenact")
+    video = pytest.importorskip("gagjax.io.video")
     from gagjax.app.cli import main
-    from gagjax.io import video
 
     words = ["-i", "tracked.pt", "-d", "driver", "-r", "GAGAvatar.pt", "--flame", "flame.pkl"]
     paths = [word if word.startswith("-") else str(files / word) for word in words]
