@@ -1,0 +1,70 @@
+"""Images in and out by pillow."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Shaped, UInt8
+from PIL import Image, ImageOps
+
+from gagjax.errors import InputError
+from gagjax.io import atomic
+from gagjax.io.video import to_uint8
+
+_DAMAGED = "Copy the file again, or save it as PNG or JPEG with an image editor"
+
+
+def read(path: str | Path) -> UInt8[np.ndarray, "H W 3"]:
+    """An image as RGB bytes, upright (the camera's orientation applied), transparency over black.
+
+    Raises:
+        InputError: If it is no image, damaged, or absurdly large.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError("is a folder" if path.is_dir() else "does not exist", file=path)
+    if path.stat().st_size == 0:
+        raise InputError("is empty (0 bytes)", file=path, fix=_DAMAGED)
+    return decode(path.read_bytes(), path)
+
+
+def decode(data: bytes, path: str | Path, field: str | None = None) -> UInt8[np.ndarray, "H W 3"]:
+    """As `read`, of an image file's bytes; `path` and `field` are for messages."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as image:
+                upright = ImageOps.exif_transpose(image)
+                if upright.mode.startswith("I;16"):
+                    return np.repeat((np.asarray(upright) >> 8).astype(np.uint8)[..., None], 3, 2)
+                if upright.has_transparency_data:
+                    upright = upright.convert("RGBA")
+                    black = Image.new("RGBA", upright.size, (0, 0, 0, 255))
+                    upright = Image.alpha_composite(black, upright)
+                return np.array(upright.convert("RGB"))
+    except Exception as error:  # pillow's readers fail in many ways on damaged files
+        reason = str(error).split("<")[0].strip() or type(error).__name__
+        raise InputError(f"is no readable image ({reason})", file=path, field=field, fix=_DAMAGED) from error
+
+
+def write(path: str | Path, image: Shaped[np.ndarray, "H W 3"], *, force: bool = False) -> None:
+    """Write an image; the suffix chooses the format.
+
+    Args:
+        path: `.png`, `.jpg` and what else pillow writes.
+        image: (H, W, 3), uint8 or floats in [0, 1].
+        force: Replace an existing file.
+
+    Raises:
+        InputError: If it exists, or the suffix is of no image format.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in Image.registered_extensions():
+        raise InputError(f"is no image file name ({path.suffix or 'no suffix'})", file=path, fix="Use .png or .jpg")
+    with atomic.output(path, force) as temporary:
+        pixels = np.asarray(image)
+        options = {"quality": 95} if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else {}
+        Image.fromarray(pixels if pixels.dtype == np.uint8 else to_uint8(pixels)).save(temporary, **options)
