@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import types
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -35,6 +36,9 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "demo": Command("demo", "Demo", "the whole way on built-in data, measured against known truth"),
     "reenact": Command("reenact", "Reenact", "an avatar driven by a track, enhanced on the way"),
+    "enhance": Command("enhance", "Enhance", "a track in, a steadier track out"),
+    "video": Command("video", "Video", "the frame enhancements on any video"),
+    "convert": Command("convert", "Convert", "a track from one format into another"),
     "info": Command("info", "Info", "what a file is: frames, rate, gaps, jitter, warnings"),
 }
 
@@ -42,6 +46,8 @@ EXAMPLES = """\
 examples:
   gagjax demo
   gagjax reenact -d clip/ -o result.mp4 --enhanced
+  gagjax enhance clip/ -o steady/
+  gagjax video in.mp4 -o out.mp4 --side-by-side
   gagjax info clip/
 """
 
@@ -70,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = f"did you mean `gagjax {near[0]}`?" if near else "`gagjax --help` lists the commands"
         return _complain(f"no command {name!r}; {hint}")
     try:
-        with _signals_as_exceptions():
+        with _signals_as_exceptions(), _plain_warnings():
             return parse(name, words[1:]).run() or 0
     except InputError as error:
         return _complain(str(error))
@@ -129,6 +135,21 @@ def overview() -> str:
 def _complain(message: str) -> int:
     print(f"error: {message}", file=sys.stderr)
     return 2
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Warnings for the user in one line, without the place in our code that gave them."""
+    before = warnings.formatwarning
+
+    def one_line(message: Any, category: type[Warning], *where: Any, **more: Any) -> str:
+        return f"warning: {message}\n" if category is UserWarning else before(message, category, *where, **more)
+
+    warnings.formatwarning = one_line
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 class _Stopped(BaseException):

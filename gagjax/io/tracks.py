@@ -15,7 +15,7 @@ from gagjax.io.checkpoints import load_npz, load_pickle, load_torch
 from gagjax.io.gagavatar import Portrait
 from gagjax.track import Track, as_rate
 
-__all__ = ["FORMATS", "Portrait", "find", "load_portraits", "load_track", "save_track"]
+__all__ = ["FORMATS", "Portrait", "check_output", "find", "layout_of", "load_portraits", "load_track", "save_track"]
 
 Format = Literal["gagjax", "gagavatar", "liveportrait", "vhap"]
 #: Formats by name, with what each is.
@@ -26,10 +26,16 @@ FORMATS: dict[str, str] = {
     "liveportrait": "LivePortrait motion template (.pkl)",
     "vhap": "VHAP / GaussianAvatars FLAME parameters (.npz)",
 }
+_SUFFIXES = {
+    "gagjax": (".npz",),
+    "gagavatar": (".pkl", ".pickle", ""),
+    "liveportrait": (".pkl", ".pickle"),
+    "vhap": (".npz",),
+}
 _TRACKER = "Track the video with GAGAvatar_track and pass the folder that it writes"
 _READABLE = "A track is a GAGAvatar_track folder, its optim.pkl or smoothed.pkl, tracked.pt, a LivePortrait .pkl, a VHAP .npz or a gagjax .npz"
-_VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".gif")
-_IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".gif")
+IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 class Found(NamedTuple):
@@ -56,9 +62,9 @@ def find(path: str | Path) -> Found:
     if path.is_dir():
         return _find_in_folder(path)
     suffix = path.suffix.lower()
-    if suffix in _VIDEOS:
+    if suffix in VIDEOS:
         raise InputError("is a video, not a track", file=path, fix=_TRACKER)
-    if suffix in _IMAGES:
+    if suffix in IMAGES:
         raise InputError("is an image, not a track", file=path, fix=_TRACKER)
     if suffix == ".npz":
         return _of_archive(path, load_npz(path))
@@ -169,11 +175,10 @@ def save_track(
         Fraction(30, 1)
     """
     path = Path(path)
-    suffix = "" if path.is_dir() else path.suffix.lower()
-    layout = format or _format_of(track, suffix)
-    _check_suffix(layout, suffix, path)
+    layout = format or layout_of(track, path)
+    check_output(path, layout, force)
     track.validate()
-    if suffix:
+    if _suffix(path):
         with atomic.output(path, force) as temporary:
             _write(track, temporary, layout, fill_gaps)
         return
@@ -195,24 +200,47 @@ def _write(track: Track, path: Path, format: str, fill_gaps: bool) -> None:
         gagavatar.write(track, path, fill_gaps=fill_gaps)
 
 
-def _format_of(track: Track, suffix: str) -> str:
+def layout_of(track: Track, path: str | Path, *, like: str | None = None) -> Format:
+    """The format in which a track is written to a path.
+
+    Args:
+        track: The track.
+        path: The output.
+        like: A format to keep where the suffix allows it.
+
+    Raises:
+        InputError: If no format has this suffix.
+    """
+    suffix = _suffix(Path(path))
+    if like in _SUFFIXES and suffix in _SUFFIXES[like]:
+        return like  # type: ignore[return-value]
     if suffix == ".npz":
         return "gagjax"
     if suffix in (".pkl", ".pickle"):
         return "liveportrait" if liveportrait.is_from_template(track) else "gagavatar"
-    return "gagavatar"
+    if suffix == "":
+        return "gagavatar"
+    raise InputError(f"no track format has the suffix {suffix}", file=path, fix="Use .npz, .pkl, or none for a folder")
 
 
-def _check_suffix(format: str, suffix: str, path: Path) -> None:
-    suffixes = {"gagjax": (".npz",), "vhap": (".npz",), "liveportrait": (".pkl", ".pickle")}
-    allowed = suffixes.get(format, (".pkl", ".pickle", ""))
-    if format not in FORMATS or format == "portraits":
-        raise InputError(
-            f"{format!r} is no format to write", file=path, fix=f"Use one of {', '.join(suffixes)}, gagavatar"
-        )
-    if suffix not in allowed:
-        names = " or ".join(suffix or "no suffix (a folder)" for suffix in allowed)
-        raise InputError(f"a {FORMATS[format]} has {names}", file=path, fix="Change the suffix of the output")
+def check_output(path: str | Path, layout: str, force: bool = False) -> None:
+    """Whether `save_track` may write there: to be asked before long work.
+
+    Raises:
+        InputError: If the suffix is not the format's, or the output exists and `force` is False.
+    """
+    path = Path(path)
+    if layout not in _SUFFIXES:
+        raise InputError(f"{layout!r} is no format to write", file=path, fix=f"Use one of {', '.join(_SUFFIXES)}")
+    suffix = _suffix(path)
+    if suffix not in _SUFFIXES[layout]:
+        names = " or ".join(suffix or "no suffix (a folder)" for suffix in _SUFFIXES[layout])
+        raise InputError(f"a {FORMATS[layout]} has {names}", file=path, fix="Change the suffix of the output")
+    atomic.check(path, force, folder=not suffix)
+
+
+def _suffix(path: Path) -> str:
+    return "" if path.is_dir() else path.suffix.lower()
 
 
 def _find_in_folder(folder: Path) -> Found:
