@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -13,16 +12,17 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from gagjax.errors import InputError
-from gagjax.io import atomic, images
+from gagjax.io import atomic, btree, images
 
-_MAGIC, _META, _STEP = 0xBEEFC0DE, 136, 1 << 26
+_STEP = 1 << 26  # by how much a database grows
 
 
 class FrameDatabase(Mapping[str, UInt8[np.ndarray, "H W 3"]]):
     """The frames of an LMDB by name, decoded when asked for.
 
     Args:
-        path: The folder with `data.mdb` (or the folder with `img_lmdb`). It may be read-only.
+        path: The folder with `data.mdb` (or the folder with `img_lmdb`). It may be read-only;
+            LMDB itself is not asked, because it trusts what is in the file.
 
     Raises:
         InputError: If there is none, or it is damaged.
@@ -32,20 +32,21 @@ class FrameDatabase(Mapping[str, UInt8[np.ndarray, "H W 3"]]):
         self.path = Path(path)
         if (self.path / "img_lmdb").is_dir():
             self.path = self.path / "img_lmdb"
-        _check(self.path)
+        data = self.path / "data.mdb"
+        if not data.is_file():
+            raise InputError("is no frame database (it has no data.mdb)", file=self.path)
+        self._file = data.open("rb")
         try:
-            self._lmdb = lmdb.open(str(self.path), readonly=True, lock=False, readahead=False)
-            with self._lmdb.begin() as transaction:
-                self._names = [bytes(key).decode() for key in transaction.cursor().iternext(values=False)]
-        except (lmdb.Error, UnicodeDecodeError) as error:
-            raise InputError(f"is no readable frame database ({error})", file=self.path) from error
+            places = btree.index(self._file, data.stat().st_size)
+            self._names = {key.decode(): place for key, place in places.items()}
+        except (btree.DamagedError, UnicodeDecodeError) as error:
+            self._file.close()
+            raise InputError(f"is no readable frame database ({error})", file=data, fix="Copy it again") from error
 
     def __getitem__(self, name: str) -> UInt8[np.ndarray, "H W 3"]:
-        with self._lmdb.begin() as transaction:
-            data = transaction.get(name.encode())
-        if data is None:
-            raise KeyError(name)
-        return images.decode(data, self.path, name)
+        place = self._names[name]
+        self._file.seek(place.offset)
+        return images.decode(self._file.read(place.size), self.path, name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -57,7 +58,7 @@ class FrameDatabase(Mapping[str, UInt8[np.ndarray, "H W 3"]]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lmdb.close()
+        self._file.close()
 
 
 def write(
@@ -102,24 +103,3 @@ def _put(database: lmdb.Environment, key: bytes, value: bytes) -> None:
             return
         except lmdb.MapFullError:
             database.set_mapsize(database.info()["map_size"] + max(_STEP, 2 * len(value)))
-
-
-def _check(folder: Path) -> None:
-    """Refuse a file shorter than its own pages: LMDB maps it into memory, and reading past the end kills Python."""
-    file = folder / "data.mdb"
-    if not file.is_file():
-        raise InputError("is no frame database (it has no data.mdb)", file=folder)
-    with file.open("rb") as handle:
-        start = handle.read(_META + 16)
-        good = len(start) == _META + 16 and struct.unpack_from("<I", start, 16)[0] == _MAGIC
-        page = struct.unpack_from("<I", start, 40)[0] if good else 0
-        last = 0
-        if good and 256 <= page <= 65536:
-            handle.seek(page)
-            second = handle.read(_META + 16)
-            metas = [start] + ([second] if len(second) == _META + 16 else [])
-            # The meta page of the newer transaction counts.
-            newest = max(metas, key=lambda meta: struct.unpack_from("<Q", meta, _META + 8)[0])
-            last = struct.unpack_from("<Q", newest, _META)[0]
-    if not good or last < 1 or (last + 1) * page > file.stat().st_size:
-        raise InputError("is damaged or cut off", file=file, fix="Copy it again")

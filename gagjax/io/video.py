@@ -21,6 +21,7 @@ from jaxtyping import Float, Shaped, UInt8
 
 from gagjax.errors import InputError
 from gagjax.io import atomic
+from gagjax.io.audio import AudioCopy
 from gagjax.track import as_rate
 
 SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv")
@@ -190,7 +191,7 @@ def write(
         stream = _encoder(output, first.shape, rate, crf)
         audio = None
         if audio_from is not None:
-            audio = stack.enter_context(_Audio(Path(audio_from), output, path))
+            audio = AudioCopy(stack.enter_context(_opened(Path(audio_from))), output, path)
         stamps = None if times is None else iter(times)
         count = 0
         for pixels in itertools.chain([first], map(_pixels, source)):
@@ -210,56 +211,6 @@ def write(
         if audio is not None:
             audio.copy_until(None)
     return count
-
-
-class _Audio:
-    """The audio of one file on its way into another, packet by packet, in step with the pictures."""
-
-    def __init__(self, source: Path, output: Any, target: Path) -> None:
-        self.target = target
-        self.container = _open(source)
-        try:
-            pictures = self.container.streams.video
-            start = pictures[0].start_time * pictures[0].time_base if pictures and pictures[0].start_time else 0
-            self.streams: dict[int, Any] = {}
-            self.shift: dict[int, int] = {}
-            for stream in self.container.streams.audio:
-                self.streams[stream.index] = output.add_stream_from_template(stream)
-                self.shift[stream.index] = round(start / stream.time_base)
-        except (av.error.FFmpegError, ValueError) as error:
-            self.container.close()
-            raise self._refused() from error
-        self.output = output
-        self.packets = self.container.demux(*self.container.streams.audio) if self.streams else iter(())
-        self.waiting: Any = None
-
-    def __enter__(self) -> _Audio:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.container.close()
-
-    def copy_until(self, seconds: float | None) -> None:
-        """Copy the packets before a time; None copies the rest."""
-        try:
-            while (packet := self.waiting or next(self.packets, None)) is not None:
-                self.waiting = packet
-                if packet.dts is not None:
-                    index = packet.stream.index
-                    if seconds is not None and (packet.dts - self.shift[index]) * packet.time_base > seconds:
-                        return
-                    packet.dts -= self.shift[index]
-                    packet.pts = packet.dts if packet.pts is None else packet.pts - self.shift[index]
-                    packet.stream = self.streams[index]
-                    self.output.mux(packet)
-                self.waiting = None
-        except (av.error.FFmpegError, ValueError) as error:
-            raise self._refused() from error
-
-    def _refused(self) -> InputError:
-        return InputError(
-            f"cannot hold the audio of {self.container.name}", file=self.target, fix="Write .mkv, which holds any audio"
-        )
 
 
 def _encoder(output: Any, shape: tuple[int, ...], rate: Fraction, crf: float) -> Any:

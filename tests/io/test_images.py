@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from gagjax.errors import InputError
-from gagjax.io import frames, images
+from gagjax.io import btree, frames, images
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
@@ -72,8 +74,9 @@ def test_frame_database_round_trip(tmp_path):
         assert count == len(database) == 12 and "v_3" in database and "v_12" not in database
         for i, image in enumerate(smooth):
             assert np.abs(database[f"v_{i}"].astype(int) - image).max() <= 2
-        with pytest.raises(KeyError):
-            database["v_12"]
+        for absent in ("v_12", "", "v" * 1000):
+            with pytest.raises(KeyError):
+                database[absent]
     with pytest.raises(InputError, match="--force"):
         frames.write(tmp_path / "clip" / "img_lmdb", [])
 
@@ -83,6 +86,47 @@ def test_databases_grow_beyond_their_first_size(tmp_path, monkeypatch):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     frames.write(tmp_path / "a", ((f"v_{i}", noise) for i in range(20)))
     assert len(frames.FrameDatabase(tmp_path / "a")) == 20
+
+
+@pytest.mark.parametrize("count", [0, 1, 50, 3000])
+def test_index_is_what_lmdb_finds(tmp_path, count):
+    """Values of all sizes: inside their page, on pages of their own, in trees of one to three levels."""
+    import lmdb
+
+    rng = np.random.default_rng(count)
+    values = {f"clip_{i}".encode() * (1 + i % 5): rng.bytes(int(rng.choice([0, 10, 1500, 5000]))) for i in range(count)}
+    with lmdb.open(str(tmp_path), map_size=1 << 27) as database:
+        with database.begin(write=True) as transaction:
+            for key, value in values.items():
+                transaction.put(key, value)
+        with database.begin(write=True) as transaction:  # another transaction: the other meta page counts
+            for key in list(values)[::7]:
+                transaction.delete(key)
+                del values[key]
+    data = tmp_path / "data.mdb"
+    with data.open("rb") as file:
+        found = btree.index(file, data.stat().st_size)
+        assert list(found) == sorted(values)
+        for key, (offset, size) in found.items():
+            file.seek(offset)
+            assert file.read(size) == values[key]
+
+
+@given(data=st.data())
+def test_any_database_gives_frames_or_one_input_error(data, tmp_path_factory):
+    folder = tmp_path_factory.getbasetemp() / "fuzz_db"
+    frames.write(folder, ((f"v_{i}", RGB) for i in range(3)), force=True)
+    content = bytearray((folder / "data.mdb").read_bytes())
+    pages = st.integers(0, len(content) // 4096 - 1)
+    for _ in range(data.draw(st.integers(1, 4))):  # most of a page is empty: aim at its start and its end
+        near = data.draw(st.integers(0, 200) | st.integers(3900, 4095))
+        content[data.draw(pages) * 4096 + near] = data.draw(st.integers(0, 255))
+    (folder / "data.mdb").write_bytes(content[: data.draw(st.just(len(content)) | st.integers(0, len(content)))])
+    try:
+        with frames.FrameDatabase(folder) as database:
+            assert all(image.ndim == 3 for image in database.values())
+    except InputError as error:
+        assert "fuzz_db" in str(error)
 
 
 def test_real_database_is_read_in_place(shared):
