@@ -252,6 +252,8 @@ class _Builder:
         y = MOUTH_Y - 9 + 3.5 * np.sin(np.pi * (0.2 + 0.6 * v)) - 3.5 * u**2
         index = self.add(np.stack([x, y, z], -1).reshape(-1, 3), "tongue").reshape(6, 7)
         self.faces.append(_grid_faces(index[:, ::-1]))
+        tip = self.add(self.at(index[-1]).mean(0, keepdims=True) + [[0, -1.5, 2.5]], "tongue")[0]
+        self.faces.append(np.stack([index[-1, 1:], index[-1, :-1], np.full(6, tip)], 1))
 
     def ear(self, sign: int) -> None:
         """A shell with a rolled rim, set on the side of the head."""
@@ -280,9 +282,12 @@ class _Builder:
         self.faces.append(both if sign > 0 else both[:, ::-1])
 
     def finish(self) -> Mesh:
+        faces = np.concatenate(self.faces).astype(np.int32)
+        # Strips that end in the corner of a slit have a triangle there whose ends are one vertex.
+        faces = faces[(faces != np.roll(faces, 1, axis=1)).all(1)]
         return Mesh(
             np.concatenate(self.vertices),
-            np.concatenate(self.faces).astype(np.int32),
+            faces,
             np.concatenate(self.part),
             np.concatenate(self.side),
             np.concatenate(self.rest),

@@ -52,26 +52,18 @@ def joint_regressor(mesh: Mesh) -> np.ndarray:
     p = mesh.vertices
     out = np.zeros((5, len(p)))
     skin = _is(mesh, "skin")
-    for joint, target in ((0, ROOT_JOINT), (1, NECK_JOINT)):
-        ring = skin & (np.abs(p[:, 1] - target[1]) < 7)
-        out[joint, ring] = 1
+    jaw = np.zeros(len(p), bool)
     for sign in (1, -1):
         distance = np.linalg.norm(p - [sign * 66, JAW_JOINT[1], JAW_JOINT[2]], axis=1)
-        out[2, np.argsort(np.where(skin, distance, np.inf))[:6]] = 1
-    out[3, _is(mesh, "eye_left")] = 1
-    out[4, _is(mesh, "eye_right")] = 1
-    for joint, sign in ((3, 1), (4, -1)):
-        # Rings of a sphere are not balanced front to back: solve for weights whose sum is the centre.
-        ball = np.flatnonzero(out[joint])
-        offset = p[ball] - EYE * [sign, 1, 1]
-        front = offset[:, 2] > 0
-        weight = np.where(front, 1 / front.sum(), 0.0)
-        ahead = (weight @ offset)[2]
-        behind = offset[~front][:, 2].mean()
-        share = ahead / (ahead - behind)
-        out[joint] = 0
-        out[joint, ball] = np.where(front, (1 - share) / front.sum(), share / (~front).sum())
-    return out / out.sum(1, keepdims=True)
+        jaw[np.argsort(np.where(skin, distance, np.inf))[:6]] = True
+    rings = [(skin & (np.abs(p[:, 1] - joint[1]) < 13), joint) for joint in (ROOT_JOINT, NECK_JOINT)]
+    balls = [(_is(mesh, name), EYE * [sign, 1, 1]) for sign, name in ((1, "eye_left"), (-1, "eye_right"))]
+    for joint, (chosen, target) in enumerate([*rings, (jaw, JAW_JOINT), *balls]):
+        # The weights nearest to equal ones under which the vertices balance exactly at the joint.
+        system = np.vstack([p[chosen].T, np.ones(chosen.sum())])
+        equal = np.full(chosen.sum(), 1 / chosen.sum())
+        out[joint, chosen] = equal + np.linalg.lstsq(system, np.array([*target, 1.0]) - system @ equal, rcond=None)[0]
+    return out
 
 
 def pose_correctives(mesh: Mesh) -> np.ndarray:
