@@ -6,7 +6,6 @@ place at rest. Controls of one side are made for the subject's left and mirrored
 
 from __future__ import annotations
 
-
 import numpy as np
 
 from gagjax.flame.synthetic.mesh import PARTS, Mesh, lid_line, lid_opening
@@ -61,11 +60,20 @@ class _Face:
 
     def upper_lip(self, reach: float = 13.0) -> np.ndarray:
         side = (self.mesh.side > 0) & self.skin
-        return side * np.exp(-((np.maximum(self.y - MOUTH_Y, 0) / reach) ** 2)) * smoothstep(MOUTH_HALF_WIDTH + 3, 12, self.a) * (self.y < 0)
+        return (
+            side
+            * np.exp(-((np.maximum(self.y - MOUTH_Y, 0) / reach) ** 2))
+            * smoothstep(MOUTH_HALF_WIDTH + 3, 12, self.a)
+            * (self.y < 0)
+        )
 
     def lower_lip(self, reach: float = 15.0) -> np.ndarray:
         side = (self.mesh.side <= 0) & (self.y <= MOUTH_Y + 0.01) & self.skin
-        return side * np.exp(-((np.maximum(MOUTH_Y - self.y, 0) / reach) ** 2)) * smoothstep(MOUTH_HALF_WIDTH + 3, 12, self.a)
+        return (
+            side
+            * np.exp(-((np.maximum(MOUTH_Y - self.y, 0) / reach) ** 2))
+            * smoothstep(MOUTH_HALF_WIDTH + 3, 12, self.a)
+        )
 
     def lips(self, reach: float = 15.0) -> np.ndarray:
         return self.spot(0, MOUTH_Y, 21, reach)
@@ -170,8 +178,9 @@ def columns(mesh: Mesh, count: int = 100, seed: int = 0) -> np.ndarray:
     # Corners of lids and lips tie two copies of a slit together, so modes must be equal on both: functions of place.
     calm = 1 - np.exp(-((np.hypot(face.a - EYE[0], face.y - EYE[1]) / 17.0) ** 6))
     reach = smoothstep(-112, -96, face.y) * smoothstep(105, 80, face.y) * smoothstep(-25, 10, face.z)
+    places = np.flatnonzero(reach * calm * face.skin > 0.5)
     for column in range(len(CONTROLS), count):
-        cx, cy = rng.uniform(-55, 55), rng.uniform(-92, 75)
+        cx, cy = mesh.rest[rng.choice(places)]
         radius = rng.uniform(12, 24)
         direction = rng.normal(size=3) * [1, 1, 0.7]
         hill = np.exp(-((face.x - cx) ** 2 + (face.y - cy) ** 2) / radius**2) * calm * reach * face.skin
@@ -185,5 +194,3 @@ def columns(mesh: Mesh, count: int = 100, seed: int = 0) -> np.ndarray:
     out[still] *= 0.25 * face.bag[still, None, None]
     out[:, :, keep] = np.where(still[:, None, None], np.where(face.lower[:, None, None], moved, out[:, :, keep]), moved)
     return out
-
-

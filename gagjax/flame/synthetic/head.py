@@ -38,7 +38,9 @@ def synthetic(seed: int = 0) -> FlameModel:
     mesh = neutral_mesh()
     shape = shapes.columns(mesh)
     dirs = np.concatenate([shape, expressions.columns(mesh)], -1) / MILLIMETRES
-    template = mesh.vertices / MILLIMETRES + dirs[:, :, : shapes.COUNT] @ identity.shape_coefficients(seed, shapes.COUNT)
+    template = mesh.vertices / MILLIMETRES + dirs[:, :, : shapes.COUNT] @ identity.shape_coefficients(
+        seed, shapes.COUNT
+    )
     chosen = rig.landmarks(mesh)
     # A landmark on a vertex: any triangle that has it, all weight on that corner.
     face = np.array([int(np.argmax((mesh.faces == v).any(1))) for v in chosen])

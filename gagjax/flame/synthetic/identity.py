@@ -10,7 +10,14 @@ from gagjax.flame.synthetic.mesh import PARTS, Mesh
 from gagjax.flame.synthetic.sculpt import EYE, MOUTH_HALF_WIDTH, MOUTH_Y, lower_lip_edge, smoothstep, upper_lip_edge
 
 SKINS = np.array(
-    [[0.85, 0.64, 0.54], [0.76, 0.54, 0.42], [0.62, 0.42, 0.31], [0.47, 0.30, 0.22], [0.34, 0.21, 0.15], [0.90, 0.72, 0.64]]
+    [
+        [0.85, 0.64, 0.54],
+        [0.76, 0.54, 0.42],
+        [0.62, 0.42, 0.31],
+        [0.47, 0.30, 0.22],
+        [0.34, 0.21, 0.15],
+        [0.90, 0.72, 0.64],
+    ]
 )
 IRISES = np.array([[0.27, 0.42, 0.58], [0.33, 0.22, 0.12], [0.30, 0.40, 0.24], [0.22, 0.14, 0.08], [0.42, 0.47, 0.50]])
 HAIRS = np.array([[0.20, 0.13, 0.08], [0.07, 0.05, 0.045], [0.42, 0.27, 0.13], [0.55, 0.42, 0.24], [0.33, 0.13, 0.06]])
@@ -107,7 +114,11 @@ def paint(p: np.ndarray, part: np.ndarray, rest: np.ndarray, colours: Palette) -
         d = p - EYE * [sign, 1, 1]
         radius = np.hypot(d[:, 0], d[:, 1])
         front = d[:, 2] > 0
-        white = np.array([0.90, 0.885, 0.87]) - 0.10 * smoothstep(6, 12, np.hypot(d[:, 0], d[:, 1]))[:, None] * [0.2, 0.8, 0.8]
+        white = np.array([0.90, 0.885, 0.87]) - 0.10 * smoothstep(6, 12, np.hypot(d[:, 0], d[:, 1]))[:, None] * [
+            0.2,
+            0.8,
+            0.8,
+        ]
         iris = colours.iris * (0.75 + 0.45 * smoothstep(5.6, 2.6, radius))[:, None]
         iris *= 1 - 0.55 * smoothstep(5.2, 6.0, radius)[:, None]
         value = white + (smoothstep(6.15, 5.85, radius) * front)[:, None] * (iris - white)

@@ -82,7 +82,9 @@ def build() -> Mesh:
 
     # The eye row follows the line between the corners of the lids; rows beside it follow with it.
     x_guess = sculpt.loft(grid_t.ravel(), grid_y.ravel())[:, 0].reshape(grid_t.shape)
-    near = np.exp(-(((grid_y - EYE[1]) / 14) ** 2)) * np.exp(-((np.maximum(np.abs(np.abs(x_guess) - EYE[0]) - 12, 0) / 14) ** 2))
+    near = np.exp(-(((grid_y - EYE[1]) / 14) ** 2)) * np.exp(
+        -((np.maximum(np.abs(np.abs(x_guess) - EYE[0]) - 12, 0) / 14) ** 2)
+    )
     height = grid_y + (lid_line(x_guess) - EYE[1]) * near
     rest = np.stack([x_guess, height], -1)
 
@@ -168,7 +170,9 @@ class _Builder:
         self.part, self.side, self.rest = [np.zeros(len(skin), int)], [side], [rest]
         self.count = len(skin)
 
-    def add(self, points: np.ndarray, part: str, side: np.ndarray | int = 0, rest: np.ndarray | None = None) -> np.ndarray:
+    def add(
+        self, points: np.ndarray, part: str, side: np.ndarray | int = 0, rest: np.ndarray | None = None
+    ) -> np.ndarray:
         self.vertices.append(points)
         self.part.append(np.full(len(points), PARTS.index(part)))
         self.side.append(np.broadcast_to(side, len(points)).astype(int))
@@ -203,7 +207,13 @@ class _Builder:
         last = []
         for line, way in ((upper, 1), (lower, -1)):
             before, rest = line, self.rest_at(line[1:-1])
-            for dz, dy, narrow in ((-2.2, 0.5, 1.0), (-5.0, 2.8, 0.99), (-11.0, 8.0, 0.96), (-24.0, 14.0, 0.9), (-42.0, 12.0, 0.75)):
+            for dz, dy, narrow in (
+                (-2.2, 0.5, 1.0),
+                (-5.0, 2.8, 0.99),
+                (-11.0, 8.0, 0.96),
+                (-24.0, 14.0, 0.9),
+                (-42.0, 12.0, 0.75),
+            ):
                 points = self.at(line[1:-1]).copy()
                 taper = 1 - np.abs(points[:, 0] / (MOUTH_HALF_WIDTH + 2)) ** 4
                 points[:, 0] *= narrow
@@ -226,7 +236,9 @@ class _Builder:
         around = 2 * np.pi * np.arange(20) / 20
         centre = EYE * [sign, 1, 1]
         rings = [
-            centre + EYE_RADIUS * np.stack([np.sin(p) * np.cos(around), np.sin(p) * np.sin(around), np.full(20, np.cos(p))], -1)
+            centre
+            + EYE_RADIUS
+            * np.stack([np.sin(p) * np.cos(around), np.sin(p) * np.sin(around), np.full(20, np.cos(p))], -1)
             for p in polar
         ]
         front = self.add(centre[None] + [[0, 0, EYE_RADIUS]], name)[0]
@@ -240,7 +252,10 @@ class _Builder:
         """Two rows of teeth on an arch behind the lips."""
         u = np.linspace(-1, 1, 17)
         arch = np.stack([20.5 * np.sin(u * 1.25), np.zeros_like(u), 61.5 - 20 * (1 - np.cos(u * 1.25))], -1)
-        for name, edge, root, shift in (("teeth_upper", MOUTH_Y + 0.8, MOUTH_Y + 10.5, 0.0), ("teeth_lower", MOUTH_Y - 1.2, MOUTH_Y - 10, -2.4)):
+        for name, edge, root, shift in (
+            ("teeth_upper", MOUTH_Y + 0.8, MOUTH_Y + 10.5, 0.0),
+            ("teeth_lower", MOUTH_Y - 1.2, MOUTH_Y - 10, -2.4),
+        ):
             rows = [arch * [1, 0, 1] + [0, y, shift + dz] for y, dz in ((edge, -2.0), (edge, 0.0), (root, 1.0))]
             index = self.add(np.concatenate(rows), name).reshape(3, -1)
             self.faces.append(_grid_faces(index if name == "teeth_upper" else index[::-1]))

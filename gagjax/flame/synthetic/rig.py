@@ -34,7 +34,12 @@ def weights(mesh: Mesh) -> np.ndarray:
     jaw = jaw + at_slit * (own - jaw)
     jaw *= smoothstep(-30, 0, z) * smoothstep(-116, -98, y)
     bag = _is(mesh, "mouth_bag")
-    jaw = np.where(bag, np.where(mesh.side > 0, 0.0, 0.85) * smoothstep(MOUTH_HALF_WIDTH + 2, 14, a) + 0.45 * smoothstep(14, MOUTH_HALF_WIDTH + 2, a), jaw)
+    jaw = np.where(
+        bag,
+        np.where(mesh.side > 0, 0.0, 0.85) * smoothstep(MOUTH_HALF_WIDTH + 2, 14, a)
+        + 0.45 * smoothstep(14, MOUTH_HALF_WIDTH + 2, a),
+        jaw,
+    )
     jaw = np.where(_is(mesh, "teeth_lower", "tongue"), 1.0, jaw)
     jaw = np.where(_is(mesh, "teeth_upper", "ear"), 0.0, jaw)
     out[:, 0] = 1 - head
@@ -114,7 +119,14 @@ def landmarks(mesh: Mesh) -> np.ndarray:
         return nearest(x, float(lid_line(np.array([x]))[0]))
 
     # Right eye: outer corner, two upper, inner corner, two lower; left eye: inner corner first.
-    chosen += [corner(-1, 13.5), lid(-1, 5.8, 1), lid(-1, -5.8, 1), corner(-1, -13.5), lid(-1, -5.8, -1), lid(-1, 5.8, -1)]
+    chosen += [
+        corner(-1, 13.5),
+        lid(-1, 5.8, 1),
+        lid(-1, -5.8, 1),
+        corner(-1, -13.5),
+        lid(-1, -5.8, -1),
+        lid(-1, 5.8, -1),
+    ]
     chosen += [corner(1, -13.5), lid(1, -5.8, 1), lid(1, 5.8, 1), corner(1, 13.5), lid(1, 5.8, -1), lid(1, -5.8, -1)]
     xs = np.array([-16, -6, 0, 6, 16], float)
     mouth = MOUTH_HALF_WIDTH + 1

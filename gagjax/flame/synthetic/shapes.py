@@ -60,8 +60,10 @@ def columns(mesh: Mesh, count: int = COUNT) -> np.ndarray:
         out[:, :, i] = column
     rng = np.random.default_rng(300)
     low = smoothstep(-165, -110, p[:, 1])
+    places = p[low > 0.5]
     for i in range(len(named), count):
-        centre = (rng.uniform(0, 70), rng.uniform(-105, 125), rng.uniform(-95, 80))
+        x, y, z = rng.choice(places)
+        centre = (abs(x), y, z)
         radius = rng.uniform(18, 45)
         direction = rng.normal(size=3)
         # Every third mode is one-sided: faces are not symmetric.
