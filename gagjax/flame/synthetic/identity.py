@@ -43,7 +43,7 @@ def palette(seed: int = 0) -> Palette:
         dark = skin.mean() < 0.4
         iris = IRISES[rng.choice([1, 3])] if dark else IRISES[rng.integers(len(IRISES))]
         hair = HAIRS[1] if dark else HAIRS[rng.integers(len(HAIRS))]
-    lips = np.clip(skin * [0.95, 0.66, 0.66] + [0.02, 0.0, 0.01], 0, 1)
+    lips = np.clip(skin * [0.90, 0.70, 0.72] + [0.02, 0.0, 0.01], 0, 1)
     return Palette(skin, lips, iris, hair)
 
 
@@ -58,9 +58,11 @@ def shape_coefficients(seed: int, count: int) -> np.ndarray:
 def hairline(p: np.ndarray) -> np.ndarray:
     """How much hair grows at neutral places (N, 3) in millimetres: 0 on the face, 1 on the scalp."""
     x, y, z = p.T
-    front = 77 - 0.012 * np.abs(x) ** 1.7 + 3.0 * np.sin(np.abs(x) / 9.0)
-    above = smoothstep(-3.0, 5.0, y - front)
-    sides = smoothstep(6.0, -6.0, z - (4.0 - 0.10 * (y - 40))) * smoothstep(-42, -24, y + 0.35 * np.maximum(-z - 40, 0))
+    # The line above the forehead is highest over the temples' inner ends and uneven hair by hair.
+    front = 84 + 6.0 * np.exp(-(((np.abs(x) - 36) / 13) ** 2)) - 0.0155 * np.maximum(np.abs(x) - 30, 0) ** 2
+    front = front + 1.2 * np.sin(x / 2.9) + 1.5 * np.sin(x / 7.7 + 1.0)
+    above = smoothstep(-4.0, 6.0, y - front)
+    sides = smoothstep(5.0, -5.0, z - (-2.0 - 0.16 * (y - 40))) * smoothstep(-30, -16, y + 0.35 * np.maximum(-z - 40, 0))
     ear = np.exp(-((((z + 22) / 19) ** 2 + ((y - 2) / 27) ** 2) ** 2))
     sides = sides * (1 - ear * (y < 32)) * (1 - smoothstep(0, -20, y) * smoothstep(-45, -25, z))
     return np.maximum(above, sides)
@@ -105,7 +107,7 @@ def paint(p: np.ndarray, part: np.ndarray, rest: np.ndarray, colours: Palette) -
 
     put("lid_rim", np.clip(colours.skin * [0.95, 0.72, 0.70], 0, 1))
     deep = smoothstep(66, 40, z)[:, None]
-    put("mouth_bag", colours.lips * [0.85, 0.75, 0.75] * (1 - deep) + np.array([0.10, 0.03, 0.03]) * deep)
+    put("mouth_bag", colours.lips * [0.85, 0.75, 0.75] * (1 - deep) + np.array([0.24, 0.09, 0.09]) * deep)
     put("teeth_upper", np.array([0.90, 0.87, 0.80]))
     put("teeth_lower", np.array([0.84, 0.81, 0.74]))
     put("tongue", np.array([0.62, 0.30, 0.29]))

@@ -253,8 +253,8 @@ class _Builder:
         u = np.linspace(-1, 1, 17)
         arch = np.stack([20.5 * np.sin(u * 1.25), np.zeros_like(u), 61.5 - 20 * (1 - np.cos(u * 1.25))], -1)
         for name, edge, root, shift in (
-            ("teeth_upper", MOUTH_Y + 0.8, MOUTH_Y + 10.5, 0.0),
-            ("teeth_lower", MOUTH_Y - 1.2, MOUTH_Y - 10, -2.4),
+            ("teeth_upper", MOUTH_Y - 3.4, MOUTH_Y + 7.5, 0.0),
+            ("teeth_lower", MOUTH_Y - 1.8, MOUTH_Y - 10.5, -2.8),
         ):
             rows = [arch * [1, 0, 1] + [0, y, shift + dz] for y, dz in ((edge, -2.0), (edge, 0.0), (root, 1.0))]
             index = self.add(np.concatenate(rows), name).reshape(3, -1)

@@ -1,0 +1,27 @@
+"""Gaussian avatars that follow a FLAME mesh: the built-in one, and those in GaussianAvatars' files.
+
+An avatar is anything with `model`, a FlameModel, and `gaussians(vertices, camera=None)`, which gives Gaussians in
+GAGAvatar's units (five to a metre) for posed vertices in metres.
+"""
+
+from __future__ import annotations
+
+from bridge.avatars.avatar import UNITS, Avatar, MeshAvatar
+from bridge.avatars.binding import Binding
+from bridge.avatars.builtin import builtin
+from bridge.avatars.ply import load, save
+from bridge.avatars.rendering import BACKGROUND, frames, picture, render
+
+__all__ = [
+    "BACKGROUND",
+    "UNITS",
+    "Avatar",
+    "Binding",
+    "MeshAvatar",
+    "builtin",
+    "frames",
+    "load",
+    "picture",
+    "render",
+    "save",
+]

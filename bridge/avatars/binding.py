@@ -1,0 +1,74 @@
+"""Gaussians tied to the triangles of a mesh."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from gagjax.pytree import pytree, static
+
+
+@pytree
+class Binding:
+    """Where each Gaussian lies in the frame of its triangle, and how wide it is there.
+
+    The frame of a triangle is a matrix whose columns are axes in space, with an origin:
+
+    * "affine": two edges from the first corner, and the normal times the root of twice the area. The frame shears with
+      the triangle, so a closing lid squeezes its Gaussians and leaves no gaps.
+    * "similarity": an orthonormal frame times one length, about the triangle's centre, as GaussianAvatars does (Qian et
+      al., CVPR 2024, section 3.2).
+
+    Args:
+        triangles: Triangle of each Gaussian, (N,).
+        offsets: Centres in the triangle's frame, (N, 3).
+        factors: Roots of the covariances in that frame, (N, 3, 3): the covariance in space is A F F^T A^T.
+        frame: "affine" or "similarity".
+    """
+
+    triangles: Int[Array, "N"]
+    offsets: Float[Array, "N 3"]
+    factors: Float[Array, "N 3 3"]
+    frame: str = static(default="affine")
+
+    def __len__(self) -> int:
+        return self.triangles.shape[0]
+
+    def place(
+        self, vertices: Float[Array, "V 3"], faces: Int[Array, "F 3"]
+    ) -> tuple[Float[Array, "N 3"], Float[Array, "N 3 3"]]:
+        """Centres and covariance roots in space, in the unit of the vertices.
+
+        Args:
+            vertices: Posed vertices.
+            faces: Triangles of the mesh.
+        """
+        origins, axes = frames(vertices, faces, self.frame)
+        axes = axes[self.triangles]
+        means = origins[self.triangles] + _product(axes, self.offsets[:, :, None])[..., 0]
+        return means, _product(axes, self.factors)
+
+
+def frames(
+    vertices: Float[Array, "V 3"], faces: Int[Array, "F 3"], kind: str = "affine"
+) -> tuple[Float[Array, "F 3"], Float[Array, "F 3 3"]]:
+    """Origin and axes (as columns) of every triangle's frame; see `Binding`."""
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    first, second = b - a, c - a
+    cross = jnp.cross(first, second)
+    # A triangle squeezed to a line has no normal; the floor keeps its gradient finite. Lengths are metres.
+    area = jnp.sqrt((cross**2).sum(-1, keepdims=True) + 1e-20)
+    normal = cross / area
+    if kind == "affine":
+        return a, jnp.stack([first, second, normal * jnp.sqrt(area)], -1)
+    length = jnp.sqrt((first**2).sum(-1, keepdims=True) + 1e-20)
+    along = first / length
+    across = jnp.cross(along, normal)
+    height = jnp.abs((across * second).sum(-1, keepdims=True))
+    scale = (length + height) / 2
+    return (a + b + c) / 3, jnp.stack([along, normal, across], -1) * scale[..., None]
+
+
+def _product(a: Float[Array, "N 3 3"], b: Float[Array, "N 3 K"]) -> Float[Array, "N 3 K"]:
+    """Small matrix products written as sums, which XLA fuses; batched dots of 3x3 are slow on CPUs."""
+    return (a[:, :, :, None] * b[:, None, :, :]).sum(2)

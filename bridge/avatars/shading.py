@@ -1,0 +1,76 @@
+"""Light on the built-in avatar: two lamps that stand with the camera, a rim light and the sky, materials by the part."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+MATERIALS = ("skin", "lips", "eye", "hair", "mouth", "tooth")
+# Per material: how far light wraps around, red bleeding of the wrap, strength and exponent of the highlight.
+_TABLE = np.array(
+    [
+        [0.22, 0.10, 0.060, 16.0],
+        [0.22, 0.08, 0.12, 34.0],
+        [0.45, 0.00, 3.00, 220.0],
+        [0.50, 0.00, 0.10, 18.0],
+        [0.50, 0.10, 0.10, 20.0],
+        [0.40, 0.05, 0.25, 40.0],
+    ],
+    np.float32,
+)
+GAMMA = 2.2
+# Towards the light in camera axes (x right, y down, z forward), and its colour in linear light.
+_LAMPS = np.array([[-0.52, -0.55, -0.66], [0.80, -0.10, -0.58], [0.45, -0.65, 0.62]], np.float32)
+_LAMPS /= np.linalg.norm(_LAMPS, axis=1, keepdims=True)
+_COLOURS = np.array([[0.92, 0.88, 0.82], [0.20, 0.22, 0.26], [0.22, 0.23, 0.25]], np.float32)
+_SKY, _GROUND = np.array([0.27, 0.28, 0.30], np.float32), np.array([0.13, 0.12, 0.11], np.float32)
+#: The camera in front of a face that looks along +z.
+FRONT = np.diag([1.0, -1.0, -1.0]).astype(np.float32)
+
+
+def shade(
+    albedo: Float[Array, "N 3"],
+    occlusion: Float[Array, "N"],
+    material: Int[Array, "N"],
+    normals: Float[Array, "N 3"],
+    strands: Float[Array, "N 3"],
+    turn: Float[Array, "3 3"],
+) -> Float[Array, "N 3"]:
+    """Colours as seen, in [0, 1] and display encoded.
+
+    Args:
+        albedo: Display encoded.
+        occlusion: 1 in the open, 0 where no light comes.
+        material: Index into `MATERIALS`.
+        normals: Unit, world axes.
+        strands: Unit directions of hairs, world axes; used for hair alone.
+        turn: Rotation from world to camera axes.
+
+    Source: wrapped diffuse and Blinn-Phong terms; hair as in Kajiya and Kay, SIGGRAPH 1989, section 3.
+    """
+    wrap, bleed, gloss, exponent = (jnp.asarray(_TABLE)[material, k][:, None] for k in range(4))
+    is_hair = (material == MATERIALS.index("hair"))[:, None]
+    wraps = jnp.concatenate([wrap + bleed, wrap, wrap], -1)
+    view = turn[2] * -1.0
+    up = -turn[1]
+    height = 0.5 + 0.5 * (normals @ up)[:, None]
+    light = _GROUND + height * (_SKY - _GROUND)
+    shine = jnp.zeros_like(albedo)
+    for direction, colour in zip(_LAMPS, _COLOURS, strict=True):
+        towards = direction @ turn
+        facing = (normals @ towards)[:, None]
+        diffuse = jnp.maximum(facing + wraps, 0.0) / (1.0 + wraps)
+        half = towards + view
+        half = half * jax.lax.rsqrt((half**2).sum() + 1e-12)
+        # A hair scatters around itself: sines to its direction take the place of cosines to a normal.
+        across = jnp.sqrt(jnp.maximum(1.0 - (strands @ half) ** 2, 1e-6))[:, None]
+        lit = jnp.clip(2.0 * facing + 0.4, 0.0, 1.0)
+        glint = jnp.where(is_hair, across**60.0, jnp.maximum((normals @ half)[:, None], 1e-3) ** exponent)
+        light = light + colour * diffuse
+        shine = shine + colour * gloss * glint * lit
+    # What is left of the light in a hollow has met skin before: it is warmer.
+    warm = occlusion[:, None] ** jnp.asarray([0.85, 1.05, 1.15])
+    linear = albedo**GAMMA * light * warm + shine * occlusion[:, None] ** 2
+    return jnp.clip(linear, 1e-4, 1.0) ** (1.0 / GAMMA)
