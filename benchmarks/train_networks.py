@@ -39,7 +39,7 @@ def rendered(count: int, size: int) -> dict[str, np.ndarray]:
     except ImportError:
         return {}
     track = simulate.driver(count, seed=3)
-    frames = np.asarray(list(avatars.render(avatars.builtin(), track, size=size)))
+    frames = avatars.render(avatars.builtin(), track, size=size)
     frames = frames.astype(np.float32) / 255 if frames.dtype == np.uint8 else frames
     return {f"rendered {i}": frame for i, frame in enumerate(frames)}
 

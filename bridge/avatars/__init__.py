@@ -9,7 +9,7 @@ from __future__ import annotations
 from bridge.avatars.avatar import UNITS, Avatar, MeshAvatar
 from bridge.avatars.binding import Binding
 from bridge.avatars.builtin import builtin
-from bridge.avatars.ply import load, save
+from bridge.avatars.files import load, save
 from bridge.avatars.rendering import BACKGROUND, frames, picture, render
 
 __all__ = [

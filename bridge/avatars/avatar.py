@@ -93,7 +93,12 @@ class MeshAvatar:
             corners = normals[self.model.faces[self.binding.triangles]]
             normal = _unit((corners * self.surface.corners[..., None]).sum(1))
             features = shading.shade(
-                self.appearance[:, 0], self.surface.occlusion, self.surface.material, normal, _unit(factors[..., 0]), turn
+                self.appearance[:, 0],
+                self.surface.occlusion,
+                self.surface.material,
+                normal,
+                _unit(factors[..., 0]),
+                turn,
             )
         covariances = (factors[:, :, None, :] * factors[:, None, :, :]).sum(-1) * UNITS**2
         return Gaussians(means * UNITS, covariances, self.opacities, features)

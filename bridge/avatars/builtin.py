@@ -15,7 +15,7 @@ from gagjax import flame
 from gagjax.flame.synthetic import neutral_mesh
 from gagjax.flame.synthetic.identity import hairline, palette
 from gagjax.flame.synthetic.mesh import PARTS, Mesh
-from gagjax.flame.synthetic.sculpt import EYE, MOUTH_HALF_WIDTH, MOUTH_Y, smoothstep
+from gagjax.flame.synthetic.sculpt import EYE, MOUTH_HALF_WIDTH, MOUTH_Y, lower_lip_edge, smoothstep, upper_lip_edge
 
 STRANDS = 14000
 
@@ -64,7 +64,7 @@ def builtin(seed: int = 0) -> MeshAvatar:
             np.int32(placed.triangles), np.float32(placed.offsets), np.float32(placed.factors), frame="affine"
         ),
         opacities=np.float32(np.repeat([0.97, 0.72, 0.62, 0.75], counts)),
-        appearance=np.float32(np.concatenate([painted, strand_colour, brow_colour, lash_colour]))[:, None],
+        appearance=np.concatenate([painted, strand_colour, brow_colour, lash_colour]).astype(np.float32)[:, None],
         surface=Surface(
             occlusion=np.float32(np.concatenate([shade, strand_shade, np.ones(sum(counts[2:]))])),
             material=np.int32(material),
@@ -87,7 +87,14 @@ def _spacing(mesh: Mesh, part: np.ndarray) -> np.ndarray:
     near_mouth = np.exp(-((np.hypot((a - 0) / (MOUTH_HALF_WIDTH + 4), (y - MOUTH_Y) / 15)) ** 4)) * (z > 30)
     near_nose = np.exp(-((np.hypot(a / 22, (y + 10) / 20)) ** 4)) * (z > 45)
     out = np.minimum(out, 4.9 - 3.2 * np.maximum(near_eye, np.maximum(near_mouth, 0.9 * near_nose)))
-    for name, value in (("lid_rim", 1.4), ("mouth_bag", 4.0), ("teeth_upper", 1.8), ("teeth_lower", 2.0), ("tongue", 3.0), ("ear", 2.6)):
+    for name, value in (
+        ("lid_rim", 1.4),
+        ("mouth_bag", 4.0),
+        ("teeth_upper", 1.8),
+        ("teeth_lower", 2.0),
+        ("tongue", 3.0),
+        ("ear", 2.6),
+    ):
         out = np.where(part == PARTS.index(name), value, out)
     for sign, name in ((1, "eye_left"), (-1, "eye_right")):
         d = middle - EYE * [sign, 1, 1]
@@ -98,13 +105,18 @@ def _spacing(mesh: Mesh, part: np.ndarray) -> np.ndarray:
 
 
 def _material(p: np.ndarray, part: np.ndarray) -> np.ndarray:
-    from gagjax.flame.synthetic.sculpt import lower_lip_edge, upper_lip_edge
-
     x, y, z = p.T
     lips = (y < upper_lip_edge(x)) & (y > lower_lip_edge(x)) & (np.abs(x) < MOUTH_HALF_WIDTH) & (z > 50)
     out = np.where(lips, MATERIALS.index("lips"), MATERIALS.index("skin"))
     out[hairline(p) * (part == PARTS.index("skin")) > 0.5] = MATERIALS.index("hair")
-    by_part = {"eye_left": "eye", "eye_right": "eye", "teeth_upper": "tooth", "teeth_lower": "tooth", "mouth_bag": "mouth", "tongue": "mouth"}
+    by_part = {
+        "eye_left": "eye",
+        "eye_right": "eye",
+        "teeth_upper": "tooth",
+        "teeth_lower": "tooth",
+        "mouth_bag": "mouth",
+        "tongue": "mouth",
+    }
     for name, material in by_part.items():
         out[part == PARTS.index(name)] = MATERIALS.index(material)
     return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bridge.avatars.sampling import Placed, strokes, triangle_under
+from bridge.avatars.sampling import Placed, join, strokes, triangle_under
 from bridge.avatars.texture import noise
 from gagjax.flame.synthetic.identity import Palette, hairline
 from gagjax.flame.synthetic.mesh import PARTS, Mesh, lid_line
@@ -93,8 +93,6 @@ def brows(mesh: Mesh, seed: int, colours: Palette, count: int = 300) -> tuple[Pl
         length = rng.uniform(1.3, 2.1, count)
         placed.append(strokes(v, f, triangle, root + 0.45 * n, direction, length, 0.30))
         tones.append(np.clip(colours.hair * rng.uniform(0.55, 0.95, (count, 1)), 0.01, 1))
-    from bridge.avatars.sampling import join
-
     return join(*placed), np.concatenate(tones)
 
 
@@ -128,7 +126,15 @@ def lashes(mesh: Mesh, seed: int, colours: Palette, count: int = 64) -> tuple[Pl
             directions.append(direction)
             lengths.append(sigma)
             triangles.append(triangle_under(v, f, root, own))
-    placed = strokes(v, f, *(np.concatenate(x) for x in (triangles, places, directions, lengths)), 0.11)
+    placed = strokes(
+        v,
+        f,
+        np.concatenate(triangles),
+        np.concatenate(places),
+        np.concatenate(directions),
+        np.concatenate(lengths),
+        0.11,
+    )
     return placed, np.broadcast_to(np.minimum(colours.hair * 0.35, 0.09), (len(placed.triangles), 3))
 
 

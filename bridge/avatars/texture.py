@@ -14,7 +14,8 @@ def noise(p: np.ndarray, wavelength: tuple[float, float], seed: int, waves: int 
     rng = np.random.default_rng([seed, 7])
     direction = rng.normal(size=(waves, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    length = np.exp(rng.uniform(*np.log(wavelength), waves))
+    shortest, longest = np.log(wavelength)
+    length = np.exp(rng.uniform(shortest, longest, waves))
     phase = p @ (2 * np.pi * direction / length[:, None]).T + rng.uniform(0, 2 * np.pi, waves)
     return np.sin(phase).sum(1) * np.sqrt(2 / waves)
 
@@ -110,7 +111,13 @@ def occlusion(p: np.ndarray, part: np.ndarray) -> np.ndarray:
     dark += 0.42 * np.exp(-((a / 15) ** 2) - ((y + 25) / 4.0) ** 2) * (z > 40)
     dark += 0.25 * np.exp(-((a / 20) ** 2) - ((y + 60) / 4.5) ** 2) * (z > 40)
     dark += 0.25 * np.exp(-((a - 16.5) ** 2) / 6.0 - ((y + 14) / 8) ** 2) * (z > 50)
-    dark += 0.40 * smoothstep(-84, -99, y) * smoothstep(-175, -100, y) ** 1.5 * smoothstep(-45, 10, z) * smoothstep(66, 30, a)
+    dark += (
+        0.40
+        * smoothstep(-84, -99, y)
+        * smoothstep(-175, -100, y) ** 1.5
+        * smoothstep(-45, 10, z)
+        * smoothstep(66, 30, a)
+    )
     dark += 0.30 * np.exp(-(((a - MOUTH_HALF_WIDTH - 1) / 3.0) ** 2) - ((y - MOUTH_Y) / 3.0) ** 2) * (z > 40)
     out = 1 - np.clip(dark, 0, 0.8)
 

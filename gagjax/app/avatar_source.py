@@ -102,7 +102,7 @@ def _builtin(portrait: Path | None, flame: Path | None, size: int, name: str | N
         size,
         np.zeros(SHAPES, np.float32),
         f"the built-in avatar: {why}",
-        lambda track: iter(avatars.render(avatar, dataclasses.replace(track, shape=None), size=size)),
+        lambda track: avatars.frames(avatar, dataclasses.replace(track, shape=None), size=size),
     )
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("gagjax.io.video", reason="needs gagjax.io.video, which this build does not have")
-pytest.importorskip("bridge.avatars", reason="needs the built-in avatar, which this build does not have")
-
 from gagjax.app.cli import main
 from gagjax.app.showing import explain
 

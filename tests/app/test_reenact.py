@@ -6,11 +6,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-
-pytest.importorskip("gagjax.io.video", reason="needs gagjax.io.video, which this build does not have")
-pytest.importorskip("gagjax.io.frames", reason="needs gagjax.io.frames, which this build does not have")
-pytest.importorskip("bridge.avatars", reason="needs the built-in avatar, which this build does not have")
-
 from PIL import Image
 
 from gagjax.app.cli import main

@@ -62,7 +62,9 @@ def hairline(p: np.ndarray) -> np.ndarray:
     front = 84 + 6.0 * np.exp(-(((np.abs(x) - 36) / 13) ** 2)) - 0.0155 * np.maximum(np.abs(x) - 30, 0) ** 2
     front = front + 1.2 * np.sin(x / 2.9) + 1.5 * np.sin(x / 7.7 + 1.0)
     above = smoothstep(-4.0, 6.0, y - front)
-    sides = smoothstep(5.0, -5.0, z - (-2.0 - 0.16 * (y - 40))) * smoothstep(-30, -16, y + 0.35 * np.maximum(-z - 40, 0))
+    sides = smoothstep(5.0, -5.0, z - (-2.0 - 0.16 * (y - 40))) * smoothstep(
+        -30, -16, y + 0.35 * np.maximum(-z - 40, 0)
+    )
     ear = np.exp(-((((z + 22) / 19) ** 2 + ((y - 2) / 27) ** 2) ** 2))
     sides = sides * (1 - ear * (y < 32)) * (1 - smoothstep(0, -20, y) * smoothstep(-45, -25, z))
     return np.maximum(above, sides)
