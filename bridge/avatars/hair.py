@@ -60,6 +60,7 @@ def scalp(mesh: Mesh, seed: int, colours: Palette, count: int) -> tuple[Placed, 
     direction = flow + tilt[:, None] * 0.4 * n
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     length = rng.uniform(2.6, 4.6, len(root)) * (0.45 + 0.55 * smoothstep(0.1, 0.8, density))
+    length *= 0.35 + 0.65 * smoothstep(-35, 5, root[:, 1])  # the nape is cropped
     place = root + lift[:, None] * n + 0.8 * length[:, None] * flow
     placed = strokes(v, f, triangle, place, direction, length, 0.62)
     clump = noise(root, (3.0, 8.0), seed + 40)

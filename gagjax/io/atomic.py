@@ -92,15 +92,17 @@ def check(path: str | Path, force: bool = False, *, folder: bool = False) -> Pat
 
 def _create(target: Path, folder: bool) -> Path:
     prefix = f".{target.stem}{MARK}"
-    if folder:
-        return Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
-    handle, name = tempfile.mkstemp(prefix=prefix, suffix=target.suffix, dir=target.parent)
-    os.close(handle)
-    # mkstemp makes private files; an output has the permissions of any new file.
+    # Temporary files and folders are private; an output has the permissions of anything new.
     mask = os.umask(0)
     os.umask(mask)
-    Path(name).chmod(0o666 & ~mask)
-    return Path(name)
+    if folder:
+        made = tempfile.mkdtemp(prefix=prefix, dir=target.parent)
+        Path(made).chmod(0o777 & ~mask)
+        return Path(made)
+    handle, made = tempfile.mkstemp(prefix=prefix, suffix=target.suffix, dir=target.parent)
+    os.close(handle)
+    Path(made).chmod(0o666 & ~mask)
+    return Path(made)
 
 
 def _missing_parents(target: Path) -> list[Path]:

@@ -78,6 +78,10 @@ def test_permissions_are_those_of_a_new_file(tmp_path):
     with atomic.output(tmp_path / "a") as temporary:
         temporary.write_bytes(b"x")
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    (tmp_path / "plain folder").mkdir()
+    with atomic.output(tmp_path / "b", folder=True):
+        pass
+    assert (tmp_path / "b").stat().st_mode == (tmp_path / "plain folder").stat().st_mode
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
