@@ -74,8 +74,10 @@ class TrackSmoother:
             return AdaptiveSmoother(lowest=min(lowest, highest), highest=highest, **more)
 
         return cls(
-            expression=smoother(1.0),
-            jaw=smoother(1.5),
+            # Lips and brows move at up to 3 Hz, the jaw of a speaker at up to 8: slower cutoffs are not even tried,
+            # because a few seconds of speech look like noise to a likelihood.
+            expression=smoother(3.0),
+            jaw=smoother(8.0),
             # Saccades last one to three frames: little is taken away, and jumps that last are kept.
             eyes=smoother(3.0, guard=3.5),
             rotation=smoother(0.7),

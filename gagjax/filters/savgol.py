@@ -30,8 +30,8 @@ class SavitzkyGolay:
     Example:
         >>> import numpy as np
         >>> square = np.arange(9.0) ** 2
-        >>> np.round(SavitzkyGolay(window=5, degree=2)(square), 3).tolist()
-        [0.0, 1.0, 4.0, 9.0, 16.0, 25.0, 36.0, 49.0, 64.0]
+        >>> bool(np.allclose(SavitzkyGolay(window=5, degree=2)(square), square, atol=1e-4))
+        True
     """
 
     window: int = static(default=9)
