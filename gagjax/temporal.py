@@ -74,9 +74,9 @@ class TrackSmoother:
             return AdaptiveSmoother(lowest=min(lowest, highest), highest=highest, **more)
 
         return cls(
-            # Lips and brows move at up to 3 Hz, the jaw of a speaker at up to 8: slower cutoffs are not even tried,
-            # because a few seconds of speech look like noise to a likelihood.
-            expression=smoother(3.0),
+            # Lips move at 2 Hz and more, the jaw of a speaker at up to 8: slower cutoffs are not even tried, because a
+            # few seconds of speech look like noise to a likelihood. Columns differ, so they pool little.
+            expression=smoother(2.0, pooling=0.25),
             jaw=smoother(8.0),
             # Saccades last one to three frames: little is taken away, and jumps that last are kept.
             eyes=smoother(3.0, guard=3.5),
