@@ -11,9 +11,10 @@ chain under one jitted `lax.scan`. Frames pass detail, then eyes, under one jitt
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,9 @@ from gagjax.filters import chain, scan
 from gagjax.pytree import is_concrete, pytree
 from gagjax.reference import FAULTS, Variant, check_variant
 from gagjax.track import Channels, Track
+
+if TYPE_CHECKING:
+    from gagjax.flame.model import FlameModel
 
 STAGES = ("temporal", "expression", "gaze", "detail", "eyes")
 _warned = False
@@ -108,6 +112,18 @@ class Stack:
             InputError: If a stage is not known.
         """
         return _recommended(enable, live=True)
+
+    def for_model(self, model: FlameModel, shape: Float[Array, "S"] | None = None) -> Stack:
+        """The stack for a known head: stages that can use its geometry know it (gaze: eye centres and closing lids).
+
+        Args:
+            model: The head that the track drives or was tracked on.
+            shape: Its shape coefficients; None is the mean head.
+        """
+        bound = {
+            name: stage.for_model(model, shape) for name in STAGES if hasattr(stage := getattr(self, name), "for_model")
+        }
+        return dataclasses.replace(self, **bound)
 
 
 class FramesState(NamedTuple):

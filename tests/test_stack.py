@@ -151,3 +151,20 @@ def test_presets_change_each_part_alone(track):
             for other, before in full.channels._asdict().items():
                 if other not in (field, "neck", "extra", "jaw" if name == "expression" else ""):
                     np.testing.assert_array_equal(getattr(got, other), before)
+
+
+def test_a_stack_bound_to_a_head_leaves_closed_eyes_alone():
+    """In both presets: the corrector learns eye centres and lids from the model, and a shut eye is not turned."""
+    from gagjax import flame
+
+    model = flame.synthetic()
+    expression = np.zeros((40, 100), np.float32)
+    expression[:, [flame.CONTROLS["blink_left"], flame.CONTROLS["blink_right"]]] = 1
+    eyes = np.tile(np.float32([0.05, 0.05, 0]), (40, 2))
+    front = np.tile(np.c_[np.diag([-1.0, 1, -1]), [0, 0, 9.0]].astype(np.float32), (40, 1, 1))
+    shut = gj.Track(expression, np.zeros((40, 3)), eyes, front)
+    for preset in (gj.Stack.default, gj.Stack.live):
+        stack = preset(enable=("gaze",))
+        bound = stack.for_model(model, np.zeros(300))
+        np.testing.assert_allclose(gj.enhance_track(bound, shut).eyes, eyes, atol=1e-6)
+        assert np.abs(np.asarray(gj.enhance_track(stack, shut).eyes) - eyes).max() > 0.01

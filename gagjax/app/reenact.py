@@ -76,6 +76,7 @@ class Reenact:
             raise InputError("has one frame", file=self.driver, fix="A driver needs at least two; a still needs none")
         avatar = open_avatar(self.checkpoint, self.flame, self.portrait, size=self.size, name=self.name)
         print(f"driving {avatar.described}")
+        stack = stack.for_model(avatar.model, avatar.shape)
         track = enhance_track(stack, track)
         audio = audio_beside(self.driver)
         count = video.write(self.out, self._rows(stack, avatar, track), track.fps, audio_from=audio, force=self.force)

@@ -48,7 +48,7 @@ def make(folder: Path, frames: int, size: int, seed: int) -> str:
     avatar = open_avatar(None, None, None, size=size)
     truth = driver(frames, seed=seed, controls=CONTROLS)
     noisy = observe(truth, seed=seed + 1)
-    stack = Stack.default()
+    stack = Stack.default().for_model(avatar.model, avatar.shape)
     tracks = {
         "truth": truth,
         "noisy": noisy,
@@ -136,9 +136,10 @@ def explain(motion: Mapping[str, Mapping[str, float]], pictures: Mapping[str, Ma
     else:
         lines.append("There is no blink in this clip: take a longer one to see what is left of blinks.")
     lines.append(
-        f"Gaze correction turns the eyes to the camera on purpose ({noisy['contact']:.1f}° off before, "
-        f"{full['contact']:.1f}° after), so with all four the gaze error against the truth is {full['gaze']:.1f}° "
-        f"instead of {steady['gaze']:.1f}°."
+        "Gaze correction makes eye contact where the eyes all but look at the camera, and leaves glances away alone "
+        f"({noisy['contact']:.1f}° off the camera on average before, {full['contact']:.1f}° after); that is a change on "
+        f"purpose, so with all four the gaze error against the truth is {full['gaze']:.1f}° instead of "
+        f"{steady['gaze']:.1f}°."
     )
     before, after = (pictures[name] for name in list(COLUMNS.values())[1:])
     lines.append(

@@ -78,6 +78,9 @@ class GazeCorrector:
         release: Targets further from straight ahead than this, in degrees, start to be let go (a head that has turned
             away does not stare from the corner of its eyes).
         released: From here on, in degrees, the eyes are left as they are.
+        attract: Eyes that look within this many degrees of the target are taken to mean it, and corrected in full.
+        ignore: Eyes that look further past the target than this, in degrees, are left as they are: a glance away is no
+            error of gaze. The default ignores nothing.
         centres: Left and right eye centre in the head's frame, (2, 3), metres.
         neck_joint: What the neck rotation turns about, (3,), metres; used for tracks with a neck.
         lids: Reads lid closure from the expression, so that closing eyes are left alone; None does not look.
@@ -102,6 +105,8 @@ class GazeCorrector:
     linear: Float[Array, ""] | float = 0.9
     release: Float[Array, ""] | float = 70.0
     released: Float[Array, ""] | float = 110.0
+    attract: Float[Array, ""] | float = 360.0
+    ignore: Float[Array, ""] | float = 361.0
     centres: Float[Array, "2 3"] | tuple[Any, ...] = NOMINAL_EYE_CENTRES
     neck_joint: Float[Array, "3"] | tuple[float, float, float] = (0.0, -0.07, -0.01)
     lids: Lids | None = None
@@ -180,6 +185,13 @@ class GazeCorrector:
         weight = 1.0 - _ramp((angle - self.release) / jnp.maximum(self.released - self.release, 1e-6))
         return turn * scale[..., None], weight
 
+    def attention(self, slow: Float[Array, "*batch 6"], goal: Float[Array, "*batch 6"]) -> Float[Array, "*batch 2"]:
+        """How far the eyes' own slow motion means the target, by its distance from it: 1 near, 0 far, per eye."""
+        looking, aim = (so3.exp(x.reshape(*x.shape[:-1], 2, 3))[..., 2] for x in (slow, goal))
+        # Between directions of view: the turn of an eye about its own line of sight says nothing.
+        apart = jnp.arctan2(_length(jnp.cross(looking, aim)), (looking * aim).sum(-1))
+        return 1.0 - _ramp((jnp.rad2deg(apart) - self.attract) / jnp.maximum(self.ignore - self.attract, 1e-6))
+
     def blend(
         self,
         eyes: Float[Array, "*batch 6"],
@@ -237,11 +249,16 @@ class LiveGazeCorrector:
         pull = 1.0 - jnp.exp(-1.0 / (self.fps * jnp.maximum(self.corrector.fast, 1e-3)))
         slow = state.slow + pull * (x.eyes - state.slow)
         goal, weight = self.corrector.targets(x)
+        weight = weight * self.corrector.attention(slow, goal)
         y = x._replace(eyes=self.corrector.blend(x.eyes, slow, goal, weight))
         return LiveGazeState(slow, y), y
 
     def predict(self, state: LiveGazeState) -> tuple[LiveGazeState, Channels]:
         return state, state.last
+
+    def for_model(self, model: FlameModel, shape: Float[Array, "S"] | None = None) -> LiveGazeCorrector:
+        """The filter for a known head; see `GazeCorrector.for_model`."""
+        return dataclasses.replace(self, corrector=self.corrector.for_model(model, shape))
 
     def with_dt(self, dt: Float[Array, ""]) -> LiveGazeCorrector:
         return dataclasses.replace(self, fps=1.0 / dt)
@@ -258,6 +275,7 @@ def _apply(corrector: GazeCorrector, channels: Channels, valid: Any, dt: Any) ->
     goal, weight = corrector.targets(channels)
     goal, weight = jnp.broadcast_to(goal, (frames, 6)), jnp.broadcast_to(weight, (frames, 2))
     slow = _calm(eyes, trusted, seconds, corrector.fast)
+    weight = weight * corrector.attention(slow, goal)
     # The permission to correct changes as fast as a lid; the correction comes and goes more slowly, and is gone before
     # the lid is shut: the least weight of two frames around, smoothed.
     padded = jnp.pad(weight, ((2, 2), (0, 0)), mode="edge")
@@ -309,13 +327,16 @@ def _times(a: Array, b: Array) -> Array:
 
 
 def default_stage(model: FlameModel | None = None, shape: Float[Array, "S"] | None = None) -> GazeCorrector:
-    """What `Stack.default` runs: towards eye contact with the camera, at moderate strength, micro-saccades kept.
+    """What `Stack.default` runs: eye contact for eyes that all but look at the camera, micro-saccades kept.
+
+    Within 10 degrees of the camera the eyes are taken nearly all the way to it; beyond 20 degrees the performer looks
+    elsewhere and is left to.
 
     Args:
         model: The head that is driven, where it is known; then closed eyes are left alone.
         shape: Its shape.
     """
-    stage = GazeCorrector(strength=0.6, keep=1.0)
+    stage = GazeCorrector(strength=0.8, keep=1.0, attract=10.0, ignore=20.0)
     return stage if model is None else stage.for_model(model, shape)
 
 

@@ -237,3 +237,16 @@ def test_wrong_settings_are_named():
         gaze.GazeCorrector(frame="screen")
     with pytest.raises(InputError, match=r"strength: must lie in \[0, 1\], got 2"):
         gaze.GazeCorrector(strength=2.0)
+
+
+def test_glances_away_are_left_alone():
+    """Within `attract` of the target the correction is whole, beyond `ignore` there is none, and between it falls."""
+    corrector = gaze.GazeCorrector(target=(0.0, 0.0, 1.0), frame="head", direction=True, attract=10.0, ignore=20.0)
+    angles = np.deg2rad(np.array([5.0, 9.9, 14.0, 17.0, 20.1, 40.0]))
+    left = []
+    for angle in angles:
+        looking = clip(0)._replace(eyes=np.tile(np.float32([0, angle, 0]), (FRAMES, 2)))
+        left.append(float(np.rad2deg(np.asarray(corrector.apply(looking).eyes)[FRAMES // 2, 1])))
+    np.testing.assert_allclose(left[:2], 0, atol=0.05)
+    assert 0 < left[2] < 14 and left[2] / 14 < left[3] / 17 < 1
+    np.testing.assert_allclose(left[4:], np.rad2deg(angles[4:]), atol=1e-3)
