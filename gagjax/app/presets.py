@@ -114,4 +114,7 @@ def _with(value: Any, names: list[str], number: Any, path: Path, whole: str) -> 
         after = np.asarray(number, np.float32)
     else:
         raise InputError(f"cannot be set to {number!r}", file=path, field=whole, fix="Name a number and give a number")
-    return dataclasses.replace(value, **{names[0]: after})
+    try:
+        return dataclasses.replace(value, **{names[0]: after})
+    except ValueError as error:  # the class's own check of its numbers
+        raise InputError(str(error), file=path, field=whole, fix="Choose another value") from error

@@ -50,7 +50,8 @@ class DetailEnhancer:
         gains: What is added to each band, as a multiple of it, finest first, (levels,); all at strength 1.
         coring: Local energy up to this many noise standard deviations is left alone; full gain at twice that.
         edge: Contrast (local standard deviation of a band, image units) at which the gain has halved.
-        halo: How far a pixel may leave the range of its 5x5 neighbourhood, as a fraction of that range.
+        halo: How far a pixel may leave the range of its 5x5 neighbourhood, as a fraction of that range; the
+            noise is added to it.
         protect: Distance from black or white below which the change fades to nothing.
         noise: Noise standard deviation in image units, or None to estimate it from each frame.
         inertia: Share of the last frame kept in `sequence`: of its gains where they change little, of its added detail
@@ -66,7 +67,7 @@ class DetailEnhancer:
     gains: Float[Array, "levels"] | tuple[float, ...] = (1.1, 0.2)
     coring: Float[Array, ""] | float = 1.7
     edge: Float[Array, ""] | float = 0.12
-    halo: Float[Array, ""] | float = 0.15
+    halo: Float[Array, ""] | float = 0.05
     protect: Float[Array, ""] | float = 0.04
     noise: Float[Array, ""] | float | None = None
     inertia: Float[Array, ""] | float = 0.85
@@ -177,7 +178,8 @@ def _enhance_one(
     if mask is not None:
         delta = delta * mask
     low, high = local_range(y)
-    room = enhancer.halo * (high - low)
+    # The range of a noisy neighbourhood is known no better than the noise; a strict clamp would flicker with it.
+    room = enhancer.halo * (high - low) + noise
     limited = jnp.clip(y + delta, low - room, high + room) - y
     # Per channel the result stays in range, but what lay outside before is not touched.
     out = jnp.clip(image + limited[..., None], jnp.minimum(image, 0), jnp.maximum(image, 1))

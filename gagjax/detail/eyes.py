@@ -44,7 +44,7 @@ class EyeEnhancer:
 
     amount: Float[Array, ""] | float = 0.6
     coring: Float[Array, ""] | float = 1.7
-    halo: Float[Array, ""] | float = 0.15
+    halo: Float[Array, ""] | float = 0.05
     strength: Float[Array, ""] | float = 1.0
     network: Network | None = None
     sigma: float = static(default=0.03)

@@ -64,10 +64,10 @@ def test_a_scenario_and_a_flag_add_up():
 
 def test_a_file_sets_numbers(tmp_path):
     file = tmp_path / "mine.yaml"
-    file.write_text("enable: [temporal]\nset: {temporal.jaw.highest: 7.5}\n")
+    file.write_text("enable: [temporal]\nset: {temporal.jaw.highest: 9.5}\n")
     stack = presets.stack_of(str(file))
     assert on(stack) == {"temporal"}
-    assert float(stack.temporal.jaw.highest) == 7.5
+    assert float(stack.temporal.jaw.highest) == 9.5
     default = presets.stack_of("smooth").temporal
     np.testing.assert_array_equal(stack.temporal.eyes.highest, default.eyes.highest)
 
@@ -75,6 +75,7 @@ def test_a_file_sets_numbers(tmp_path):
 @pytest.mark.parametrize(
     ("text", "named"),
     [
+        ("set: {temporal.jaw.highest: 0.5}", "in order"),
         ("enable: [temporal", "YAML"),
         ("- 1", "no preset"),
         ("preset: best", "preset"),
