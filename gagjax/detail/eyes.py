@@ -5,7 +5,8 @@ that of the whole frame; a crop at the image's border is moved inside, where bot
 
 The default enhancer is deterministic: a sharpening that leaves noise alone and stays near the range of the
 neighbourhood. `EyeEnhancer.trained()` puts the shipped eye network in its place (weights/README.md says what it
-gains).
+gains). Either works as far as the picture lacks fine detail: one that is sharp, or that the detail stage has made so,
+passes unchanged.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gagjax.detail.bands import bands_of, lack
 from gagjax.detail.edges import luma
 from gagjax.detail.networks import Network, enhance_eyes, shipped
 from gagjax.detail.planes import above_noise, binomial, box, local_range, noise_level
@@ -36,6 +38,8 @@ class EyeEnhancer:
         amount: Of the sharpening, as a multiple of what a Gaussian of one pixel takes away.
         coring: Local energy up to this many noise standard deviations is left alone.
         halo: How far a pixel may leave the range of its 5x5 neighbourhood, as a fraction of that range.
+        sharpness: Energy of the frame's finest octave over that of the next at which it counts as sharp and passes
+            unchanged, see `DetailEnhancer`. None: always the whole change.
         strength: Scale of the whole change; 0 is the identity.
         network: A trained eye network instead of the sharpening, or None.
         sigma: Largest width of the mask, as a fraction of either side; it sets the size of the crops.
@@ -45,6 +49,7 @@ class EyeEnhancer:
     amount: Float[Array, ""] | float = 0.6
     coring: Float[Array, ""] | float = 1.7
     halo: Float[Array, ""] | float = 0.05
+    sharpness: Float[Array, ""] | float | None = 0.95
     strength: Float[Array, ""] | float = 1.0
     network: Network | None = None
     sigma: float = static(default=0.03)
@@ -77,8 +82,18 @@ class EyeEnhancer:
     def full_frame(self, image: Float[Array, "N H W 3"], eye_centres: Float[Array, "N 2 2"]) -> Any:
         """The same by the plain definition, every pixel computed: what the crops are tested against."""
         masks = self.masks(image.shape[1], image.shape[2], jnp.asarray(eye_centres))
-        noise = jax.vmap(lambda x: noise_level(luma(x)[..., 0]))(image)
-        return image + masks[..., None] * (self.better(image, noise) - image)
+        noise, lacks = self.measures(image)
+        return image + masks[..., None] * (self.better(image, noise, lacks) - image)
+
+    def measures(self, images: Float[Array, "N H W 3"]) -> tuple[Float[Array, "N"], Float[Array, "N"]]:
+        """Noise level of each frame, and how much of its fine detail it lacks."""
+
+        def one(image: Any) -> Any:
+            found = bands_of(luma(image)[..., 0], 2)
+            noise = noise_level(found.plane())
+            return noise, 1.0 if self.sharpness is None else lack(found.energies(noise), self.sharpness)
+
+        return jax.lax.map(one, images)
 
     def masks(self, height: int, width: int, centres: Float[Array, "N 2 2"]) -> Float[Array, "N H W"]:
         """The soft masks, (N, H, W)."""
@@ -96,19 +111,22 @@ class EyeEnhancer:
         """How many pixels beyond itself a result depends on."""
         return _STENCILS if self.network is None else sum(layer.kernel.shape[0] // 2 for layer in self.network)
 
-    def better(self, image: Float[Array, "N h w 3"], noise: Float[Array, "N"]) -> Float[Array, "N h w 3"]:
+    def better(
+        self, image: Float[Array, "N h w 3"], noise: Float[Array, "N"], lacks: Float[Array, "N"]
+    ) -> Float[Array, "N h w 3"]:
         """The enhanced images that the mask blends in."""
         if self.network is not None:
-            return image + self.strength * (enhance_eyes(self.network, image) - image)
-        return jax.vmap(self._sharpen)(image, noise)
+            share = (self.strength * lacks)[:, None, None, None]
+            return image + share * (enhance_eyes(self.network, image) - image)
+        return jax.vmap(self._sharpen)(image, noise, lacks)
 
-    def _sharpen(self, image: Any, noise: Any) -> Any:
+    def _sharpen(self, image: Any, noise: Any, lacks: Any) -> Any:
         y = luma(image)[..., 0]
         detail = y - binomial(y)
         weight = above_noise(box(detail * detail), self.coring * 0.9 * noise)
         low, high = local_range(y)
         room = self.halo * (high - low)
-        sharp = jnp.clip(y + self.strength * self.amount * weight * detail, low - room, high + room)
+        sharp = jnp.clip(y + lacks * self.strength * self.amount * weight * detail, low - room, high + room)
         return jnp.clip(image + (sharp - y)[..., None], 0, 1)
 
     # -- as a frame stage ----------------------------------------------------------------------------------------
@@ -136,13 +154,13 @@ def _in_crops(stage: EyeEnhancer, images: Any, centres: Any) -> Any:
     pixel = jnp.where(seen[..., None], centres, 0.5) * extent
     corner = jnp.round(pixel).astype(jnp.int32) - jnp.array([size[1] // 2, size[0] // 2])
     corner = jnp.clip(corner, 0, jnp.array([width - size[1], height - size[0]]))  # (N, 2 eyes, xy)
-    noise = jax.vmap(lambda x: noise_level(luma(x)[..., 0]))(images)
+    noise, lacks = stage.measures(images)
 
     def cut(image: Any, at: Any) -> Any:
         return jax.lax.dynamic_slice(image, (at[1], at[0], 0), (*size, image.shape[-1]))
 
     crops = jax.vmap(lambda image, both: jax.vmap(lambda at: cut(image, at))(both))(images, corner)
-    better = stage.better(crops.reshape(-1, *size, 3), jnp.repeat(noise, 2)).reshape(crops.shape)
+    better = stage.better(crops.reshape(-1, *size, 3), jnp.repeat(noise, 2), jnp.repeat(lacks, 2)).reshape(crops.shape)
     widths = stage.widths(height, width, centres)
     rows, columns = jnp.arange(size[0])[:, None], jnp.arange(size[1])[None, :]
 

@@ -37,7 +37,7 @@ CENTRES = np.array(
 @pytest.mark.parametrize("weights", [None, 1, 5])
 def test_crops_equal_the_whole_frame(frames, weights):
     network = None if weights is None else networks.reference_weights(weights).eyes
-    stage = EyeEnhancer(network=network, sigma=0.05, spread=0.3)
+    stage = EyeEnhancer(network=network, sharpness=None, sigma=0.05, spread=0.3)
     assert crop_size(stage.sigma, stage.reach(), 96) < 96
     got, want = np.asarray(stage(frames, CENTRES)), np.asarray(stage.full_frame(frames, CENTRES))
     mask = np.asarray(stage.masks(96, 120, CENTRES))
@@ -49,13 +49,13 @@ def test_crops_equal_the_whole_frame(frames, weights):
 def test_crops_of_the_published_width_equal_the_reference_stage(frames):
     network = networks.reference_weights(2).eyes
     _, want = ReferenceEyes(network).apply((), frames, CENTRES)
-    got = EyeEnhancer(network=network, sigma=0.08, spread=1e3)(frames, CENTRES)
+    got = EyeEnhancer(network=network, sharpness=None, sigma=0.08, spread=1e3)(frames, CENTRES)
     mask = np.asarray(gj.gaze.eye_mask(96, 120, CENTRES))
     np.testing.assert_allclose(np.asarray(got)[mask > 1e-4], np.asarray(want)[mask > 1e-4], atol=1e-5)
 
 
 def test_eyes_that_are_not_seen_change_nothing(frames):
-    stage = EyeEnhancer()
+    stage = EyeEnhancer(sharpness=None)
     nan = np.full((2, 2), np.nan, np.float32)
     np.testing.assert_array_equal(stage(frames[0], nan), frames[0])
     one = CENTRES[0].copy()
@@ -117,10 +117,14 @@ def test_shipped_weights_restore_the_eyes_of_a_picture_they_have_not_seen():
         cut = np.s_[top:bottom, left:right]
         assert psnr(whole[cut], truth[cut]) > psnr(bad[cut], truth[cut]) + 0.5
         # Where the mask is full, that is what the stage puts there.
-        stage = EyeEnhancer.trained()
+        stage = EyeEnhancer.trained(sharpness=None)
         got = np.asarray(stage(bad, middle))
         mask = np.asarray(stage.masks(256, 256, middle[None]))[0]
         np.testing.assert_allclose(got, bad + mask[..., None] * (whole - bad), atol=4e-5)
+    # A sharp picture passes either kind of stage as it is, a soft one does not.
+    for stage in (EyeEnhancer(), EyeEnhancer.trained()):
+        np.testing.assert_array_equal(stage(truth, middle), truth)
+        assert np.abs(np.asarray(stage(degrade(truth, "blur"), middle)) - degrade(truth, "blur")).max() > 0.02
     assert networks.enhance_eyes(networks.shipped().eyes, bad[None, :32, :32]).shape == (1, 32, 32, 3)
     assert len(networks.shipped().attention) == 4
     restored = np.asarray(AttentionEnhancer.trained()(degrade(truth, "blur")))

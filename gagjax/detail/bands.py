@@ -1,0 +1,136 @@
+"""The octave bands of a luma plane, split where every tap falls inside a plane that is padded once.
+
+A level is blurred by the taps [1 4 6 4 1]/16; what the blur takes away is its band, every second sample of the blurred
+plane the next level. In contrast to the Laplacian pyramid, whose bands are made against the interpolated next level, no
+band waits for one that is coarser, and nothing is padded on the way.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from gagjax.detail.planes import binomial_inside, cut, windows
+
+WINDOW = 2  # reach of the 5x5 windows that read bands
+SOFT = 2.25  # with so many times less fine energy than a sharp picture has, one is soft altogether
+
+
+class Bands(NamedTuple):
+    """Bands of a plane, with what surrounds the picture in the mirrored extension.
+
+    Attributes:
+        bands: Finest first; each reaches beyond the picture at least as far as `margins` says, plus the windows.
+        around: The plane with two pixels of its surroundings.
+    """
+
+    bands: tuple[Float[Array, "h w"], ...]
+    around: Float[Array, "H+4 W+4"]
+
+    def plane(self) -> Float[Array, "H W"]:
+        """The plane that was split."""
+        return cut(self.around, 2)
+
+    def reaching(self, index: int, reach: int) -> Float[Array, "h w"]:
+        """A band with so many pixels of its surroundings."""
+        band, height = self.bands[index], self.around.shape[0] - 4
+        for _ in range(index):
+            height = (height + 1) // 2
+        return cut(band, (band.shape[0] - height) // 2 - reach)
+
+    def inside(self, index: int) -> Float[Array, "h w"]:
+        """A band without what surrounds the picture."""
+        return self.reaching(index, 0)
+
+    def energies(self, noise: Float[Array, ""]) -> Float[Array, "2"]:
+        """Mean energies of the two finest bands inside the picture, those of noise of a standard deviation taken off."""
+        own = jnp.stack([jnp.mean(self.inside(index) ** 2) for index in (0, 1)])
+        return jnp.maximum(own - jnp.stack([(noise * band_noise(index)) ** 2 for index in (0, 1)]), 0)
+
+
+def lack(energies: Float[Array, "2"], sharpness: Float[Array, ""] | float) -> Float[Array, ""]:
+    """How much of its finest octave a picture lacks: 0 for one that is sharp, 1 for one that is soft.
+
+    Args:
+        energies: Of the finest octave and the next.
+        sharpness: Their ratio in a sharp picture.
+    """
+    # A picture without structure has nothing to go by, and nothing to gain.
+    fine, coarse = energies[0] + 1e-12, energies[1] + 1e-12
+    return jnp.clip((sharpness * coarse / fine - 1) / (SOFT - 1), 0, 1)
+
+
+@functools.cache
+def margins(levels: int) -> list[tuple[int, int]]:
+    """Pixels beyond the picture: of each level's plane, and of what is summed at that level."""
+    reach = [0]
+    for _ in range(1, levels):
+        reach.append((reach[-1] + 1) // 2 + 1)
+    margin = reach[-1] + 2 + WINDOW
+    found = [margin]
+    for own in reach[-2::-1]:
+        # The blurred plane is two pixels smaller and must begin on an even one.
+        margin = max(2 * margin + 2, own + 2 + WINDOW)
+        found.append(margin)
+    return list(zip(found[::-1], reach, strict=True))
+
+
+def bands_of(plane: Float[Array, "H W"], levels: int) -> Bands:
+    """Split a plane into bands."""
+    reach = margins(levels)[0][0]
+    level = padded = jnp.pad(plane, reach, mode="reflect")
+    bands = []
+    for _ in range(levels):
+        blurred = binomial_inside(level)
+        bands.append(cut(level, 2) - blurred)
+        level = blurred[::2, ::2]
+    return Bands(tuple(bands), cut(padded, reach - 2))
+
+
+def sum_of(scaled: list[Float[Array, "h w"]], size: tuple[int, int]) -> Float[Array, "H W"]:
+    """Add bands up, coarse ones interpolated by the same taps.
+
+    Args:
+        scaled: Bands, finest first, each with the second margin that `margins` says.
+        size: Height and width of the picture.
+    """
+    reaches = [reach for _, reach in margins(len(scaled))]
+    sizes = [size]
+    for _ in scaled[1:]:
+        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+    total = scaled[-1]
+    for index in range(len(scaled) - 2, -1, -1):
+        reach, (height, width) = reaches[index], sizes[index]
+        grown = _twice(_twice(total, 1), 0)
+        start = 2 * (reaches[index + 1] - 1) - reach
+        total = scaled[index] + grown[start : start + height + 2 * reach, start : start + width + 2 * reach]
+    return total
+
+
+def _twice(plane: Any, axis: int) -> Any:
+    """Interpolated to twice the samples; the first and the last are used up."""
+    before, at, after = windows(plane, axis, 3)
+    both = jnp.stack([0.125 * (before + after) + 0.75 * at, 0.5 * (at + after)], axis + 1)
+    shape = list(at.shape)
+    shape[axis] *= 2
+    return both.reshape(shape)
+
+
+@functools.cache
+def band_noise(index: int) -> float:
+    """Standard deviation of a band for white noise of standard deviation 1."""
+    taps = np.array([1, 4, 6, 4, 1]) / 16
+    response = np.ones(1)
+    for level in range(index + 1):
+        before = response
+        spread = np.zeros(4 * 2**level + 1)
+        spread[:: 2**level] = taps
+        response = np.convolve(before, spread)
+    side = (len(response) - len(before)) // 2
+    before = np.pad(before, side)
+    # Both are separable: sums over the plane are squares of sums over a line.
+    return float(np.sqrt((before @ before) ** 2 - 2 * (before @ response) ** 2 + (response @ response) ** 2))
