@@ -119,6 +119,24 @@ class TrackSmoother:
         dt = jnp.float32(float(1 / track.fps))
         return track.with_channels(self.for_track(track).apply(channels, valid=jnp.asarray(track.valid), dt=dt))
 
+    def likelihood(self, clip: Any) -> Float[Array, ""]:
+        """Negative log-likelihood of a clip at every field's lowest cutoff: the sum over fields, each per frame and channel.
+
+        Args:
+            clip: A `tuning.Clip` of `Channels`.
+        """
+        channels, total = clip.xs, jnp.zeros(())
+        fields = {"expression": channels.expression, "jaw": channels.jaw, "eyes": channels.eyes, "neck": channels.neck}
+        fields |= {"rotation": channels.transform[..., :3], "translation": channels.transform[..., 3]}
+        for name, xs in fields.items():
+            smoother = getattr(self, name)
+            if smoother is not None and xs is not None:
+                total += smoother.surprise(xs, clip.valid, clip.dt, turns=name == "rotation")
+        if self.extra is not None:
+            for name, xs in channels.extra.items():
+                total += self.extra.surprise(xs, clip.valid, clip.dt, turns=name in self.rotations)
+        return total
+
     def apply(self, channels: Channels, *, valid: Bool[Array, "T"] | None = None, dt: Any = 0.04) -> Channels:
         """Smooth the channels of a whole sequence.
 

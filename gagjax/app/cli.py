@@ -39,6 +39,7 @@ COMMANDS: dict[str, Command] = {
     "enhance": Command("enhance", "Enhance", "a track in, a steadier track out"),
     "video": Command("video", "Video", "the frame enhancements on any video"),
     "convert": Command("convert", "Convert", "a track from one format into another"),
+    "tune": Command("tune", "Tune", "smoothing parameters fitted to your tracks, as a preset"),
     "info": Command("info", "Info", "what a file is: frames, rate, gaps, jitter, warnings"),
 }
 
@@ -48,6 +49,7 @@ examples:
   gagjax reenact -d clip/ -o result.mp4 --enhanced
   gagjax enhance clip/ -o steady/
   gagjax video in.mp4 -o out.mp4 --side-by-side
+  gagjax tune clips/* -o mine.yaml && gagjax enhance clip/ -o steady/ --preset mine.yaml
   gagjax info clip/
 """
 

@@ -24,6 +24,9 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
     "interaction": ("expression", "gaze"),
     "smooth": ("temporal",),
 }
+#: What a preset file may hold; `fitted` says what it was fitted on and is for readers.
+KEYS = {"preset", "enable", "set", "fitted"}
+SIZE_LIMIT = 1 << 20
 STACKS = ("default", "live", "reference")
 _FILE = """A preset file is YAML such as
   preset: default        # or live, reference
@@ -77,11 +80,13 @@ def _named(name: str, enhancements: Iterable[str]) -> Any:
 def _of_file(path: Path, chosen: tuple[str, ...]) -> Any:
     import yaml
 
+    if path.stat().st_size > SIZE_LIMIT:
+        raise InputError("is too large for a preset", file=path, fix=_FILE)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, OSError, RecursionError) as error:
         raise InputError("is no readable YAML", file=path, fix=_FILE) from error
-    if not isinstance(content, Mapping) or not set(content) <= {"preset", "enable", "set"}:
+    if not isinstance(content, Mapping) or not set(content) <= KEYS:
         raise InputError("is no preset", file=path, fix=_FILE)
     base, enable = content.get("preset", "default"), content.get("enable", list(ENHANCEMENTS))
     if base not in STACKS:

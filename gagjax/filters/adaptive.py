@@ -96,6 +96,28 @@ class AdaptiveSmoother:
         """Smooth rotation matrices on SO(3); arguments as for calling."""
         return _smooth_rotations(self, xs, valid, dt, cuts)
 
+    def surprise(
+        self, xs: Float[Array, "T ..."], valid: Bool[Array, "T"] | None = None, dt: Any = 1.0, turns: bool = False
+    ) -> Float[Array, ""]:
+        """Negative log-likelihood of the observations at the lowest cutoff, per frame and moving channel.
+
+        The innovations of the constant-velocity filter are scored, outliers left out, each channel's noise level chosen
+        for the best; what the choice of a cutoff minimises, as a differentiable number.
+
+        Args:
+            xs: (T, ...) channels, or (T, 3, 3) rotations where `turns`.
+            valid: As for calling.
+            dt: As for calling.
+            turns: Whether `xs` are rotation matrices.
+        """
+        xs = jnp.asarray(xs)
+        if turns:
+            xs = _tangent(xs[neighbours(valid, xs.shape[0])[0]])
+        flat, _, _ = bridged(xs.reshape(xs.shape[0], -1), valid)
+        scaled, seen, still, _ = _prepared(self, flat, valid)
+        cost = _surprise(_model(self.lowest, dt, flat.shape[1]), scaled, seen, dt)
+        return jnp.where(still, 0, cost).sum() / (2 * xs.shape[0] * jnp.maximum(1, (~still).sum()))
+
 
 @jax.jit
 def _smooth_vector(settings: AdaptiveSmoother, xs: Any, valid: Any, dt: Any, cuts: Any) -> Any:
@@ -110,11 +132,8 @@ def _smooth_rotations(settings: AdaptiveSmoother, xs: Any, valid: Any, dt: Any, 
     frames = xs.shape[0]
     index, _, before, after = neighbours(valid, frames)
     filled = jnp.asarray(xs)[index]
-    q = so3.quaternion_from_matrix(filled)
     # All statistics come from the tangent space at the middle of the motion; the smoothing itself does not.
-    middle = so3.project(jnp.mean(filled, axis=0))
-    v = so3.quaternion_log(so3.quaternion_multiply(so3.quaternion_conjugate(so3.quaternion_from_matrix(middle)), q))
-    _, seen, sound, cutoff, scale = _plan(settings, _linear(v, valid), valid, dt, cuts, together=True)
+    _, seen, sound, cutoff, scale = _plan(settings, _linear(_tangent(filled), valid), valid, dt, cuts, together=True)
     filter = RotationConstantVelocity.from_cutoff(cutoff[0], scale[0], 1 / _typical(dt))
     smooth = rts(filter, filled, seen[:, 0], _durations(dt), cuts=cuts)
     error = so3.log(jnp.swapaxes(smooth, -1, -2) @ filled)
@@ -122,14 +141,20 @@ def _smooth_rotations(settings: AdaptiveSmoother, xs: Any, valid: Any, dt: Any, 
     return _held(jnp.matmul(smooth, so3.exp(kept), precision="highest"), before, after)
 
 
-def _plan(
-    settings: AdaptiveSmoother, xs: Any, valid: Any, dt: Any, cuts: Any, together: bool = False
-) -> tuple[Any, Any, Any, Any, Any]:
-    """The smoothed channels (T, C), the observations used, the frames that are sound, cutoffs and noise levels."""
-    frames, channels = xs.shape
-    observed = jnp.ones((frames, 1), bool) if valid is None else jnp.asarray(valid)[:, None]
+def _tangent(turns: Any) -> Any:
+    """Rotations as vectors about the middle of their motion, (T, 3)."""
+    middle = so3.quaternion_from_matrix(so3.project(jnp.mean(turns, axis=0)))
+    q = so3.quaternion_from_matrix(turns)
+    return so3.quaternion_log(so3.quaternion_multiply(so3.quaternion_conjugate(middle), q))
+
+
+def _prepared(settings: AdaptiveSmoother, xs: Any, valid: Any, together: bool = False) -> tuple[Any, Any, Any, Any]:
+    """Channels in units of their noise from their first value, what to use of them, which are still, and the rest.
+
+    The rest is the frames that are sound and the noise levels.
+    """
+    observed = jnp.ones((xs.shape[0], 1), bool) if valid is None else jnp.asarray(valid)[:, None]
     outlier, broken, scale = _outliers(settings, xs, observed)
-    sound = observed & ~broken
     # A channel without noise is left alone by any scale; one keeps the arithmetic away from 0 / 0.
     scale = jnp.maximum(scale, settings.floor)
     still = scale <= 1e-6 * jnp.max(jnp.abs(xs), axis=0)
@@ -137,9 +162,15 @@ def _plan(
     if together:
         outlier = jnp.broadcast_to(outlier.any(1, keepdims=True), xs.shape)
         unit = jnp.broadcast_to(jnp.sqrt(jnp.mean(unit**2)), unit.shape)
-    seen = observed & ~outlier
-    centre = xs[0]
-    scaled = (xs - centre) / unit
+    return (xs - xs[0]) / unit, observed & ~outlier, still, (observed & ~broken, unit)
+
+
+def _plan(
+    settings: AdaptiveSmoother, xs: Any, valid: Any, dt: Any, cuts: Any, together: bool = False
+) -> tuple[Any, Any, Any, Any, Any]:
+    """The smoothed channels (T, C), the observations used, the frames that are sound, cutoffs and noise levels."""
+    channels = xs.shape[1]
+    scaled, seen, still, (sound, unit) = _prepared(settings, xs, valid, together)
     grid = settings.lowest * (settings.highest / settings.lowest) ** jnp.linspace(0, 1, settings.candidates)
     cost = jax.lax.map(lambda cutoff: _surprise(_model(cutoff, dt, channels), scaled, seen, dt), grid)
     cost = jnp.where(still, 0, cost - cost.min(0))
@@ -149,7 +180,7 @@ def _plan(
     smooth = rts(_model(cutoff, dt, channels), scaled, seen, _durations(dt), cuts=cuts)
     smooth = smooth + _events(settings, scaled - smooth, 1.0, seen, sound)
     # A channel whose noise is nothing (constant, or drawn by hand) is returned as it came.
-    smooth = jnp.where(still, xs, centre + unit * smooth)
+    smooth = jnp.where(still, xs, xs[0] + unit * smooth)
     return smooth, seen, sound, cutoff, unit
 
 

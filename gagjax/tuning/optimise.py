@@ -110,10 +110,11 @@ def fit(
     runs = np.nanmin(np.where(np.isfinite(judged), judged, np.inf), axis=1)
     winner = int(np.argmin(runs))
     fitted = task.model(jax.tree.map(lambda z: z[winner], best))
-    per_clip = jax.jit(lambda m: jax.vmap(lambda clip: loss(m, clip))(clips))
+    # The clips are an argument: as constants of the program they would be folded at length.
+    per_clip = jax.jit(lambda m, clips: jax.vmap(lambda clip: loss(m, clip))(clips))
 
     def score(m: Any) -> tuple[float, float]:
-        values = np.asarray(per_clip(m))
+        values = np.asarray(per_clip(m, clips))
         return float(values @ weights / weights.sum()), float(values[out].mean()) if len(out) else float("nan")
 
     before, after = score(model), score(fitted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+import jax
 import numpy as np
 
 from gagjax.flame.model import FlameModel
@@ -35,6 +36,12 @@ def synthetic(seed: int = 0) -> FlameModel:
         >>> flame.synthetic().v_template.shape
         (5023, 3)
     """
+    # Kept for later calls, so it must hold values even where a traced function is the first to ask.
+    with jax.ensure_compile_time_eval():
+        return _made(seed)
+
+
+def _made(seed: int) -> FlameModel:
     mesh = neutral_mesh()
     shape = shapes.columns(mesh)
     dirs = np.concatenate([shape, expressions.columns(mesh)], -1) / MILLIMETRES

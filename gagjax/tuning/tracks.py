@@ -1,0 +1,136 @@
+"""Tuning on whole tracks: noise for tracks that are taken for the truth, weights between fields, the smoothers to fit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from gagjax.errors import InputError
+from gagjax.filters import AdaptiveSmoother
+from gagjax.temporal import LiveTrackSmoother, TrackSmoother
+from gagjax.track import Track
+
+FIELDS = ("expression", "jaw", "eyes", "rotation", "translation", "neck", "extra")
+
+
+def observed(
+    track: Track, seed: int = 0, *, noise: float = 0.3, outliers: float = 0.02, dropped: float = 0.05
+) -> Track:
+    """A track with noise in proportion to each channel's own motion, so that it needs no unit: what a fit is shown.
+
+    Args:
+        track: Taken for the truth.
+        seed: Of the noise.
+        noise: Standard deviation of the noise over that of the channel.
+        outliers: Share of the frames in which all channels are wrong, by twenty times the noise.
+        dropped: Share of the frames that are marked lost.
+    """
+    from scipy.spatial.transform import Rotation
+
+    rng = np.random.default_rng(seed)
+    frames = len(track)
+    struck = rng.random(frames) < outliers
+    size = noise * np.where(struck, 20.0, 1.0)
+    lost = rng.random(frames) < dropped
+    lost[0] = False
+
+    def shaken(x: Any) -> np.ndarray:
+        x = np.asarray(x, np.float64)
+        return (x + size.reshape(-1, *[1] * (x.ndim - 1)) * x.std(0) * rng.normal(size=x.shape)).astype(np.float32)
+
+    def turned(x: Any) -> np.ndarray:
+        turns = Rotation.from_matrix(np.asarray(x, np.float64))
+        spread = (turns.mean().inv() * turns).as_rotvec().std(0)
+        # An outlier of a rotation stays below a half turn.
+        step = np.clip(size[:, None] * spread * rng.normal(size=(frames, 3)), -1, 1)
+        return (turns * Rotation.from_rotvec(step)).as_matrix().astype(np.float32)
+
+    transform = np.asarray(track.transform)
+    return dataclasses.replace(
+        track,
+        expression=shaken(track.expression),
+        jaw=shaken(track.jaw),
+        eyes=shaken(track.eyes),
+        neck=None if track.neck is None else shaken(track.neck),
+        transform=np.concatenate([turned(transform[..., :3]), shaken(transform[..., 3:])], -1),
+        extra={
+            name: turned(x) if name in track.rotations else shaken(x)  # type: ignore[misc]
+            for name, x in track.extra.items()
+        },
+        valid=np.asarray(track.valid) & ~lost,
+    )
+
+
+def weights(tracks: Sequence[Track]) -> Any:
+    """What a squared error of each array counts: one over its channels' mean variance; nothing where nothing moves."""
+    channels = [jax.tree.map(np.asarray, track.channels) for track in tracks]
+
+    def weigh(*leaves: np.ndarray) -> float:
+        variance = float(np.mean([leaf.var(0).mean() for leaf in leaves]))
+        return 1 / variance if variance > 1e-12 else 0.0
+
+    return jax.tree.map(weigh, *channels)
+
+
+def check_alike(tracks: Sequence[Track], names: Sequence[str]) -> None:
+    """Tracks that are fitted together hold the same channels.
+
+    Raises:
+        InputError: If one does not; it names the first that differs.
+    """
+    first = jax.tree.map(lambda x: np.shape(x)[1:], tracks[0].channels, is_leaf=lambda x: hasattr(x, "shape"))
+    for track, name in zip(tracks[1:], names[1:], strict=True):
+        own = jax.tree.map(lambda x: np.shape(x)[1:], track.channels, is_leaf=lambda x: hasattr(x, "shape"))
+        if own != first or track.rotations != tracks[0].rotations:
+            raise InputError(
+                f"holds other channels than {names[0]}", file=name, fix="Tune on tracks of one tracker and format"
+            )
+
+
+def moving(track: Track) -> tuple[str, ...]:
+    """The fields of a smoother that have anything to do in a track."""
+    channels = track.channels
+    transform = np.asarray(channels.transform)
+    found = {name: getattr(channels, name) for name in ("expression", "jaw", "eyes", "neck")}
+    found |= {"rotation": transform[..., :3], "translation": transform[..., 3]}
+    names = [name for name, x in found.items() if x is not None and np.ptp(np.asarray(x), axis=0).max() > 1e-6]
+    if any(np.ptp(np.asarray(x), axis=0).max() > 1e-6 for x in channels.extra.values()):
+        names.append("extra")
+    return tuple(name for name in FIELDS if name in names)
+
+
+def offline(track: Track) -> TrackSmoother:
+    """The offline smoother with one cutoff per field, at the middle of what the default tries: what a fit starts from."""
+    base = TrackSmoother.default(track.fps).for_track(track)
+
+    def fixed(each: AdaptiveSmoother) -> AdaptiveSmoother:
+        middle = np.float32(np.sqrt(float(each.lowest) * float(each.highest)))
+        return dataclasses.replace(each, lowest=middle, highest=middle, candidates=1)
+
+    # A field in which nothing moves has nothing to learn from, and costs compile time.
+    used = moving(track)
+    return dataclasses.replace(base, **{name: fixed(getattr(base, name)) if name in used else None for name in FIELDS})
+
+
+def live(track: Track) -> LiveTrackSmoother:
+    """The causal smoother as shipped."""
+    return TrackSmoother.live(track.fps).for_track(track)
+
+
+def leaves(track: Track, *, causal: bool) -> tuple[str, ...]:
+    """The hyperparameters to fit for a track: one cutoff per field that moves."""
+    names = []
+    for name in moving(track):
+        if not causal:
+            names.append(f"{name}.lowest")
+        elif name in ("rotation", "translation"):
+            names.append(f"transform.{name}.cutoff")
+        else:
+            names.append(f"{name}.cutoff")
+    if causal and track.rotations and "extra" in moving(track):
+        names.append("extra_rotation.cutoff")
+    return tuple(names)
