@@ -83,6 +83,46 @@ def open_avatar(
     )
 
 
+def open_avatars(
+    checkpoint: Path | None, flame: Path | None, portrait: Path | None, *, size: int = 512, count: int = 4
+) -> list[Source]:
+    """Several avatars for a grid: the first portraits of a file, or identities of the built-in avatar.
+
+    Raises:
+        InputError: As `open_avatar`; or if the file does not hold several portraits.
+    """
+    if checkpoint is None:
+        if portrait is not None:
+            raise InputError(
+                "cannot be shown in a grid without a checkpoint", file=portrait, fix="Leave -i out, or pass -r"
+            )
+        from bridge import avatars
+
+        return [
+            _source_of(avatars.builtin(seed), size, f"the built-in avatar, identity {seed}") for seed in range(count)
+        ]
+    from gagjax.io.tracks import load_portraits
+
+    names = [] if portrait is None else list(load_portraits(portrait))[:count]
+    if len(names) < 2:
+        raise InputError(
+            "holds no two portraits", file=portrait, fix="Pass a tracked.pt with several, or leave --grid out"
+        )
+    return [open_avatar(checkpoint, flame, portrait, size=size, name=name) for name in names]
+
+
+def _source_of(avatar: Any, size: int, described: str) -> Source:
+    from bridge import avatars
+
+    return Source(
+        avatar.model,
+        size,
+        np.zeros(SHAPES, np.float32),
+        described,
+        lambda track: avatars.frames(avatar, dataclasses.replace(track, shape=None), size=size),
+    )
+
+
 def _builtin(portrait: Path | None, flame: Path | None, size: int, name: str | None) -> Source:
     from bridge import avatars
 
@@ -95,15 +135,8 @@ def _builtin(portrait: Path | None, flame: Path | None, size: int, name: str | N
     shape = None if portrait is None else tracked_shape(portrait, name)
     # A tracked shape is in FLAME's own basis, which the built-in head does not have: it only picks one of its faces.
     seed = 0 if shape is None else zlib.crc32(np.round(shape, 3).astype("<f4").tobytes())
-    avatar = avatars.builtin(seed)
     why = "no checkpoint was given (-r GAGAvatar.pt); it does not look like the portrait"
-    return Source(
-        avatar.model,
-        size,
-        np.zeros(SHAPES, np.float32),
-        f"the built-in avatar: {why}",
-        lambda track: avatars.frames(avatar, dataclasses.replace(track, shape=None), size=size),
-    )
+    return _source_of(avatars.builtin(seed), size, f"the built-in avatar: {why}")
 
 
 def tracked_shape(portrait: Path, name: str | None = None) -> np.ndarray | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,6 +37,15 @@ def beside(
         ]
     row = np.concatenate(columns[:-1], axis=1)
     return np.pad(row, ((0, row.shape[0] % 2), (0, row.shape[1] % 2), (0, 0)), mode="edge")
+
+
+def tiled(frames: Sequence[Any]) -> UInt8[np.ndarray, "H W 3"]:
+    """Frames of one size as a grid, row by row, the last row filled up with grey."""
+    columns = math.ceil(math.sqrt(len(frames)))
+    grey = np.full_like(frames[0], 128)
+    padded = [*frames, *[grey] * (-len(frames) % columns)]
+    rows = [np.concatenate(padded[k : k + columns], axis=1) for k in range(0, len(padded), columns)]
+    return np.concatenate(rows)
 
 
 def as_bytes(frame: Any) -> UInt8[np.ndarray, "*H W 3"]:

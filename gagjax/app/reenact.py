@@ -25,6 +25,8 @@ class Reenact:
     examples:
       gagjax reenact -d clip/ -o result.mp4 --enhanced
       gagjax reenact -i tracked.pt -d clip/ -r GAGAvatar.pt --flame FLAME_with_eye.pt -o result.mp4 --preset balanced
+      gagjax reenact -d clip/ -o views.mp4 --orbit 40 --still
+      gagjax reenact -i tracked.pt -d clip/ -r GAGAvatar.pt --flame FLAME_with_eye.pt -o all.mp4 --grid 6
     """
 
     driver: Annotated[Path, tyro.conf.arg(aliases=["-d", "--driver-path"])]
@@ -51,6 +53,12 @@ class Reenact:
     """Turn the eyes to the camera."""
     preset: str | None = None
     """default, live, reference, quality, balanced, fast, interaction, smooth, or a preset file."""
+    orbit: float = 0.0
+    """Swing the camera about the head by so many degrees to either side, once in four seconds."""
+    still: bool = False
+    """Hold the driver's first frame for one swing: the portrait from all sides."""
+    grid: int = 1
+    """So many portraits of the file side by side (the built-in avatar: identities), all driven alike."""
     size: int = 512
     """Picture size of the built-in avatar, pixels."""
     fps: float | None = None
@@ -61,8 +69,14 @@ class Reenact:
     def run(self) -> int:
         if not 64 <= self.size <= 2048:
             raise InputError(f"is {self.size}", field="--size", fix="Use 64 to 2048 pixels")
+        if not 0 <= self.orbit <= 180:
+            raise InputError(f"is {self.orbit:g}", field="--orbit", fix="Use 0 to 180 degrees")
+        if not 1 <= self.grid <= 36:
+            raise InputError(f"is {self.grid}", field="--grid", fix="Use 1 to 36 portraits")
         from gagjax.app import presets
-        from gagjax.app.avatar_source import open_avatar
+        from gagjax.app.avatar_source import open_avatar, open_avatars
+        from gagjax.app.orbit import held, orbit
+        from gagjax.app.pipeline import ahead
         from gagjax.io import atomic, video
         from gagjax.io.tracks import load_track
         from gagjax.stack import enhance_track
@@ -74,12 +88,19 @@ class Reenact:
         track = load_track(self.driver, fps=self.fps).validate(str(self.driver))
         if len(track) < 2:
             raise InputError("has one frame", file=self.driver, fix="A driver needs at least two; a still needs none")
-        avatar = open_avatar(self.checkpoint, self.flame, self.portrait, size=self.size, name=self.name)
-        print(f"driving {avatar.described}")
-        stack = stack.for_model(avatar.model, avatar.shape)
+        if self.grid > 1:
+            avatars = open_avatars(self.checkpoint, self.flame, self.portrait, size=self.size, count=self.grid)
+        else:
+            avatars = [open_avatar(self.checkpoint, self.flame, self.portrait, size=self.size, name=self.name)]
+        print(f"driving {avatars[0].described}" + (f" and {len(avatars) - 1} more" if len(avatars) > 1 else ""))
+        stack = stack.for_model(avatars[0].model, avatars[0].shape)
         track = enhance_track(stack, track)
-        audio = audio_beside(self.driver)
-        count = video.write(self.out, self._rows(stack, avatar, track), track.fps, audio_from=audio, force=self.force)
+        audio = None if self.still else audio_beside(self.driver)
+        track = held(track, 4.0) if self.still else track
+        track = orbit(track, self.orbit) if self.orbit else track
+        # Rendering, enhancing and encoding each run ahead of the next.
+        rows = ahead(self._rows(stack, avatars, track), CHUNK)
+        count = video.write(self.out, rows, track.fps, audio_from=audio, force=self.force)
         sound = f", sound of {audio}" if audio else ""
         print(f"{self.out}: {count} frames at {track.fps} fps, {_ran(stack)}{sound}")
         return 0
@@ -94,13 +115,16 @@ class Reenact:
         }
         return tuple(name for name, on in flags.items() if on or self.enhanced)
 
-    def _rows(self, stack: Any, avatar: Any, track: Any) -> Iterator[Any]:
+    def _rows(self, stack: Any, avatars: Any, track: Any) -> Iterator[Any]:
         from tqdm import tqdm
 
         from gagjax.app import panels
 
-        results = tqdm(results_of(stack, avatar, track), "rendering", len(track), unit="frame", dynamic_ncols=True)
-        frames = driver_frames(self.driver, track.names)
+        each: list[Iterator[Any]] = [results_of(stack, avatar, track) for avatar in avatars]
+        pictures: Any = each[0] if len(each) == 1 else map(panels.tiled, zip(*each, strict=True))
+        results = tqdm(pictures, "rendering", len(track), unit="frame", dynamic_ncols=True)
+        alone = self.still or self.orbit or len(avatars) > 1
+        frames = None if alone else driver_frames(self.driver, track.names)
         if frames is None:
             yield from results
             return
@@ -118,12 +142,13 @@ def results_of(stack: Any, avatar: Any, track: Any) -> Iterator[Any]:
 
     import numpy as np
 
+    from gagjax.app.pipeline import ahead
     from gagjax.stack import enhance_frames
 
     if stack.detail is None and stack.eyes is None:
         yield from avatar.frames(track)
         return
-    centres, pictures, state = avatar.eye_centres(track), avatar.frames(track), None
+    centres, pictures, state = avatar.eye_centres(track), ahead(avatar.frames(track), CHUNK), None
     for start in range(0, len(track), CHUNK):
         part = np.stack(list(itertools.islice(pictures, CHUNK)))
         pixels, state = enhance_frames(stack, part, centres[start : start + len(part)], state)

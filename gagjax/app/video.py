@@ -51,6 +51,7 @@ class Video:
         if not 0 <= self.crf <= 51:
             raise InputError(f"is {self.crf:g}", field="--crf", fix="Use 0 (lossless) to 51")
         from gagjax.app import presets
+        from gagjax.app.pipeline import ahead
         from gagjax.io import atomic, video
 
         if self.out.suffix.lower() not in video.SUFFIXES:
@@ -59,7 +60,7 @@ class Video:
         stack = _with_strength(presets.stack_of(self.preset), self.strength, self.preset)
         frames, info = video.read(self.input)
         times: collections.deque[float] = collections.deque()
-        rows = self._rows(stack, frames, info, times)
+        rows = ahead(self._rows(stack, frames, info, times), chunk_of(info.width, info.height))
         with frames:
             count = video.write(
                 self.out,
@@ -81,6 +82,7 @@ class Video:
         from tqdm import tqdm
 
         from gagjax.app import panels
+        from gagjax.app.pipeline import ahead
 
         def timed() -> Iterator[Any]:
             for frame in frames:
@@ -88,7 +90,9 @@ class Video:
                 yield frame
 
         with tqdm(total=info.frames, desc="enhancing", unit="frame", dynamic_ncols=True, disable=None) as bar:
-            for before, after in enhanced(stack, timed(), chunk_of(info.width, info.height)):
+            # Decoding, enhancing and encoding each run ahead of the next.
+            chunk = chunk_of(info.width, info.height)
+            for before, after in enhanced(stack, ahead(timed(), chunk), chunk):
                 yield panels.beside([before, after], ["original", "enhanced"]) if self.side_by_side else after
                 bar.update()
 
