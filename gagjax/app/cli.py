@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from gagjax.app.compiled import keep_compiled
 from gagjax.errors import InputError
 
 
@@ -77,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         near = difflib.get_close_matches(name, COMMANDS, 1)
         hint = f"did you mean `gagjax {near[0]}`?" if near else "`gagjax --help` lists the commands"
         return _complain(f"no command {name!r}; {hint}")
+    if "jax" not in sys.modules:
+        keep_compiled()
     try:
         with _signals_as_exceptions(), _plain_warnings():
             return parse(name, words[1:]).run() or 0

@@ -1,0 +1,46 @@
+"""Where compiled programs are kept between runs, so that a second `gagjax` command does not compile again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from pathlib import Path
+
+SWITCH = "GAGJAX_CACHE"
+
+
+def keep_compiled() -> Path | None:
+    """Have JAX keep its compiled programs in the user's cache folder; call it before JAX is imported.
+
+    The folder is `$XDG_CACHE_HOME/gagjax/compiled-...`, one for each kind of processor, because a program compiled for
+    one may not run on another (home folders are shared between machines of a cluster). `GAGJAX_CACHE=off` switches it
+    off, `GAGJAX_CACHE=FOLDER` moves it, and JAX's own `JAX_COMPILATION_CACHE_DIR` comes before both.
+
+    Returns:
+        The folder, or None where nothing is kept by us.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return None
+    wanted = os.environ.get(SWITCH, "")
+    if wanted.lower() in ("off", "0", "no", "false"):
+        return None
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gagjax"
+    folder = (Path(wanted) if wanted else home) / f"compiled-{_processor()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # a home that cannot be written: compile every time
+        return None
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+    return folder
+
+
+def _processor() -> str:
+    """A short name for this kind of processor: its model and what instructions it has."""
+    facts = [platform.machine(), platform.processor()]
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = info.read_text(errors="replace").splitlines()
+        facts += sorted({line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))})
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:12]
