@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from gagjax.filters.kalman import Kalman, Moments
 from gagjax.filters.parallel import choose, rts_parallel
 
 
@@ -68,6 +69,8 @@ def _rts(filter: Any, xs: Any, valid: Any, dt: Any, cuts: Any) -> Any:
     first = jax.tree.map(lambda x: x[start], xs)
     if cuts is not None:
         cuts = _at_valid(jnp.asarray(cuts), valid)
+    if isinstance(filter, Kalman) and not filter.adaptive and valid is None and cuts is None:
+        return _random_walk(filter, xs, first, dt)
 
     # Where a frame counts for little, working out its pull from the frame loses the digits that bridge it.
     lean = hasattr(filter, "lean") and valid is None and not filter.adaptive
@@ -91,6 +94,42 @@ def _rts(filter: Any, xs: Any, valid: Any, dt: Any, cuts: Any) -> Any:
 
     _, infos = jax.lax.scan(forward, filter.init(first), (xs, valid, dt, cuts))
     return jax.lax.scan(backward, filter.last(first), (infos, xs if lean else None, dt, cuts), reverse=True)[1]
+
+
+def _random_walk(filter: Kalman, xs: Any, first: Any, dt: Any) -> Any:
+    """The smoother of a random walk that sees every frame, in the textbook form.
+
+    With a state of one number the smoothed value is a blend of the filtered one and its successor, so the passes move
+    one array each way; the form for all filters moves three, and memory is all that this filter waits for.
+    """
+
+    def forward(state: Any, frame: Any) -> tuple[Any, Any]:
+        x, seconds = frame
+        state, y = (filter if seconds is None else filter.with_dt(seconds)).step(state, x)
+        return state, (y, [each.covariance[0] for each in jax.tree.leaves(state, is_leaf=_is_moments)])
+
+    def backward(later: Any, frame: Any) -> tuple[Any, Any]:
+        (y, variances), seconds = frame
+        grown = (filter if seconds is None else filter.with_dt(seconds)).disturbance(0, 0)
+        tree: Any
+        values, tree = jax.tree.flatten(y)
+        smooth = []
+        for value, after, p in zip(values, jax.tree.leaves(later), variances, strict=True):
+            total = p + grown
+            share = jnp.where(total > 0, p / jnp.where(total > 0, total, 1), 0)
+            smooth.append(value + share * (after - value))
+        out = tree.unflatten(smooth)
+        return out, out
+
+    _, passed = jax.lax.scan(forward, filter.init(first), (xs, dt))
+    # What a frame's successor adds to its variance takes the successor's own duration.
+    after = None if dt is None else jnp.concatenate([dt[1:], dt[-1:]])
+    last = jax.tree.map(lambda y: y[-1], passed[0])
+    return jax.lax.scan(backward, last, (passed, after), reverse=True)[1]
+
+
+def _is_moments(x: Any) -> bool:
+    return isinstance(x, Moments)
 
 
 def _at_valid(cuts: Any, valid: Any) -> Any:
