@@ -32,7 +32,7 @@ $(VENV)/bench: $(VENV)/dev
 	@touch $@
 
 demo: $(VENV)/run
-	$(BIN)/gagjax demo --output $(OUT) --force
+	$(BIN)/gagjax demo -o $(OUT) --force
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
