@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.metadata
 import importlib.util
@@ -66,6 +67,19 @@ def alpha_cap() -> float:
     return 0.99 if (major, minor) >= (1, 6) else 0.999
 
 
+def without_k(camera: Camera) -> Camera:
+    """The same camera, its K a constant: what K does is done by the view matrix, which every rasterizer differentiates.
+
+    With K0 the value of K, points K0^-1 K (R x + t) seen through K0 are those that K sees; covariances follow, since the
+    Jacobian at K0 times K0^-1 K is the Jacobian at K. The values do not change, for K0 is K.
+    """
+    k0 = jax.lax.stop_gradient(camera.K)
+    # The difference is zero, and so the matrix is exactly the identity.
+    change = jnp.linalg.solve(k0, camera.K - k0)
+    view = camera.viewmat + jnp.pad(change @ camera.viewmat[:3], ((0, 1), (0, 0)))
+    return dataclasses.replace(camera, viewmat=view, K=k0)
+
+
 def rasterize_gsplat(
     gaussians: Gaussians, camera: Camera, background: Float[Array, "C"]
 ) -> tuple[Float[Array, "H W C"], Float[Array, "H W"]]:
@@ -73,10 +87,11 @@ def rasterize_gsplat(
 
     Covariances are passed, never quaternions, which gsplat would normalise. Releases up to 1.5.3 cap alpha at 0.999 in
     place of 0.99 (see `alpha_cap`): where Gaussians of opacity over 0.99 lie, pictures differ by at most 0.01. The
-    opacity is not lowered to imitate the cap, since that would dim the flanks too. gsplat has no gradient in K; nor has
-    this backend.
+    opacity is not lowered to imitate the cap, since that would dim the flanks too. gsplat has no gradient in K: it is
+    taken through the view matrix, see `without_k`.
     """
     require()
+    camera = without_k(camera)
     width, height = camera.width, camera.height
 
     def draw(means: Any, covariances: Any, opacities: Any, features: Any, viewmat: Any, k: Any, colour: Any) -> Any:
@@ -121,6 +136,6 @@ def rasterize_gsplat(
         jnp.where(finite, gaussians.opacities, 0).astype(jnp.float32),
         jnp.where(finite[:, None], gaussians.features, 0).astype(jnp.float32),
         camera.viewmat.astype(jnp.float32),
-        jax.lax.stop_gradient(camera.K).astype(jnp.float32),
+        camera.K.astype(jnp.float32),
         background.astype(jnp.float32),
     )

@@ -25,6 +25,7 @@ from jaxtyping import Array, Float
 from gagjax.errors import InputError
 
 LEVELS = 4
+FEW = 4  # input channels up to which a convolution is a sum over taps
 ATTENTION = ((0, 16, 3, 3), (2, 16, 16, 3), (4, 1, 16, 1))  # key, outputs, inputs, kernel size
 EYES = ((0, 32, 3, 3), (2, 32, 32, 3), (4, 32, 32, 3), (6, 3, 32, 3))
 
@@ -106,10 +107,26 @@ def enhance_eyes(network: Network, image: Float[Array, "N H W 3"]) -> Float[Arra
 
 def convolve(image: Float[Array, "N H W I"], layer: Layer) -> Float[Array, "N H W O"]:
     """One zero-padded convolution of stride 1."""
+    if layer.kernel.shape[2] <= FEW:
+        return _by_shifts(image, layer.kernel) + layer.bias
     out = jax.lax.conv_general_dilated(
         image, layer.kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"), precision="highest"
     )
     return out + layer.bias
+
+
+def _by_shifts(image: Any, kernel: Any) -> Any:
+    """A convolution of few channels as a sum over taps: XLA's convolution on the CPU is made for many, and slower."""
+    size, _, inputs, _ = kernel.shape
+    height, width = image.shape[1:3]
+    around = (size // 2, size - 1 - size // 2)
+    padded = jnp.pad(image, ((0, 0), around, around, (0, 0)))
+    total: Any = 0
+    for y in range(size):
+        for x in range(size):
+            for c in range(inputs):
+                total = total + padded[:, y : y + height, x : x + width, c : c + 1] * kernel[y, x, c]
+    return total
 
 
 def identity(layers: Any, key: Any) -> Network:

@@ -22,6 +22,8 @@ from bridge.rasterizer.projection import splats
 from tests.oracles import rasterizer as oracle
 
 SIZE = 40
+KNOWN = np.array([[1, 0, 1], [0, 1, 1]])  # entries of K that a camera has
+DECIDED = 1e-4  # relative distance from a threshold beyond which float32 rounding changes no decision
 draw = jax.jit(lambda g, c, b: bridge.rasterize(g, c, backend="cpu", background=b))
 
 
@@ -29,11 +31,11 @@ def camera(size: int = SIZE) -> Camera:
     return from_track(np.concatenate([np.eye(3), [[0], [0], [9.0]]], 1).astype(np.float32), size=size)
 
 
-def scene(count: int = 60, channels: int = 3, seed: int = 0, scale: float = 0.08) -> Gaussians:
+def scene(count: int = 60, channels: int = 3, seed: int = 0, scale: float = 0.08, spread: float = 1.0) -> Gaussians:
     rng = np.random.default_rng(seed)
     return Gaussians.from_scales(
         (0.4 * rng.normal(size=(count, 3))).astype(np.float32),
-        (scale * np.exp(rng.normal(size=(count, 3)))).astype(np.float32),
+        (scale * np.exp(spread * rng.normal(size=(count, 3)))).astype(np.float32),
         rng.normal(size=(count, 4)).astype(np.float32),
         rng.uniform(0, 1, count).astype(np.float32),
         rng.normal(size=(count, channels)).astype(np.float32),
@@ -41,13 +43,19 @@ def scene(count: int = 60, channels: int = 3, seed: int = 0, scale: float = 0.08
 
 
 @settings(max_examples=30)
-@given(st.integers(0, 10_000), st.sampled_from([0.01, 0.08, 0.5]))
-def test_pictures_equal_the_oracle(seed, scale):
-    g, b = scene(60, 3, seed, scale), np.float32([0.2, -0.4, 1.0])
-    features, alpha = draw(g, camera(), b)
-    expected, covered = oracle.rasterize(g, camera(), b)
-    np.testing.assert_allclose(features, expected, atol=1e-5 * max(1, np.abs(expected).max()))
-    np.testing.assert_allclose(alpha, covered, atol=1e-5)
+@given(st.integers(0, 10_000), st.sampled_from([0.01, 0.08, 0.5]), st.sampled_from([0.5, 1.0]))
+def test_pictures_equal_the_oracle(seed, scale, spread):
+    g, b = scene(60, 3, seed, scale, spread), np.float32([0.2, -0.4, 1.0])
+    # The projected covariance of a needle that lies across the axes loses digits in float32: one scene in fifty of those
+    # with a spread of 1 (axes 10 : 1 and more) exceeds 1e-5, by up to 2.2e-5 in 120 scenes.
+    atol = 1e-5 if spread < 1 else 5e-5
+    features, alpha = (np.asarray(v) for v in draw(g, camera(), b))
+    expected, covered, margin = oracle.rasterize(g, camera(), b, margins=True)
+    # Where float32 rounding may take an alpha across 1/255, or the light across 1e-4, both pictures are right.
+    sure = margin > DECIDED
+    assert sure.mean() > 0.98
+    np.testing.assert_allclose(features[sure], expected[sure], atol=atol * max(1, np.abs(expected).max()))
+    np.testing.assert_allclose(alpha[sure], covered[sure], atol=atol)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 8, 9, 32, 33])
@@ -63,16 +71,19 @@ def test_any_width_of_features_and_any_size(channels, size):
 
 
 @pytest.mark.slow
-def test_full_scene_equals_the_oracle_at_sampled_pixels():
+@pytest.mark.parametrize("scale", [0.004, 0.012])
+def test_full_scene_equals_the_oracle_at_sampled_pixels(scale):
     rng = np.random.default_rng(0)
-    g = scene(180_000, 4, scale=0.004)
+    g = scene(180_255, 32, scale=scale)
+    g = dataclasses.replace(g, features=rng.uniform(-1, 1, size=g.features.shape).astype(np.float32))
     view = camera(512)
     features, alpha = bridge.rasterize(g, view, backend="cpu")
-    pixels = rng.integers(150, 362, size=(60, 2))
-    # Only Gaussians that may reach a sampled pixel take part, found without the code under test: an oracle in pieces.
-    expected, covered = oracle.rasterize(g, view, pixels=pixels)
-    np.testing.assert_allclose(np.asarray(features)[tuple(pixels.T)], expected, atol=2e-5)
-    np.testing.assert_allclose(np.asarray(alpha)[tuple(pixels.T)], covered, atol=2e-5)
+    pixels = rng.integers(100, 412, size=(150, 2))
+    expected, covered, margin = oracle.rasterize(g, view, pixels=pixels, margins=True)
+    sure = margin > DECIDED
+    assert sure.mean() > 0.9 and covered.mean() > 0.5
+    np.testing.assert_allclose(np.asarray(features)[tuple(pixels.T)][sure], expected[sure], atol=2e-5)
+    np.testing.assert_allclose(np.asarray(alpha)[tuple(pixels.T)][sure], covered[sure], atol=2e-5)
 
 
 def gradients(g: Gaussians, view: Camera, weights, background):
@@ -146,15 +157,67 @@ def test_the_oracle_of_gradients_equals_finite_differences():
         np.testing.assert_allclose(gradient[where], (ends[0] - ends[1]) / (2 * step), rtol=1e-4, err_msg=name)
 
 
-def test_scales_and_quaternions_have_gradients():
+def test_gradients_in_scales_and_quaternions_equal_float64_autodiff_and_differences():
     rng = np.random.default_rng(0)
-    q = rng.normal(size=(5, 4)).astype(np.float32)
-    grads = jax.grad(lambda s, q: covariance(s, q).sum(), (0, 1))(np.ones((5, 3), np.float32), q)
-    assert all(np.isfinite(v).all() for v in grads)
+    g, view = CASES["ordinary"][0], camera(16)
+    count = len(g)
+    scales = (0.08 * np.exp(rng.normal(size=(count, 3)))).astype(np.float32)
+    quaternions = rng.normal(size=(count, 4)).astype(np.float32)
+    weights = (rng.normal(size=(16, 16, 3)).astype(np.float32), rng.normal(size=(16, 16)).astype(np.float32))
+
+    def loss(s, q):
+        features, alpha = bridge.rasterize(dataclasses.replace(g, covariances=covariance(s, q)), view, backend="cpu")
+        return (features * weights[0]).sum() + (alpha * weights[1]).sum()
+
+    found = jax.jit(jax.grad(loss, (0, 1)))(scales, quaternions)
+    flat = splats(dataclasses.replace(g, covariances=covariance(scales, quaternions)), view)
+    order = [i for i in np.lexsort((np.arange(count), np.asarray(flat.depths))) if np.asarray(flat.drawn)[i]]
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda v: jnp.asarray(v, jnp.float64), (g, view.viewmat, view.K, scales, quaternions))
+
+        def exact(s, q):
+            own = dataclasses.replace(wide[0], covariances=covariance(s, q))
+            p = splats(own, dataclasses.replace(view, viewmat=wide[1], K=wide[2]))
+            picture, alpha = oracle.smooth_composite(
+                p.centres, p.conics, order, own.opacities, own.features, np.zeros(3), 16, 16
+            )
+            return (picture * weights[0]).sum() + (alpha * weights[1]).sum()
+
+        expected = [np.asarray(v) for v in jax.jit(jax.grad(exact, (0, 1)))(*wide[3:])]
+        value = jax.jit(exact)
+        for at, gradient in enumerate(expected):
+            where = np.unravel_index(np.abs(gradient).argmax(), gradient.shape)
+            step = 1e-6 * np.eye(gradient.size)[np.ravel_multi_index(where, gradient.shape)].reshape(gradient.shape)
+            ends = [
+                float(value(*(v + sign * step if k == at else v for k, v in enumerate(wide[3:])))) for sign in (1, -1)
+            ]
+            np.testing.assert_allclose(gradient[where], (ends[0] - ends[1]) / 2e-6, rtol=1e-4)
+    for got, want in zip(found, expected, strict=True):
+        assert np.abs(want).max() > 1e-3
+        np.testing.assert_allclose(got, want, atol=1e-4 * np.abs(want).max())
+
+
+def test_covariances_of_odd_quaternions():
     zero = jax.grad(lambda q: covariance(np.ones(3, np.float32), q).sum())(np.zeros(4, np.float32))
     assert np.isfinite(zero).all()
-    raw = covariance(np.ones(3, np.float32), 0.01 * q[0], normalise=False)
+    q = np.random.default_rng(0).normal(size=4).astype(np.float32)
+    raw = covariance(np.ones(3, np.float32), 0.01 * q, normalise=False)
     np.testing.assert_allclose(raw, np.eye(3), atol=5e-3)
+
+
+def test_gradients_in_k_that_gsplat_does_not_give_pass_through_the_view_matrix():
+    g, view = CASES["ordinary"][0], camera(16)
+    weights = np.random.default_rng(3).normal(size=(16, 16, 3)).astype(np.float32)
+
+    def loss(k, through_view):
+        c = dataclasses.replace(view, K=k)
+        c = gsplat_backend.without_k(c) if through_view else c
+        return (bridge.rasterize(g, c, backend="cpu")[0] * weights).sum()
+
+    (value, direct), (same, indirect) = (jax.value_and_grad(loss)(view.K, way) for way in (False, True))
+    assert value == same
+    assert np.abs(direct).max() > 0.1
+    np.testing.assert_allclose(indirect[:2, [0, 1, 2]] * KNOWN, direct[:2, [0, 1, 2]] * KNOWN, rtol=1e-3, atol=1e-4)
 
 
 def odd(**changes) -> Gaussians:

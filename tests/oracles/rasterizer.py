@@ -34,12 +34,17 @@ def project(means, covariances, viewmat, K, width, height):
 
 
 def composite(centres, conics, depths, drawn, opacities, features, background, pixels, chunk=1000):
-    """Features (P, C) and alpha (P,) at pixels (P, 2) given as (row, column)."""
+    """Features (P, C) and alpha (P,) at pixels (P, 2) given as (row, column); and how near each is to another picture.
+
+    The last, (P,), is the least relative distance of an alpha to 1/255, or of what a Gaussian leaves of the light to 1e-4,
+    where it counts. Where it is of the size of float32 rounding, a float32 program may decide the other way.
+    """
     opacities, features = np.minimum(np.asarray(opacities, np.float64), 1), np.asarray(features, np.float64)
     drawn = drawn & np.isfinite(opacities) & np.isfinite(features).all(1)
     order = np.array(sorted(np.flatnonzero(drawn), key=lambda i: (np.float32(depths[i]), i)), int)
     at = np.asarray(pixels, np.float64)[:, ::-1] + 0.5
     out, light, live = np.zeros((len(at), features.shape[1])), np.ones(len(at)), np.ones(len(at), bool)
+    margin = np.full(len(at), np.inf)
     for begin in range(0, len(order), chunk):
         part = order[begin : begin + chunk]
         d = at[None] - centres[part, None]
@@ -47,30 +52,35 @@ def composite(centres, conics, depths, drawn, opacities, features, background, p
         alphas = opacities[part, None] * np.exp(
             -0.5 * (a * d[..., 0] ** 2 + 2 * b * d[..., 0] * d[..., 1] + c * d[..., 1] ** 2)
         )
+        distances = np.abs(255 * alphas - 1)
         alphas = np.where(alphas < 1 / 255, 0, np.minimum(alphas, 0.99))
-        for i, alpha in zip(part, alphas, strict=True):
+        for i, alpha, distance in zip(part, alphas, distances, strict=True):
+            margin = np.where(live, np.minimum(margin, distance), margin)
             if not alpha.any():
                 continue
             alpha = alpha * live
-            full = light * (1 - alpha) < 1e-4
+            after = light * (1 - alpha)
+            full = after < 1e-4
+            margin = np.where(alpha > 0, np.minimum(margin, np.abs(after / 1e-4 - 1)), margin)
             live &= ~full
             alpha[full] = 0
             out += (light * alpha)[:, None] * features[i]
             light *= 1 - alpha
-    return out + light[:, None] * np.asarray(background, np.float64), 1 - light
+    return out + light[:, None] * np.asarray(background, np.float64), 1 - light, margin
 
 
-def rasterize(gaussians, camera, background=None, pixels=None):
-    """As `bridge.rasterize` in float64; with `pixels`, only at those."""
+def rasterize(gaussians, camera, background=None, pixels=None, margins=False):
+    """As `bridge.rasterize` in float64; with `pixels`, only at those; with `margins`, see `composite`, as a third."""
     flat = project(gaussians.means, gaussians.covariances, camera.viewmat, camera.K, camera.width, camera.height)
     whole = pixels is None
     if whole:
         pixels = np.stack(np.mgrid[: camera.height, : camera.width], -1).reshape(-1, 2)
     colour = np.zeros(gaussians.features.shape[-1]) if background is None else background
-    features, alpha = composite(*flat, gaussians.opacities, gaussians.features, colour, pixels)
+    features, alpha, margin = composite(*flat, gaussians.opacities, gaussians.features, colour, pixels)
     if whole:
-        return features.reshape(camera.height, camera.width, -1), alpha.reshape(camera.height, camera.width)
-    return features, alpha
+        size = camera.height, camera.width
+        features, alpha, margin = features.reshape(*size, -1), alpha.reshape(size), margin.reshape(size)
+    return (features, alpha, margin) if margins else (features, alpha)
 
 
 def smooth_composite(centres, conics, order, opacities, features, background, width, height):
