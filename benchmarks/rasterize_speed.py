@@ -165,6 +165,8 @@ def scaling() -> None:
         axes.plot(x, 1e3 * backward, marker="o", label="forward and backward")
         axes.set(xlabel=name, ylabel="ms")
         axes.set_ylim(bottom=0)
+        if name == "threads":
+            axes.set_xticks(x)
     axes.legend()
     figure.savefig(RESULTS / "rasterize_scaling.png", dpi=110)
 

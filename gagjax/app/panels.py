@@ -48,6 +48,22 @@ def tiled(frames: Sequence[Any]) -> UInt8[np.ndarray, "H W 3"]:
     return np.concatenate(rows)
 
 
+def split(before: Any, after: Any, share: float = 0.5) -> UInt8[np.ndarray, "H W 3"]:
+    """One picture: before on the left of a line, after on the right.
+
+    Args:
+        before: (H, W, 3), uint8 or floats in [0, 1].
+        after: The same shape.
+        share: Where the line stands, as a fraction of the width.
+    """
+    left, out = as_bytes(before), as_bytes(after).copy()
+    width = out.shape[1]
+    at, half = round(share * width), max(1, width // 512)
+    out[:, :at] = left[:, :at]
+    out[:, max(0, at - half) : at + half] = _INK
+    return out
+
+
 def as_bytes(frame: Any) -> UInt8[np.ndarray, "*H W 3"]:
     """A frame as uint8; floats are clipped to [0, 1]."""
     frame = np.asarray(frame)

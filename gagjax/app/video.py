@@ -28,6 +28,7 @@ class Video:
     examples:
       gagjax video in.mp4 -o out.mp4
       gagjax video in.mp4 -o compare.mp4 --side-by-side --strength 1.5
+      gagjax video in.mp4 -o compare.mp4 --split
     """
 
     input: tyro.conf.Positional[Path]
@@ -38,6 +39,8 @@ class Video:
     """How much: 0 changes nothing, 1 is as the preset means it."""
     side_by_side: bool = False
     """Show the original beside the result."""
+    split: bool = False
+    """Show the original on the left of a line and the result on the right, in one picture."""
     preset: str = "default"
     """default, live, reference, quality, balanced, or a preset file."""
     crf: float = 18.0
@@ -50,6 +53,8 @@ class Video:
             raise InputError(f"is {self.strength:g}", field="--strength", fix="Use 0 to 5; 1 is as the preset means it")
         if not 0 <= self.crf <= 51:
             raise InputError(f"is {self.crf:g}", field="--crf", fix="Use 0 (lossless) to 51")
+        if self.split and self.side_by_side:
+            raise InputError("excludes --side-by-side", field="--split", fix="Choose one of them")
         from gagjax.app import presets
         from gagjax.app.pipeline import ahead
         from gagjax.io import atomic, video
@@ -93,7 +98,10 @@ class Video:
             # Decoding, enhancing and encoding each run ahead of the next.
             chunk = chunk_of(info.width, info.height)
             for before, after in enhanced(stack, ahead(timed(), chunk), chunk):
-                yield panels.beside([before, after], ["original", "enhanced"]) if self.side_by_side else after
+                if self.split:
+                    yield panels.split(before, after)
+                else:
+                    yield panels.beside([before, after], ["original", "enhanced"]) if self.side_by_side else after
                 bar.update()
 
 

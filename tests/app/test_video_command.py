@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from gagjax.app import panels
 from gagjax.app import video as command
 from gagjax.app.cli import main
 from gagjax.io import video
@@ -20,6 +21,11 @@ from tests.io.test_video import audio_packets, frames, with_audio
 
 def run(*words):
     return main(["video", *map(str, words)])
+
+
+def soft(count):
+    """Frames that lack their finest octave: sharp ones pass unchanged."""
+    return np.stack([gaussian_filter(image, (1.2, 1.2, 0)) for image in frames(count)])
 
 
 def test_length_rate_and_audio_stay(tmp_path, capsys):
@@ -66,6 +72,22 @@ def test_side_by_side_and_odd_sizes(tmp_path, capsys):
     assert run(source, "-o", tmp_path / "both.mp4", "--side-by-side") == 0
     info = video.info(tmp_path / "both.mp4")
     assert info.width > 2 * 64 and info.frames == 3
+
+
+def test_split_shows_both_in_one_picture(tmp_path, capsys):
+    source = tmp_path / "in.mp4"
+    video.write(source, soft(3), 25)
+    assert run(source, "-o", tmp_path / "split.mp4", "--split", "--strength", "3") == 0
+    before, after = (np.stack(list(video.read(p)[0])) for p in (source, tmp_path / "split.mp4"))
+    assert after.shape == before.shape
+    middle = after.shape[2] // 2
+    assert after[:, :, middle - 1 : middle + 1].mean() > 200  # the line
+    image = soft(1)[0]
+    made = panels.split(image, 255 - image)
+    np.testing.assert_array_equal(made[:, : middle - 1], image[:, : middle - 1])
+    np.testing.assert_array_equal(made[:, middle + 1 :], 255 - image[:, middle + 1 :])
+    assert run(source, "-o", tmp_path / "two.mp4", "--split", "--side-by-side") == 2
+    assert "--split" in capsys.readouterr().err
 
 
 def test_varying_rates_are_kept(tmp_path, capsys):
