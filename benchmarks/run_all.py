@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "expression_gaze": (),
     "detail_quality": (),
     "detail_speed": (),
+    "video_speed": (),
     "rasterize_speed": (),
     "avatar_sheet": (),
     "bridge_overhead": (),
