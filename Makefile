@@ -40,7 +40,7 @@ lint: $(VENV)/dev
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --nbmake tests notebooks
 
 quick: $(VENV)/dev
 	$(BIN)/python -m pytest --numprocesses 2 -m "not slow"
