@@ -12,9 +12,8 @@ import pytest
 from gagjax.errors import InputError
 
 torch = pytest.importorskip("torch")
-images, frames = (pytest.importorskip(f"gagjax.io.{name}") for name in ("images", "frames"))
-
 from bridge.gagavatar import portraits  # noqa: E402
+from gagjax.io import frames, images
 
 
 def test_a_portraits_picture_may_lie_beside_its_tracking(

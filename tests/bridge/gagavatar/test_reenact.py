@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 import gagjax as gj
 from gagjax import flame
@@ -79,6 +80,8 @@ def test_all_enhancements_run_about_an_avatar(files: Path, avatar: Avatar) -> No
     stack = gj.Stack.default()
     track = gj.enhance_track(stack, gj.load_track(files / "driver"))
     frames = np.stack(list(avatar.frames(track[1:3])))
+    # Generated weights draw noise, in which the detail stage rightly finds nothing to sharpen: it is given a soft copy.
+    frames = gaussian_filter(frames, (0, 1.5, 1.5, 0))
     sharper, _ = gj.enhance_frames(stack, frames)
     assert sharper.shape == frames.shape
     assert np.isfinite(np.asarray(sharper)).all()
@@ -86,8 +89,8 @@ def test_all_enhancements_run_about_an_avatar(files: Path, avatar: Avatar) -> No
 
 
 def test_the_command_writes_the_video_of_an_enhanced_reenactment(files: Path, tmp_path: Path) -> None:
-    video = pytest.importorskip("gagjax.io.video")
     from gagjax.app.cli import main
+    from gagjax.io import video
 
     words = ["-i", "tracked.pt", "-d", "driver", "-r", "GAGAvatar.pt", "--flame", "flame.pkl"]
     paths = [word if word.startswith("-") else str(files / word) for word in words]
