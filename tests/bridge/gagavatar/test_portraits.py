@@ -13,7 +13,7 @@ from gagjax.errors import InputError
 
 torch = pytest.importorskip("torch")
 from bridge.gagavatar import portraits  # noqa: E402
-from gagjax.io import frames, images
+from gagjax.io import frames, images  # noqa: E402
 
 
 def test_a_portraits_picture_may_lie_beside_its_tracking(
