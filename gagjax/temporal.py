@@ -76,7 +76,7 @@ class TrackSmoother:
         return cls(
             # Lips move at 2 Hz and more, the jaw of a speaker at up to 8: slower cutoffs are not even tried, because a
             # few seconds of speech look like noise to a likelihood. Columns differ, so they pool little.
-            expression=smoother(2.0, pooling=0.25),
+            expression=smoother(2.0, pooling=0.25, guard=3.5),
             jaw=smoother(8.0),
             # Saccades last one to three frames: little is taken away, and jumps that last are kept.
             eyes=smoother(3.0, guard=3.5),

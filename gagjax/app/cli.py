@@ -41,6 +41,8 @@ COMMANDS: dict[str, Command] = {
     "video": Command("video", "Video", "the frame enhancements on any video"),
     "convert": Command("convert", "Convert", "a track from one format into another"),
     "tune": Command("tune", "Tune", "smoothing parameters fitted to your tracks, as a preset"),
+    "eval": Command("evaluate", "Evaluate", "how good a track or a video is, against its truth or by itself"),
+    "ablate": Command("ablate", "Ablate", "what each enhancement does, alone and together, against known truth"),
     "info": Command("info", "Info", "what a file is: frames, rate, gaps, jitter, warnings"),
 }
 
