@@ -17,6 +17,9 @@ from gagjax.filters import rts, scan
 from gagjax.filters.kalman import Kinematic
 from gagjax.tuning.clips import Clip
 
+#: Clips longer than two such parts are differentiated part by part: only the states between parts are kept, and each part
+#: is run again on the way back. The gradient is the same; memory grows with the number of parts, not of frames.
+PART = 512
 Loss = Callable[[Any, Clip], Float[Array, ""]]
 Pass = Literal["auto", "smooth", "filter"]
 
@@ -62,7 +65,7 @@ def likelihood(model: Any, clip: Clip) -> Float[Array, ""]:
         state, _ = model.observe(state, x, seen)
         return state, total
 
-    _, totals = jax.lax.scan(body, state, (clip.xs, clip.valid, scored))
+    totals = _in_parts(lambda s, frames: jax.lax.scan(body, s, frames), state, (clip.xs, clip.valid, scored))
     channels = sum(leaf[0].size for leaf in jax.tree.leaves(clip.xs))
     return totals.sum() / (jnp.maximum(scored.sum(), 1) * channels)
 
@@ -173,7 +176,31 @@ def apply(model: Any, clip: Clip, run: Pass = "auto") -> Any:
         return model.apply(clip.xs, valid=clip.valid, dt=clip.dt)
     if run == "smooth" or (run == "auto" and isinstance(model, Kinematic)):
         return rts(model, clip.xs, valid=clip.valid)
-    return scan(model, clip.xs, valid=clip.valid)[0]
+    if clip.valid.shape[0] <= 2 * PART or not hasattr(model, "init"):
+        return scan(model, clip.xs, valid=clip.valid)[0]
+    start = jnp.argmax(clip.valid)
+    state = model.init(jax.tree.map(lambda x: x[start], clip.xs))
+
+    def run_part(state: Any, frames: Any) -> tuple[Any, Any]:
+        ys, state = scan(model, frames[0], state, valid=frames[1], method="sequential")
+        return state, ys
+
+    return _in_parts(run_part, state, (clip.xs, clip.valid))
+
+
+def _in_parts(run: Callable[[Any, Any], tuple[Any, Any]], state: Any, frames: Any) -> Any:
+    """What `run(state, frames) -> (state, out)` puts out over all frames, checkpointed between parts if there are many."""
+    count = jax.tree.leaves(frames)[0].shape[0]
+    if count <= 2 * PART:
+        return run(state, frames)[1]
+    whole = count // PART * PART
+    parts = jax.tree.map(lambda x: x[:whole].reshape(-1, PART, *x.shape[1:]), frames)
+    state, out = jax.lax.scan(jax.checkpoint(run), state, parts)
+    out = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), out)
+    if whole == count:
+        return out
+    _, rest = run(state, jax.tree.map(lambda x: x[whole:], frames))
+    return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), out, rest)
 
 
 def field_weights(units: Mapping[str, float]) -> Callable[[Any], Any]:
