@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
+from gagjax import buckets
 from gagjax.errors import InputError
 from gagjax.filters import chain, scan
 from gagjax.pytree import is_concrete, pytree
@@ -136,6 +137,8 @@ class FramesState(NamedTuple):
 def enhance_track(stack: Stack, track: Track) -> Track:
     """Run the track stages over a sequence.
 
+    Clips of similar lengths share one compiled program (`gagjax.buckets`).
+
     Args:
         stack: The stages.
         track: The sequence. Values of frames marked invalid are never read; what the stages predict for them is put
@@ -151,9 +154,12 @@ def enhance_track(stack: Stack, track: Track) -> Track:
     """
     stages = [stage for stage in (stack.temporal, stack.expression, stack.gaze) if stage is not None]
     stages = [stage.for_track(track) if hasattr(stage, "for_track") else stage for stage in stages]
+    frames = len(track)
+    whole = buckets.bucket(frames) if buckets.fits(stages, frames) else frames
     dt = np.float32(1 / track.fps)
-    channels: Channels = jax.tree.map(jnp.asarray, track.channels)
-    valid = jnp.asarray(track.valid)
+    channels: Channels = jax.tree.map(jnp.asarray, buckets.lengthen(track.channels, whole))
+    real = np.arange(whole) < frames
+    valid = jnp.asarray(buckets.lengthen(track.valid, whole) & real)
     filters: list[Any] = []
     for stage in [*stages, None]:
         if stage is not None and not hasattr(stage, "apply"):
@@ -163,11 +169,11 @@ def enhance_track(stack: Stack, track: Track) -> Track:
             channels, _ = scan(chain(*filters), channels, valid=valid)
             filters = []
             # What was missing has been predicted: the next stage may read it, and knows no gap any more.
-            valid = jnp.ones_like(valid)
+            valid = jnp.asarray(real)
         if stage is not None:
             channels = stage.apply(channels, valid=valid, dt=dt)
-            valid = jnp.ones_like(valid)
-    return track.with_channels(channels) if stages else track
+            valid = jnp.asarray(real)
+    return track.with_channels(buckets.shorten(channels, frames)) if stages else track
 
 
 def enhance_frames(

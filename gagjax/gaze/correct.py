@@ -280,7 +280,7 @@ def _apply(corrector: GazeCorrector, channels: Channels, valid: Any, dt: Any) ->
     # the lid is shut: the least weight of two frames around, smoothed.
     padded = jnp.pad(weight, ((2, 2), (0, 0)), mode="edge")
     least = jnp.stack([padded[k : k + frames] for k in range(5)]).min(0)
-    weight = jnp.minimum(weight, _calm(least, jnp.ones(frames, bool), seconds, 0.06))
+    weight = jnp.minimum(weight, _calm(least, trusted, seconds, 0.06))
     out = corrector.blend(eyes, slow, goal, weight)
     return channels._replace(eyes=jnp.where(jnp.isfinite(out).all(-1, keepdims=True), out, eyes))
 
