@@ -207,12 +207,13 @@ def enhance_frames(
             )
         eye_centres = jnp.broadcast_to(eye_centres, (count, 2, 2))
     if state is None:
-        state = _init_frames(stack, frames)
+        state = init_frames(stack, frames)
     return _run_frames(stack, frames, eye_centres, state)
 
 
 @jax.jit
-def _init_frames(stack: Stack, frames: Any) -> FramesState:
+def init_frames(stack: Stack, frames: Any) -> FramesState:
+    """The state before the first of some frames, (T, H, W, 3): what `enhance_frames` starts from by itself."""
     first = as_float(frames[0])
     return FramesState(*(None if stage is None else stage.init(first) for stage in (stack.detail, stack.eyes)))
 

@@ -40,13 +40,14 @@ def stages_of(enhancements: Iterable[str]) -> tuple[str, ...]:
     return tuple(stage for name, stages in ENHANCEMENTS.items() if name in chosen for stage in stages)
 
 
-def stack_of(preset: str | None, enhancements: Iterable[str] = ()) -> Any:
+def stack_of(preset: str | None, enhancements: Iterable[str] = (), *, text: str | None = None) -> Any:
     """The stack that a preset and flags mean.
 
     Args:
         preset: "default", "live", "reference", a scenario, a preset file, or None.
         enhancements: What the flags switch on. Without a flag, a stack's own preset runs all of its stages; without
             a preset either, nothing runs. A scenario runs its own enhancements and those of the flags.
+        text: The content of the preset file, where that is known already.
 
     Returns:
         A `gagjax.Stack`.
@@ -62,6 +63,8 @@ def stack_of(preset: str | None, enhancements: Iterable[str] = ()) -> Any:
     if preset in STACKS:
         return _named(preset, chosen or tuple(ENHANCEMENTS))
     path = Path(preset)
+    if text is not None:
+        return _of_text(text, path, chosen)
     if not path.is_file():
         names = ", ".join((*STACKS, *SCENARIOS))
         raise InputError(f"{preset!r} is neither a preset nor a file", field="--preset", fix=f"Use {names}, or a file")
@@ -78,13 +81,21 @@ def _named(name: str, enhancements: Iterable[str]) -> Any:
 
 
 def _of_file(path: Path, chosen: tuple[str, ...]) -> Any:
-    import yaml
-
     if path.stat().st_size > SIZE_LIMIT:
         raise InputError("is too large for a preset", file=path, fix=_FILE)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError, RecursionError) as error:
+        text = path.read_text(encoding="utf-8")
+    except (UnicodeDecodeError, OSError) as error:
+        raise InputError("is no readable YAML", file=path, fix=_FILE) from error
+    return _of_text(text, path, chosen)
+
+
+def _of_text(text: str, path: Path, chosen: tuple[str, ...]) -> Any:
+    import yaml
+
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
         raise InputError("is no readable YAML", file=path, fix=_FILE) from error
     if not isinstance(content, Mapping) or not set(content) <= KEYS:
         raise InputError("is no preset", file=path, fix=_FILE)

@@ -68,7 +68,7 @@ class Frames(Iterator[UInt8[np.ndarray, "H W 3"]]):
     """
 
     def __init__(self, info: Info) -> None:
-        self.info, self.time = info, 0.0
+        self.info, self.time, self._skipped = info, 0.0, 0
         self._frames = self._decode()
 
     def __next__(self) -> UInt8[np.ndarray, "H W 3"]:
@@ -80,13 +80,17 @@ class Frames(Iterator[UInt8[np.ndarray, "H W 3"]]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def skip(self, count: int) -> None:
+        """Pass over so many frames: decoded, since the later ones need them, but not turned into pictures."""
+        self._skipped = count
+
     def close(self) -> None:
         """Close the file before the last frame."""
         self._frames.close()
 
     def _decode(self) -> Generator[Any, None, None]:
         first, count = None, 0
-        with _opened(self.info.path) as container:
+        with opened(self.info.path) as container:
             stream = _picture_stream(container, self.info.path)
             stream.thread_type = "AUTO"
             try:
@@ -95,7 +99,8 @@ class Frames(Iterator[UInt8[np.ndarray, "H W 3"]]):
                     first = time if first is None else first
                     self.time = time - first
                     count += 1
-                    yield _turned(frame.to_ndarray(format="rgb24"), self.info.rotation)
+                    if count > self._skipped:
+                        yield _turned(frame.to_ndarray(format="rgb24"), self.info.rotation)
             except av.error.FFmpegError as error:
                 raise InputError(
                     f"is damaged after frame {count} ({error.strerror})", file=self.info.path, fix=_DAMAGED
@@ -127,7 +132,7 @@ def info(path: str | Path) -> Info:
         InputError: If it is no video, or has no pictures.
     """
     path = Path(path)
-    with _opened(path) as container:
+    with opened(path) as container:
         stream = _picture_stream(container, path)
         audio = tuple(each.codec_context.name for each in container.streams.audio)
         declared, base = stream.frames, stream.time_base or Fraction(1, 1)
@@ -142,6 +147,20 @@ def info(path: str | Path) -> Info:
     even = np.arange(len(times)) / float(rate)
     variable = len(times) > 2 and bool(np.abs(times - times[0] - even).max() > 0.5 / float(rate))
     return Info(path, rate, width, height, count, variable, audio, codec, rotation)
+
+
+def times(path: str | Path) -> list[float]:
+    """When each frame is shown, in seconds from the first, without decoding.
+
+    Raises:
+        InputError: If it is no video, or damaged.
+    """
+    path = Path(path)
+    with opened(path) as container:
+        stream = _picture_stream(container, path)
+        base = stream.time_base or Fraction(1, 1)
+        stamps = [stamp for stamp in _time_stamps(container, stream, path) if stamp is not None]
+    return [float((stamp - stamps[0]) * base) for stamp in stamps]
 
 
 def write(
@@ -188,10 +207,10 @@ def write(
             raise InputError("there is no frame to write", file=path) from None
         options = {"movflags": "+faststart"} if path.suffix.lower() != ".mkv" else {}
         output = stack.enter_context(av.open(str(temporary.resolve()), "w", options=options))
-        stream = _encoder(output, first.shape, rate, crf)
+        stream = encoder(output, first.shape, rate, crf)
         audio = None
         if audio_from is not None:
-            audio = AudioCopy(stack.enter_context(_opened(Path(audio_from))), output, path)
+            audio = AudioCopy(stack.enter_context(opened(Path(audio_from))), output, path)
         stamps = None if times is None else iter(times)
         count = 0
         for pixels in itertools.chain([first], map(_pixels, source)):
@@ -200,12 +219,7 @@ def write(
             seconds = count / rate if stamps is None else Fraction(next(stamps))
             if audio is not None:
                 audio.copy_until(float(seconds))
-            frame = av.VideoFrame.from_ndarray(_even(pixels), "rgb24").reformat(
-                format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
-            )
-            frame.time_base = stream.codec_context.time_base
-            frame.pts = round(seconds / frame.time_base)
-            output.mux(stream.encode(frame))
+            encode(output, stream, pixels, seconds)
             count += 1
         output.mux(stream.encode())
         if audio is not None:
@@ -213,11 +227,14 @@ def write(
     return count
 
 
-def _encoder(output: Any, shape: tuple[int, ...], rate: Fraction, crf: float) -> Any:
+def encoder(output: Any, shape: tuple[int, ...], rate: Fraction, crf: float) -> Any:
+    """A stream of an open container for H.264 pictures of a shape, (H, W, 3)."""
     stream = output.add_stream("libx264", rate=rate)
     stream.height, stream.width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
     stream.pix_fmt = "yuv420p"
-    stream.options = {"crf": str(crf)}
+    # Without mbtree the same pictures give the same bytes. With it x264 does not, even on one thread, and a run that was
+    # resumed could not be told from one that went wrong. The files are larger by a third, and better by 0.2 dB.
+    stream.options = {"crf": str(crf), "x264-params": "mbtree=0"}
     context = stream.codec_context
     context.colorspace = context.color_primaries = context.color_trc = _BT709
     context.color_range = ColorRange.MPEG
@@ -225,6 +242,16 @@ def _encoder(output: Any, shape: tuple[int, ...], rate: Fraction, crf: float) ->
     ticks = max(1, -(-90000 // rate.numerator))
     context.time_base = Fraction(1, rate.numerator * ticks)
     return stream
+
+
+def encode(output: Any, stream: Any, pixels: UInt8[np.ndarray, "H W 3"], seconds: Fraction) -> None:
+    """Encode a picture that is shown at a time, and write what the encoder gives out."""
+    frame = av.VideoFrame.from_ndarray(_even(pixels), "rgb24").reformat(
+        format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+    )
+    frame.time_base = stream.codec_context.time_base
+    frame.pts = round(seconds / frame.time_base)
+    output.mux(stream.encode(frame))
 
 
 def _pixels(frame: Shaped[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
@@ -271,7 +298,12 @@ def _open(path: Path) -> Any:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def opened(path: Path) -> Iterator[Any]:
+    """A video's container, open for reading.
+
+    Raises:
+        InputError: If it is no file that FFmpeg reads.
+    """
     with _open(path) as container:
         yield container
 
@@ -297,7 +329,7 @@ def _time_stamps(container: Any, stream: Any, path: Path) -> list[int | None]:
 
 def _first_frame(path: Path) -> tuple[int, int, int]:
     """Rotation, width and height, by decoding: containers disagree about them."""
-    with _opened(path) as container:
+    with opened(path) as container:
         try:
             frame = next(iter(container.decode(_picture_stream(container, path))), None)
         except av.error.FFmpegError as error:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from gagjax.app import panels
+from gagjax.app import panels, sharpening
 from gagjax.app import video as command
 from gagjax.app.cli import main
 from gagjax.io import video
@@ -44,12 +44,11 @@ def test_chunks_make_no_difference(tmp_path):
 
     stack = Stack.default(enable=("detail",))
     source = list(frames(7))
-    whole = [after for _, after in command.enhanced(stack, iter(source), 7)]
-    parts = list(command.enhanced(stack, iter(source), 3))
-    assert len(parts) == 7
-    for (before, after), image, other in zip(parts, source, whole, strict=True):
-        np.testing.assert_array_equal(before, image)
-        np.testing.assert_array_equal(after, other)
+    (whole,) = sharpening.enhanced(stack, iter(source), 7)
+    parts = list(sharpening.enhanced(stack, iter(source), 3))
+    assert [len(part.before) for part in parts] == [3, 3, 1]
+    np.testing.assert_array_equal(np.concatenate([part.before for part in parts]), source)
+    np.testing.assert_array_equal(np.concatenate([part.after for part in parts]), whole.after)
 
 
 def test_strength_zero_changes_nothing_and_more_changes_more(tmp_path):
@@ -60,8 +59,8 @@ def test_strength_zero_changes_nothing_and_more_changes_more(tmp_path):
 
     def change(strength):
         stack = command._with_strength(presets.stack_of("default"), strength, "default")
-        made = [after.astype(float) for _, after in command.enhanced(stack, iter(source), 2)]
-        return np.abs(np.stack(made) - source).mean()
+        (made,) = sharpening.enhanced(stack, iter(source), 2)
+        return np.abs(made.after.astype(float) - source).mean()
 
     assert change(0.0) == 0.0 < change(0.5) < change(1.5)
 

@@ -229,3 +229,9 @@ def test_real_video(shared):
     image = next(read)
     read.close()
     assert image.shape == (884, 834, 3) and 20 < image.mean() < 235
+
+
+def test_the_same_pictures_give_the_same_bytes(tmp_path):
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        video.write(tmp_path / name, (image for _ in range(8) for image in frames(10, 240, 320)), 25)
+    assert len({(tmp_path / name).read_bytes() for name in ("a.mp4", "b.mp4", "c.mp4")}) == 1

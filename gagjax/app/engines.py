@@ -1,0 +1,164 @@
+"""What runs the clips of a batch: processes of this machine, or Ray.
+
+Every engine runs `clips.tried` in processes with the same settings of XLA, so the results do not depend on the engine or
+on how many work at once.
+"""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import itertools
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from gagjax.app.clips import Job, tried
+from gagjax.errors import InputError
+
+Ended = Iterator[tuple[Job, str | None]]
+DIED = "its worker died: out of memory, most likely"
+#: One thread a worker: clips are the parallelism. It also keeps rounding the same on every machine of one kind.
+SETTINGS = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "OMP_NUM_THREADS": "1"}
+
+
+def local(jobs: Sequence[Job], config: Mapping[str, Any], workers: int) -> Ended:
+    """The jobs by processes of this machine, each job as it ends with the reason why it failed, or None.
+
+    A clip that takes its process down is tried once more alone, since others at work then went down with it.
+    """
+    waiting = iter(jobs)
+    suspects: collections.deque[Job] = collections.deque()
+    while True:
+        first = next(waiting, None)
+        if first is None:
+            break
+        yield from _pooled(itertools.chain([first], waiting), config, workers, suspects)
+        while suspects:
+            alone: collections.deque[Job] = collections.deque()
+            job = suspects.popleft()
+            yield from _pooled(iter([job]), config, 1, alone)
+            yield from ((each, DIED) for each in alone)
+
+
+def ray(jobs: Sequence[Job], config: Mapping[str, Any], workers: int) -> Ended:
+    """The jobs by Ray Data: one actor a device of the cluster, or `workers` of them where there is none.
+
+    Raises:
+        InputError: If Ray is not installed or no cluster answers.
+    """
+    if not jobs:
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing here goes to the network by itself
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError("is not installed", field="--engine ray", fix="pip install 'gagjax[ray]'") from error
+    started = not ray.is_initialized()
+    if started:
+        try:
+            address = os.environ.get("RAY_ADDRESS")
+            local = {} if address else {"num_cpus": workers, "include_dashboard": False}
+            ray.init(address=address, log_to_driver=False, logging_level="warning", **local)
+        except (ConnectionError, ValueError) as error:
+            raise InputError(f"finds no cluster: {error}", field="RAY_ADDRESS") from error
+    try:
+        yield from _by_ray(ray, jobs, config, workers)
+    finally:
+        if started:
+            ray.shutdown()
+
+
+ENGINES: dict[str, Callable[[Sequence[Job], Mapping[str, Any], int], Ended]] = {"local": local, "ray": ray}
+
+
+class Worker:
+    """What a Ray actor holds: it lives from clip to clip, so that programs are compiled once."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.config = dict(config)
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        reason = tried(row["source"], row["result"], self.config)
+        return {**row, "reason": reason or ""}
+
+
+def _by_ray(ray: Any, jobs: Sequence[Job], config: Mapping[str, Any], workers: int) -> Ended:
+    devices = int(ray.cluster_resources().get("GPU", 0))
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.verbose_stats_logs = False
+    rows = ray.data.from_items([job._asdict() for job in jobs], override_num_blocks=len(jobs))
+    done = rows.map(
+        Worker,
+        fn_constructor_args=(dict(config),),
+        compute=ray.data.ActorPoolStrategy(size=devices or min(workers, len(jobs))),
+        num_cpus=1,
+        num_gpus=1 if devices else 0,
+        runtime_env={"env_vars": SETTINGS},
+    )
+    for row in done.iter_rows():
+        yield Job(row["source"], row["result"]), row["reason"] or None
+
+
+def _pooled(jobs: Iterator[Job], config: Mapping[str, Any], workers: int, died: collections.deque[Job]) -> Ended:
+    """Jobs until they end, or until a worker dies: then those at work are in `died` and the rest still in `jobs`."""
+    # Fresh processes: JAX's threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    running: dict[concurrent.futures.Future[str | None], Job] = {}
+    with _settings(), concurrent.futures.ProcessPoolExecutor(workers, context, _prepared, (os.getpid(),)) as pool:
+        try:
+            # No more are handed out than are at work and one waiting each: who was at work is then known.
+            for job in itertools.islice(jobs, 2 * workers):
+                running[pool.submit(tried, *job, dict(config))] = job
+            while running:
+                ended, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+                for future in ended:
+                    job = running.pop(future)
+                    if isinstance(future.exception(), BrokenProcessPool):
+                        died.append(job)
+                        continue
+                    yield job, future.result()
+                    following = None if died else next(jobs, None)
+                    if following is not None:
+                        try:
+                            running[pool.submit(tried, *following, dict(config))] = following
+                        except BrokenProcessPool:
+                            died.append(following)
+        except BaseException:  # Ctrl-C, or a manifest that cannot be written: what is at work is not waited for
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
+
+
+def _prepared(parent: int) -> None:
+    """A worker leaves Ctrl-C to its parent, and ends when that is gone: nobody else would end it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="gagjax-parent").start()
+
+
+class _settings:
+    """The environment in which workers start, put back after."""
+
+    def __enter__(self) -> None:
+        self.before = {name: os.environ.get(name) for name in SETTINGS}
+        flags = [os.environ.get("XLA_FLAGS", ""), SETTINGS["XLA_FLAGS"]]
+        os.environ.update(SETTINGS | {"XLA_FLAGS": " ".join(filter(None, flags))})
+
+    def __exit__(self, *_: object) -> None:
+        for name, value in self.before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,41 @@
+"""Files at URLs, through fsspec: whichever stores the user has its packages for (s3fs, gcsfs and so on)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fsspec
+
+from gagjax.errors import InputError
+
+
+def get_file(url: str, folder: Path) -> Path:
+    """A copy of the file at a URL in a folder, under its own name.
+
+    Raises:
+        InputError: If there is none, or it cannot be read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    here = folder / Path(url).name
+    try:
+        system, path = fsspec.core.url_to_fs(url)
+        system.get_file(path, str(here))
+    except (OSError, ValueError, ImportError) as error:
+        raise InputError(f"cannot be fetched: {error}", file=url) from error
+    return here
+
+
+def put_file(made: Path, url: str) -> None:
+    """A file put at a URL, whole: object stores show it when all of it is there, others rename it into place.
+
+    Raises:
+        InputError: If it cannot be written.
+    """
+    try:
+        system, path = fsspec.core.url_to_fs(url)
+        system.makedirs(system._parent(path), exist_ok=True)
+        temporary = f"{path}.partial"
+        system.put_file(str(made), temporary)
+        system.mv(temporary, path)
+    except (OSError, ValueError, ImportError) as error:
+        raise InputError(f"cannot be written: {error}", file=url) from error

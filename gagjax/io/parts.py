@@ -1,0 +1,218 @@
+"""A video made part by part: what is finished stays on the disk, and the next run goes on after it.
+
+Beside the output lies a hidden folder with one file a part, and beside each part the state from which the next one is
+made. A part begins with a key frame, whether a run was interrupted there or not, so the joined video is the same. Joining
+copies packets; nothing is encoded twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from jaxtyping import UInt8
+
+from gagjax.errors import InputError
+from gagjax.io import atomic
+from gagjax.io.audio import AudioCopy
+from gagjax.io.video import encode, encoder, opened
+
+try:
+    import fcntl
+except ImportError:  # Windows: two runs into one output are not noticed there
+    fcntl = None  # type: ignore[assignment]
+
+JOB = "job.json"
+
+
+class Parts:
+    """The finished parts of one output, and the place for the next; see `kept`.
+
+    Attributes:
+        frames: How many frames the finished parts hold.
+        state: The arrays stored with the last of them; None where there is none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.frames, self.state = 0, None
+        self._files: list[Path] = []
+        self._starts: list[Fraction] = []
+        while (end := folder / f"{len(self._files):05d}.npz").is_file():
+            with np.load(end) as stored:
+                self.frames = int(stored["frames"])
+                self._starts.append(Fraction(str(stored["start"])))
+                self.state = [stored[f"state{i}"] for i in range(int(stored["leaves"]))]
+            self._files.append(end.with_suffix(".mp4"))
+
+    @contextlib.contextmanager
+    def begun(self, rate: Fraction, crf: float) -> Iterator[Part]:
+        """The next part, open for frames; it counts only once its `end` has been called."""
+        part = Part(self, self.folder / f"{len(self._files):05d}.mp4", rate, crf)
+        try:
+            yield part
+        finally:
+            part.close()
+
+    def join(self, path: Path, *, audio_from: Path | None = None, force: bool = False) -> int:
+        """All parts as one video.
+
+        Args:
+            path: The output.
+            audio_from: A file whose audio is copied.
+            force: Replace an existing output.
+
+        Returns:
+            How many frames there are.
+
+        Raises:
+            InputError: If there is none, the output exists, or the container cannot hold the audio.
+        """
+        if not self._files:
+            raise InputError("there is no frame to write", file=path)
+        options = {"movflags": "+faststart"} if path.suffix.lower() != ".mkv" else {}
+        with contextlib.ExitStack() as stack:
+            temporary = stack.enter_context(atomic.output(path, force))
+            first = stack.enter_context(opened(self._files[0]))
+            output = stack.enter_context(av.open(str(temporary.resolve()), "w", options=options))
+            stream = output.add_stream_from_template(first.streams.video[0])
+            stream.time_base = first.streams.video[0].time_base
+            sound = None
+            if audio_from is not None:
+                sound = AudioCopy(stack.enter_context(opened(audio_from)), output, path)
+            latest = None
+            for packet in self._packets():
+                if sound is not None:
+                    sound.copy_until(float(packet.pts * packet.time_base))
+                # Where the rate varies, a part's first decoding times can lie before the last of the part before.
+                if latest is not None and packet.dts <= latest:
+                    packet.dts = latest + 1
+                latest = packet.dts
+                packet.stream = stream
+                output.mux(packet)
+            if sound is not None:
+                sound.copy_until(None)
+        return self.frames
+
+    def _packets(self) -> Iterator[Any]:
+        for file, start in zip(self._files, self._starts, strict=True):
+            with opened(file) as container:
+                source = container.streams.video[0]
+                shift = round(start / source.time_base)
+                for packet in container.demux(source):
+                    if packet.size and packet.pts is not None:
+                        packet.pts += shift
+                        packet.dts = packet.pts if packet.dts is None else packet.dts + shift
+                        yield packet
+
+
+class Part:
+    """One part while it is encoded."""
+
+    def __init__(self, parts: Parts, file: Path, rate: Fraction, crf: float) -> None:
+        self._parts, self._file, self._rate, self._crf = parts, file, rate, crf
+        self._temporary = file.with_name(f"open{file.suffix}")
+        self._output: Any = None
+        self._stream: Any = None
+        self._start = Fraction(0)
+        self.frames = 0
+
+    def put(self, picture: UInt8[np.ndarray, "H W 3"], time: Fraction) -> None:
+        """Encode the next frame."""
+        if self._output is None:
+            self._start = Fraction(time)
+            self._output = av.open(str(self._temporary.resolve()), "w")
+            self._stream = encoder(self._output, picture.shape, self._rate, self._crf)
+        encode(self._output, self._stream, picture, Fraction(time) - self._start)
+        self.frames += 1
+
+    def end(self, state: Iterable[np.ndarray]) -> None:
+        """Finish the part: from now on it counts."""
+        self._output.mux(self._stream.encode())
+        self.close()
+        leaves = [np.asarray(each) for each in state]
+        stored = {f"state{i}": each for i, each in enumerate(leaves)}
+        frames = self._parts.frames + self.frames
+        mark = self._file.with_suffix(".npz")
+        half = mark.with_name("open.npz")
+        np.savez(half, frames=frames, start=str(self._start), leaves=len(leaves), **stored)
+        for temporary, place in ((self._temporary, self._file), (half, mark)):  # the mark last: it makes the part count
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(place)
+        self._parts.frames, self._parts.state = frames, leaves
+        self._parts._files.append(self._file)
+        self._parts._starts.append(self._start)
+
+    def close(self) -> None:
+        """Close the file, finished or not."""
+        if self._output is not None:
+            self._output.close()
+            self._output = None
+
+
+@contextlib.contextmanager
+def kept(path: Path, job: Mapping[str, Any]) -> Iterator[Parts]:
+    """The parts of an output that an earlier run with the same job has finished.
+
+    When the block ends well the parts are removed. When it does not, they are kept if there are any, so that the next
+    run goes on after them.
+
+    Args:
+        path: The output; the folder of the parts lies beside it.
+        job: Everything that decides what the output is. Parts of another job are dropped.
+
+    Raises:
+        InputError: If another run is at work on the same output, or the folder cannot be written.
+    """
+    folder = path.parent / f".{path.name}.parts"
+    missing = [parent for parent in path.parents if not parent.exists()]
+    text = json.dumps(dict(job), sort_keys=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise InputError(
+            f"cannot be written: {error.strerror}", file=path, fix="Choose another place with -o"
+        ) from error
+    try:
+        if fcntl is not None:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError("is being written by another run", file=path, fix="Let that one end") from None
+            except OSError:
+                pass  # some network file systems have no locks
+        try:
+            if not (folder / JOB).is_file() or (folder / JOB).read_text(encoding="utf-8") != text:
+                for old in folder.iterdir():
+                    old.unlink()
+                (folder / "open.json").write_text(text, encoding="utf-8")
+                (folder / "open.json").replace(folder / JOB)
+        except OSError as error:
+            raise InputError(f"cannot be written: {error.strerror}", file=folder, fix="Remove that folder") from error
+        parts = Parts(folder)
+        try:
+            yield parts
+        except BaseException:
+            if not parts.frames:
+                _removed(folder, missing)
+            raise
+        _removed(folder, missing)
+    finally:
+        os.close(lock)
+
+
+def _removed(folder: Path, missing: list[Path]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    for parent in missing:  # only those that are empty: the output may be in them
+        with contextlib.suppress(OSError):
+            parent.rmdir()
