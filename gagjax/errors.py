@@ -20,7 +20,14 @@ class InputError(ValueError):
     def __init__(
         self, problem: str, *, file: str | Path | None = None, field: str | None = None, fix: str | None = None
     ) -> None:
+        # Both may quote what is in a file, which may be anything: a message stays one line of some length.
+        problem, field = _short(problem, 400), None if field is None else _short(field, 120)
         self.problem, self.file, self.field, self.fix = problem, file, field, fix
         where = ": ".join(str(part) for part in (file, field) if part is not None)
         message = f"{where}: {problem}" if where else problem
         super().__init__(f"{message}. {fix}" if fix else message)
+
+
+def _short(text: object, limit: int) -> str:
+    line = " ".join(str(text).split())
+    return line if len(line) <= limit else f"{line[: limit - 3]}..."

@@ -11,6 +11,7 @@ conventions are those of GAGAvatar and FLAME:
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -117,6 +118,8 @@ class Track:
                 raise InputError("is named as a rotation but is not a (T, 3, 3) extra channel", field=name)
         valid = np.ones(frames, bool) if self.valid is None else self.valid
         valid = valid if isinstance(valid, jax.Array) else np.asarray(valid, bool)
+        if valid.ndim != 1:
+            raise InputError(f"has shape {tuple(valid.shape)}, expected ({frames},)", field="valid")
         put("valid", _same_length(valid, "valid", frames))
         put("fps", as_rate(self.fps))
         if self.names is not None:
@@ -243,7 +246,9 @@ def as_rate(fps: Any) -> Fraction:
     try:
         rate = Fraction(fps)
     except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
-        raise InputError(f"{fps!r} is no frame rate", field="fps", fix='Use 25, 29.97 or "30000/1001"') from error
+        raise InputError(
+            f"{reprlib.repr(fps)} is no frame rate", field="fps", fix='Use 25, 29.97 or "30000/1001"'
+        ) from error
     if rate <= 0:
         raise InputError(f"must be positive, got {fps}", field="fps")
     if isinstance(fps, float):

@@ -134,11 +134,17 @@ def _gaussian_avatars(
         missing = [name for name in names if name not in columns]
         if missing:
             raise InputError("is missing", file=path, field=missing[0], fix="Pass the PLY that the training wrote")
-        return np.stack([columns[name] for name in names], -1).astype(np.float32)
+        taken = np.stack([columns[name] for name in names], -1).astype(np.float32)
+        if not np.isfinite(taken).all():
+            raise InputError("is not finite", file=path, field=names[0], fix="Train the avatar again")
+        return taken
 
-    rest = sorted((name for name in columns if name.startswith("f_rest_")), key=lambda name: int(name[7:] or 0))
-    if len(rest) not in (0, 9, 24, 45):
-        raise InputError(f"has {len(rest)} of them, expected 0, 9, 24 or 45", file=path, field="f_rest", fix="")
+    count = sum(name.startswith("f_rest_") for name in columns)
+    if count not in (0, 9, 24, 45):
+        raise InputError(f"has {count} of them, expected 0, 9, 24 or 45", file=path, field="f_rest", fix="")
+    if not len(columns["binding_0"]):
+        raise InputError("holds no Gaussians", file=path, fix="Pass the PLY that the training wrote")
+    rest = [f"f_rest_{number}" for number in range(count)]
     faces = np.asarray(model.faces)
     triangles = columns["binding_0"].astype(np.int64)
     keep = (triangles >= 0) & (triangles < len(faces))
@@ -153,7 +159,7 @@ def _gaussian_avatars(
     if rest:
         higher = take(*rest).reshape(len(looks), 3, -1).transpose(0, 2, 1)
         looks = np.concatenate([looks, higher], 1)
-    w, x, y, z = take("rot_0", "rot_1", "rot_2", "rot_3").T
+    w, x, y, z = take("rot_0", "rot_1", "rot_2", "rot_3").T.astype(np.float64)
     length = np.sqrt(w * w + x * x + y * y + z * z)
     turns = Rotation.from_quat(np.stack([x, y, z, np.where(length > 0, w, 1)], -1)).as_matrix()
     factors = turns * np.exp(take("scale_0", "scale_1", "scale_2"))[:, None, :]

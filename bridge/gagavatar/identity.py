@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -86,8 +87,10 @@ class Identity:
         arrays = checkpoints.load_npz(path)
         try:
             meta = json.loads(str(arrays.pop("meta")))
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, RecursionError) as error:
             raise InputError("is no saved identity", file=path, fix="Pass a file that Identity.save wrote") from error
+        if not isinstance(meta, dict) or not isinstance(meta.get("version", 0), int):
+            raise InputError("is no saved identity", file=path, fix="Pass a file that Identity.save wrote")
         if meta.get("format") != FORMAT or meta.get("version", 0) > VERSION:
             raise InputError(
                 f"is {meta.get('format')} version {meta.get('version')}, expected {FORMAT} up to version {VERSION}",
@@ -97,9 +100,32 @@ class Identity:
         missing = known - {"shape"} - set(arrays)
         if missing:
             raise InputError(f"lacks {', '.join(sorted(missing))}", file=path)
+        _check({name: array for name, array in arrays.items() if name in known}, path)
         tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items() if name in known}
         return cls(**tensors)
 
     def _tensors(self) -> dict[str, Tensor]:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in values.items() if value is not None}
+
+
+def _check(arrays: Mapping[str, np.ndarray], path: str | Path) -> None:
+    """Raise where a shape or type does not fit the others, or a value is not finite."""
+    points, count = len(np.atleast_1d(arrays["points"])), len(np.atleast_1d(arrays["scales"]))
+    wanted: dict[str, tuple[int | None, ...]] = {
+        "points": (points, 3),
+        "scales": (count, 3),
+        "quaternions": (count, 4),
+        "opacities": (count,),
+        "features": (count, None),
+        "transform": (3, 4),
+        "shape": (300,),
+    }
+    for name, array in arrays.items():
+        shape = wanted[name]
+        fits = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
+        if not fits or array.dtype != np.float32 or not np.isfinite(array).all():
+            text = ", ".join("C" if n is None else str(n) for n in shape)
+            raise InputError(f"is {array.dtype} {array.shape}; expected finite float32 ({text})", file=path, field=name)
+    if points > count:
+        raise InputError(f"has {points} rows, more than the {count} Gaussians", file=path, field="points")

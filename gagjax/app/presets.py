@@ -94,8 +94,13 @@ def _of_text(text: str, path: Path, chosen: tuple[str, ...]) -> Any:
     import yaml
 
     try:
+        # A few lines of references to references stand for more than any memory holds.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise InputError("uses references (*name), which presets do not", file=path, fix=_FILE)
         content = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError("is no readable YAML", file=path, fix=_FILE) from error
     if not isinstance(content, Mapping) or not set(content) <= KEYS:
         raise InputError("is no preset", file=path, fix=_FILE)

@@ -54,6 +54,8 @@ def load(path: str | Path, *, masks: str | Path | None = None, landmarks: str | 
         )
     ours = content.get(_OURS, {})
     fields = _model_fields(arrays, file)
+    if fields["v_template"].ndim != 2:
+        raise InputError(f"has shape {fields['v_template'].shape}, expected (V, 3)", file=file, field="v_template")
     count = len(fields["v_template"])
     found = landmarks if landmarks is not None else _beside(file, EMBEDDINGS)
     if landmarks is None and "lmk_embeddings" in content:
@@ -122,11 +124,11 @@ def _model_fields(arrays: Mapping[str, Any], file: Path) -> dict[str, Any]:
     def read(key: str, kind: type) -> np.ndarray:
         try:
             return np.asarray(arrays[key]).astype(kind)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError("is not an array of numbers", file=file, field=key) from error
 
     table = read("kintree_table", np.int64)
-    if table.ndim != 2 or table.shape[-1] != 5:
+    if table.ndim != 2 or table.shape[0] < 1 or table.shape[-1] != 5:
         raise InputError(
             f"has shape {table.shape}, expected (2, 5)", file=file, field="kintree_table", fix="FLAME has five joints"
         )

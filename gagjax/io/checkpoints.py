@@ -46,7 +46,7 @@ def load_pickle(path: str | Path) -> Any:
     """
     file = _existing(path, PICKLE_LIMIT)
     data = file.read_bytes()
-    if zipfile.is_zipfile(file):
+    if _is_zip(file):
         raise InputError("is a zip archive, not a pickle", file=file, fix="Name it .pt if torch.save wrote it")
     with _reported(file, "pickle"):
         return plain(Unpickler(data).load())
@@ -65,7 +65,7 @@ def load_torch(path: str | Path) -> Any:
         InputError: If it cannot be read, is damaged, in torch's older format, or holds more than data.
     """
     file = _existing(path, TORCH_LIMIT)
-    if not zipfile.is_zipfile(file):
+    if not _is_zip(file):
         _explain_non_zip(file)
     with _reported(file, "torch file"), zipfile.ZipFile(file) as archive:
         if any(name.endswith("/constants.pkl") for name in archive.namelist()):
@@ -89,7 +89,7 @@ def load_npz(path: str | Path) -> dict[str, np.ndarray]:
         InputError: If it cannot be read, is damaged, too large, or holds Python objects.
     """
     file = _existing(path, PICKLE_LIMIT)
-    if not zipfile.is_zipfile(file):
+    if not _is_zip(file):
         raise InputError("is no NumPy archive (.npz)", file=file, fix=_DAMAGED)
     arrays: dict[str, np.ndarray] = {}
     with _reported(file, "NumPy archive"), zipfile.ZipFile(file) as archive:
@@ -243,6 +243,13 @@ def _entries(archive: zipfile.ZipFile, file: Path, *, compressed: bool) -> list[
     if len({info.filename for info in infos}) != len(infos):
         raise Refused("it has two entries of one name")
     return infos
+
+
+def _is_zip(file: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(file)
+    except zipfile.BadZipFile:  # one that is damaged, or spans several disks
+        return False
 
 
 def _existing(path: str | Path, limit: int) -> Path:

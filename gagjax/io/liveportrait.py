@@ -7,6 +7,7 @@ called `c_d_eyes_lst` and `c_d_lip_lst`). Newer files also hold the keypoints `k
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -126,4 +127,4 @@ def _rate(content: Mapping[str, Any], file: Path) -> Fraction:
     try:
         return as_rate(value.item() if isinstance(value, np.ndarray | np.generic) else value)
     except (InputError, ValueError) as error:
-        raise InputError(f"{value!r} is no frame rate", file=file, field="output_fps") from error
+        raise InputError(f"{reprlib.repr(value)} is no frame rate", file=file, field="output_fps") from error

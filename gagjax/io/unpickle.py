@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import reprlib
 import re
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -53,7 +54,7 @@ class _Dtype:
         if spec in ("O", "O8", "O4", "|O"):
             raise Refused("it holds an array of Python objects")
         if not isinstance(spec, str) or not _SCALARS.fullmatch(spec):
-            raise Refused(f"it holds an array of type {spec!r}")
+            raise Refused(f"it holds an array of type {reprlib.repr(spec)}")
         self.dtype = np.dtype(spec)
 
     def fill(self, state: Any) -> None:
@@ -145,6 +146,9 @@ class Unpickler(pickle._Unpickler):
 
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
     stack: list[Any]
+    # Set by the library when it begins to load.
+    read: Callable[[int], bytes]
+    append: Callable[[Any], None]
 
     def __init__(
         self,
@@ -153,6 +157,7 @@ class Unpickler(pickle._Unpickler):
         storage: Callable[[Any], Any] | None = None,
     ) -> None:
         super().__init__(io.BytesIO(data), encoding="latin1")
+        self.length = len(data)
         self.left = GROWTH * len(data) + ALLOWANCE
         self.storage = storage
         self.names = self._names() | (names or {})
@@ -259,12 +264,22 @@ class Unpickler(pickle._Unpickler):
             raise Refused("it calls with named arguments")
         self._call()
 
+    def _bytearray(self) -> None:
+        size = int.from_bytes(self.read(8), "little")
+        if size > self.length:  # the library would make room for it before it reads
+            raise Refused("it is cut off, or declares more data than it holds")
+        data = self.read(size)
+        if len(data) != size:
+            raise Refused("it is cut off")
+        self.append(bytearray(data))
+
     def _refuse(self) -> None:
         raise Refused("it uses a step that no array file needs")
 
     dispatch[pickle.BUILD[0]] = _build
     dispatch[pickle.REDUCE[0]] = dispatch[pickle.NEWOBJ[0]] = _call
     dispatch[pickle.NEWOBJ_EX[0]] = _call_with_names
+    dispatch[pickle.BYTEARRAY8[0]] = _bytearray
     for _step in (pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.INST, pickle.OBJ, pickle.NEXT_BUFFER):
         dispatch[_step[0]] = _refuse
     del _step

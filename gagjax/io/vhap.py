@@ -57,7 +57,10 @@ def read(content: Mapping[str, np.ndarray], file: Path, fps: Fraction = Fraction
     shape = None
     if "shape" in content:
         person = np.asarray(content["shape"])
-        shape = _columns(person[None] if person.ndim == 1 else person, 300, file, "shape")[0]
+        rows = _columns(person[None] if person.ndim == 1 else person, 300, file, "shape")
+        if not len(rows):
+            raise InputError("is empty", file=file, field="shape", fix="Track the video again")
+        shape = rows[0]
     # Row vectors: a vertex x of the head at rest is x @ turned^T in the world, and the frontal camera flips x and z.
     transform = np.zeros((frames, 3, 4), np.float32)
     transform[:, :, :3] = turned.transpose(0, 2, 1) @ np.diag([-1.0, 1.0, -1.0])

@@ -134,7 +134,7 @@ def info(path: str | Path) -> Info:
     path = Path(path)
     with opened(path) as container:
         stream = _picture_stream(container, path)
-        audio = tuple(each.codec_context.name for each in container.streams.audio)
+        audio = tuple(each.codec_context.name for each in container.streams.audio if each.codec_context)
         declared, base = stream.frames, stream.time_base or Fraction(1, 1)
         average, guessed, codec = stream.average_rate, stream.guessed_rate, stream.codec_context.name
         stamps = _time_stamps(container, stream, path)
@@ -312,6 +312,8 @@ def _picture_stream(container: Any, path: Path) -> Any:
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
         raise InputError("has no video stream", file=path, fix="Choose a file with pictures")
+    if streams[0].codec_context is None:
+        raise InputError("has pictures in an unknown format", file=path, fix="Convert it with ffmpeg")
     return streams[0]
 
 

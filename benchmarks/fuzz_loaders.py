@@ -1,0 +1,156 @@
+"""Fuzz every loader: any bytes give a value or an `InputError`, in bounded time and memory.
+
+    python -m benchmarks.fuzz_loaders --cases 100000
+
+Half of the cases of each loader come from a seeded random generator that knows the formats (`tests/fuzz/loaders.py`), half
+from atheris, which is led by the coverage of our own code (`pip install 'gagjax[fuzz]'`). Findings are kept as files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+import traceback
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.common import write_table
+from tests.fuzz.loaders import LOADERS, case
+
+SECONDS = 10  # a case that takes longer is a finding
+MEMORY = 48 << 30  # address space: JAX and torch reserve much that they never use
+
+
+class TooLong(BaseException):
+    """The alarm of a case."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--loader", choices=LOADERS, action="append", help="only these; all otherwise")
+    parser.add_argument("--cases", type=int, default=100_000, help="of each loader")
+    parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), help="where findings go")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="200 cases of each, nothing written")
+    parser.add_argument("--child", choices=["random", "atheris"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    cases = 200 if options.quick else options.cases
+    if options.child:
+        run = by_generator if options.child == "random" else by_coverage
+        run(options.loader[0], cases, options.seed, options.findings)
+        return
+    rows = []
+    for name in options.loader or LOADERS:
+        start = time.perf_counter()
+        done = {}
+        for engine in ("random", "atheris"):
+            words = ["--loader", name, "--cases", str(cases // 2), "--child", engine, "--seed", str(options.seed)]
+            words += ["--findings", str(options.findings)]
+            ended = subprocess.run(
+                [sys.executable, "-m", "benchmarks.fuzz_loaders", *words], capture_output=True, text=True, check=False
+            )
+            done[engine] = sum(int(line.split()[1]) for line in ended.stdout.splitlines() if line.startswith("cases "))
+            if ended.returncode:
+                print(ended.stdout[-2000:], ended.stderr[-3000:])
+        found = len(list(options.findings.glob(f"{name}-*"))) if options.findings.is_dir() else 0
+        seconds = time.perf_counter() - start
+        rows.append([name, f"{done['random']:,}", f"{done['atheris']:,}", str(found), f"{seconds:.0f}"])
+        print(*rows[-1], sep="\t", flush=True)
+    if not options.quick:
+        write_table(
+            "fuzz",
+            ["loader", "cases by generator", "cases by atheris", "findings left", "seconds"],
+            rows,
+            command=f"python -m benchmarks.fuzz_loaders --cases {cases}",
+            notes=[f"A finding is a case that raises anything but InputError or takes over {SECONDS} s."],
+        )
+
+
+def tried(name: str, data: bytes, path: Path, findings: Path) -> None:
+    """One case; what it finds is written down with its traceback."""
+    from gagjax.errors import InputError
+
+    path.write_bytes(data)
+    signal.alarm(SECONDS)
+    try:
+        LOADERS[name].load(path)
+    except InputError:
+        pass
+    except BaseException as error:
+        signal.alarm(0)
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        where = traceback.extract_tb(error.__traceback__)
+        ours = [f for f in where if "gagjax/" in f.filename or "bridge/" in f.filename] or where
+        label = f"{type(error).__name__}-{Path(ours[-1].filename).stem}-{ours[-1].lineno}"
+        findings.mkdir(exist_ok=True)
+        kept = findings / f"{name}-{label}{LOADERS[name].suffix}"
+        if not kept.exists():
+            kept.write_bytes(data)
+            print(f"FINDING {kept}: {str(error)[:200]}", flush=True)
+    finally:
+        signal.alarm(0)
+
+
+def prepared(name: str) -> Path:
+    """The place of the cases, in memory; limits set."""
+    warnings.simplefilter("ignore")
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+
+    def alarm(number: int, frame: object) -> None:
+        raise TooLong(f"took over {SECONDS} s")
+
+    signal.signal(signal.SIGALRM, alarm)
+    folder = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path("/tmp")
+    folder = folder / f"gagjax-fuzz-{os.getpid()}"
+    folder.mkdir()
+    return folder / f"case{LOADERS[name].suffix}"
+
+
+def by_generator(name: str, cases: int, seed: int, findings: Path) -> None:
+    """Cases of a seeded generator."""
+    path, random = prepared(name), np.random.default_rng(seed)
+    seeds = LOADERS[name].seeds()
+    for data in seeds[: 3 if name == "preset" else None]:
+        path.write_bytes(data)
+        LOADERS[name].load(path)  # a seed that cannot be read would make every case pass
+    for _ in range(cases):
+        tried(name, case(LOADERS[name], seeds, random), path, findings)
+    print(f"cases {cases}")
+
+
+def by_coverage(name: str, cases: int, seed: int, findings: Path) -> None:
+    """Cases of atheris, led by the coverage of our own modules."""
+    import atheris
+
+    with atheris.instrument_imports(include=["gagjax.io", "gagjax.app", "gagjax.flame", "bridge"]):
+        import gagjax.app.presets
+        import gagjax.io.tracks  # noqa: F401
+    path = prepared(name)
+    corpus = path.parent / "corpus"
+    corpus.mkdir()
+    for number, data in enumerate(LOADERS[name].seeds()):
+        (corpus / str(number)).write_bytes(data)
+    count = 0
+
+    def one(data: bytes) -> None:
+        nonlocal count
+        tried(name, data, path, findings)
+        count += 1
+        if count == cases:
+            print(f"cases {count}", flush=True)  # libFuzzer leaves without coming back
+
+    options = [f"-runs={cases}", f"-seed={seed + 1}", "-max_len=65536", "-timeout=60", "-verbosity=0", str(corpus)]
+    atheris.Setup([sys.argv[0], *options], one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
