@@ -13,8 +13,8 @@ from __future__ import annotations
 import io
 import math
 import pickle
-import reprlib
 import re
+import reprlib
 from collections.abc import Callable
 from typing import Any, ClassVar
 
