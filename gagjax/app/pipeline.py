@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import queue
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -65,3 +66,44 @@ def ahead(items: Iterable[Item], depth: int = 2) -> Generator[Item]:
     finally:
         stop.set()
         thread.join()
+
+
+class newest(Iterator[Item]):
+    """The newest items of a source that does not wait: what its consumer has no time for is dropped, oldest first.
+
+    Attributes:
+        dropped: How many were.
+    """
+
+    def __init__(self, items: Iterable[Item], depth: int = 2) -> None:
+        self.dropped = 0
+        self._waiting: collections.deque[Item] = collections.deque()
+        self._changed = threading.Condition()
+        self._depth, self._ended = depth, False
+        self._error: BaseException | None = None
+        threading.Thread(target=self._produce, args=(items,), daemon=True, name="gagjax-newest").start()
+
+    def _produce(self, items: Iterable[Item]) -> None:
+        try:
+            for item in items:
+                with self._changed:
+                    self._waiting.append(item)
+                    if len(self._waiting) > self._depth:
+                        self._waiting.popleft()
+                        self.dropped += 1
+                    self._changed.notify()
+        except BaseException as error:  # handed over: the consumer decides
+            self._error = error
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+
+    def __next__(self) -> Item:
+        with self._changed:
+            while not self._waiting:
+                if self._ended:
+                    if self._error is not None:
+                        raise self._error
+                    raise StopIteration
+                self._changed.wait()
+            return self._waiting.popleft()

@@ -143,6 +143,8 @@ def info(path: str | Path) -> Info:
         warnings.warn(f"{path}: holds {count} of the {declared} frames that it declares: it is cut off", stacklevel=2)
     rotation, width, height = _first_frame(path)
     rate = _rate([stamp * base for stamp in stamps if stamp is not None], average, guessed)
+    if not 1e-4 < rate < 1e5:
+        raise InputError(f"declares {float(rate):.3g} frames per second", file=path, fix=_DAMAGED)
     times = np.array([float(stamp * base) for stamp in stamps if stamp is not None])
     even = np.arange(len(times)) / float(rate)
     variable = len(times) > 2 and bool(np.abs(times - times[0] - even).max() > 0.5 / float(rate))
