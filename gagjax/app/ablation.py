@@ -7,13 +7,14 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from tqdm import tqdm
 
-from gagjax.app import page, panels
+from gagjax.app import page
+from gagjax.app.ablation_report import Shown, parts_of
 from gagjax.app.avatar_source import Source, open_avatar
 from gagjax.app.figures import fields
 from gagjax.errors import InputError
@@ -32,7 +33,12 @@ SHARES = {
     "bend": Measure("acceleration error over the noisy track's", "", "low", "The same of second differences.", 3),
     "lag": Measure("lag", "frames", "zero", "By cross-correlation of first differences.", 2),
 }
-COST = {"ms": Measure("time", "ms/frame", "low", "Track and frame stages together, compiled, best of two runs.", 3)}
+COST = {
+    "ms": Measure("time", "ms/frame", "low", "Track and frame stages together, compiled, best of two runs.", 3),
+    "mb": Measure(
+        "memory", "MB", "low", "What the compiled programs of the first clip hold: input, output, between.", 1
+    ),
+}
 
 
 class Clip(NamedTuple):
@@ -84,7 +90,8 @@ def run(clips: Sequence[Clip], folder: Path, size: int) -> str:
     """Measure all variants on all clips; write report and CSV; return the table as text."""
     avatar = open_avatar(None, None, None, size=size) if any(clip.builtin for clip in clips) else None
     samples: dict[str, list[dict[str, float]]] = {}
-    strip: dict[str, np.ndarray] = {}
+    kept: dict[str, Shown] = {}
+    first: Shown | None = None
     with warnings.catch_warnings(), tqdm(total=len(clips) * 7, desc="ablating", unit="run", dynamic_ncols=True) as bar:
         warnings.simplefilter("ignore", UserWarning)  # the reference says what is wrong with it at every turn
         for clip in clips:
@@ -92,40 +99,26 @@ def run(clips: Sequence[Clip], folder: Path, size: int) -> str:
             for name, make in variants().items():
                 stack = make() if avatar is None else make().for_model(avatar.model, avatar.shape)
                 values, shown = _measured(stack, clip, avatar, true)
+                if name not in kept:
+                    kept[name] = shown
+                    values["mb"] = _memory(stack, clip, shown)
                 samples.setdefault(name, []).append(values)
-                if shown is not None and name not in strip:
-                    strip[name] = shown
                 bar.update()
-            if true is not None:
-                strip.setdefault("truth", true[len(true) // 2])
+            first = first or Shown(clip.truth, true)
     measures = {**report.MOTION, **report.IMAGE, **SHARES, **COST}
-    keys = [key for key in measures if any(key in each for each in samples["nothing"])]
+    keys = [key for key in measures if any(np.isfinite(each.get(key, np.nan)) for each in samples["nothing"])]
     means = {name: {key: _mean(each, key) for key in keys} for name, each in samples.items()}
     chosen = {key: measures[key] for key in keys}
     _write_csv(folder / "ablation.csv", samples, keys)
-    parts = [
-        page.paragraph(
-            "Each column is a stack: nothing, each enhancement of the default stack alone, all of them, and the original's "
-            "enhancements. Figures are means over clips and seeds against the known truth; the best of a row is marked. "
-            f"Clips: {', '.join(clip.name for clip in clips)}."
-        ),
-        page.table(chosen, means),
-        page.heading("95 % bootstrap intervals of the mean"),
-        page.bullets([_interval_line(name, samples[name], chosen) for name in samples]),
-    ]
-    if strip:
-        names = ["truth", *(name for name in strip if name != "truth")]
-        parts += [
-            page.heading("The middle frame of the first clip"),
-            page.picture(panels.beside([strip[name] for name in names], names), "Truth, then each variant."),
-        ]
+    assert first is not None
+    parts = parts_of([clip.name for clip in clips], chosen, means, samples, first, clips[0].noisy, kept)
     (folder / "report.html").write_text(page.page("gagjax ablate", parts), encoding="utf-8")
     return report.as_text(chosen, means)
 
 
 def _measured(
     stack: Stack, clip: Clip, avatar: Source | None, true: np.ndarray | None
-) -> tuple[dict[str, float], np.ndarray | None]:
+) -> tuple[dict[str, float], Shown]:
     def work() -> tuple[Track, np.ndarray | None, float]:
         started = time.perf_counter()
         track = jax.block_until_ready(enhance_track(stack, clip.noisy))
@@ -143,11 +136,27 @@ def _measured(
     track, pixels, second = work()
     values = {"ms": 1e3 * min(first, second) / len(clip.truth)}
     if not clip.builtin or avatar is None or true is None or pixels is None:
-        return values | _shares(track, clip), None
+        return values | _shares(track, clip), Shown(track, None)
     closing = [CONTROLS[name] for name in ("blink_left", "blink_right")]
     values |= report.measure_track(track, clip.truth, avatar.model, closing=closing)
     values |= report.measure_frames(pixels, true)
-    return values, pixels[len(pixels) // 2]
+    return values, Shown(track, pixels)
+
+
+def _memory(stack: Stack, clip: Clip, shown: Shown) -> float:
+    """What the programs of the track and of the frames need at once, MB."""
+    sizes = [0]
+    if any(stage is not None for stage in (stack.temporal, stack.expression, stack.gaze)):
+        sizes.append(_held(jax.jit(lambda s, t: enhance_track(s, t).channels).lower(stack, clip.noisy)))
+    if shown.frames is not None and (stack.detail is not None or stack.eyes is not None):
+        centres = np.full((len(shown.frames), 2, 2), 0.5, np.float32)
+        sizes.append(_held(jax.jit(lambda s, f: enhance_frames(s, f, centres)[0]).lower(stack, shown.frames)))
+    return max(sizes) / 1e6
+
+
+def _held(lowered: Any) -> int:
+    found = lowered.compile().memory_analysis()
+    return int(found.temp_size_in_bytes + found.output_size_in_bytes + found.argument_size_in_bytes)
 
 
 def _shares(track: Track, clip: Clip) -> dict[str, float]:
@@ -178,19 +187,6 @@ def _scaled(track: Track, truth: Track) -> np.ndarray:
 def _mean(samples: Sequence[dict[str, float]], key: str) -> float:
     values = [each[key] for each in samples if key in each and np.isfinite(each[key])]
     return float(np.mean(values)) if values else float("nan")
-
-
-def _interval_line(name: str, samples: Sequence[dict[str, float]], measures: dict[str, Measure]) -> str:
-    rng = np.random.default_rng(0)
-    parts = []
-    for key, each in measures.items():
-        values = np.array([s[key] for s in samples if key in s and np.isfinite(s[key])])
-        if len(values) < 2 or key == "ms":
-            continue
-        drawn = values[rng.integers(0, len(values), (1000, len(values)))].mean(1)
-        low, high = np.quantile(drawn, [0.025, 0.975])
-        parts.append(f"{each.label} {low:.{each.digits}f} to {high:.{each.digits}f}")
-    return f"{name}: " + ("; ".join(parts) or "one clip and seed: no interval")
 
 
 def _write_csv(path: Path, samples: dict[str, list[dict[str, float]]], keys: Sequence[str]) -> None:

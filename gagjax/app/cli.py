@@ -40,6 +40,7 @@ COMMANDS: dict[str, Command] = {
     "enhance": Command("enhance", "Enhance", "a track in, a steadier track out"),
     "video": Command("video", "Video", "the frame enhancements on any video"),
     "batch": Command("batch", "Batch", "many clips enhanced, resumable, on one machine or on Ray"),
+    "view": Command("view", "View", "a track in the browser, before and after, with sliders"),
     "live": Command("live", "Live", "a track or a camera, enhanced while it comes"),
     "convert": Command("convert", "Convert", "a track from one format into another"),
     "tune": Command("tune", "Tune", "smoothing parameters fitted to your tracks, as a preset"),

@@ -18,7 +18,7 @@ _STYLE = """
 @media (prefers-color-scheme: dark) {
   :root { --paper: #14161a; --ink: #e9ebf0; --soft: #9aa3b4; --line: #2c313a; --best: #1e3a28; }
   img.plot { filter: invert(0.92) hue-rotate(180deg); } }
-body { background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, sans-serif; max-width: 1100px;
+body { background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, sans-serif; max-width: 1400px;
   margin: 2.5rem auto; padding: 0 1.2rem; }
 h1 { font-size: 1.7rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-top: 2.4rem; }
 p, li { max-width: 46rem; } .soft { color: var(--soft); } figure { margin: 1rem 0; }

@@ -1,0 +1,183 @@
+"""Memory over long streams: it must not grow with their length.
+
+    python -m benchmarks.long_streams [--quick]
+
+A million frames of a track through the live stack in chunks; lines through `gagjax live`; a video through `gagjax video`,
+with the slope of its memory over time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from benchmarks.common import write_table
+
+MEGABYTE = 1 << 20
+
+
+class Watch:
+    """Samples the resident memory of a process until it ends."""
+
+    def __init__(self, process: psutil.Process, every: float = 0.1) -> None:
+        self.samples: list[tuple[float, float]] = []
+        self._process, self._every = process, every
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.samples.append((time.perf_counter(), self._process.memory_info().rss / MEGABYTE))
+            except psutil.Error:
+                return
+            self._stop.wait(self._every)
+
+    def end(self, warm: float) -> tuple[float, float, float]:
+        """Least and most after a share of the time, in MB, and the slope in MB a second."""
+        self._stop.set()
+        self._thread.join()
+        late = np.array(self.samples[int(len(self.samples) * warm) :])
+        slope = np.polyfit(late[:, 0] - late[0, 0], late[:, 1], 1)[0] if len(late) > 2 else float("nan")
+        return late[:, 1].min(), late[:, 1].max(), float(slope)
+
+
+def track_stream(frames: int) -> list[str]:
+    """Frames in chunks of 1000 through the live stack, in this process."""
+    import jax
+
+    from gagjax.filters import chain, stream
+    from gagjax.simulate import driver, observe
+    from gagjax.stack import Stack
+
+    chunk = 1000
+    track = observe(driver(chunk, seed=0), seed=0)
+    stages = [s for s in (Stack.live().temporal, Stack.live().expression, Stack.live().gaze) if s is not None]
+    filters = chain(*(s.for_track(track) if hasattr(s, "for_track") else s for s in stages))
+    channels, valid = jax.tree.map(np.asarray, track.channels), np.asarray(track.valid)
+    watch = Watch(psutil.Process())
+    begun = time.perf_counter()
+    total = 0.0
+    for ys, _ in stream(filters, ((channels, valid) for _ in range(frames // chunk))):
+        total += float(ys.jaw[-1, 0])
+    seconds = time.perf_counter() - begun
+    low, high, _ = watch.end(0.1)
+    assert np.isfinite(total)
+    return [
+        f"{frames:,} frames of a track, filters.stream",
+        f"{frames / seconds:,.0f}",
+        f"{low:.0f}",
+        f"{high:.0f}",
+        f"{high - low:.1f}",
+    ]
+
+
+def live_lines(frames: int) -> list[str]:
+    """Lines through `gagjax live`."""
+    import jax
+
+    from gagjax.io import lines
+    from gagjax.simulate import driver
+
+    track = driver(500, seed=0)
+    texts = []
+    for i in range(500):
+        frame = jax.tree.map(lambda x, i=i: np.asarray(x)[i], track.channels)
+        texts.append(lines.dump(frame, lines.Line(frame, None, {}), valid=True).encode())
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gagjax", "live", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(texts[0])
+    process.stdin.flush()
+    process.stdout.readline()
+    reader = threading.Thread(target=lambda: sum(1 for _ in process.stdout))  # type: ignore[union-attr]
+    reader.start()
+    watch = Watch(psutil.Process(process.pid))
+    begun = time.perf_counter()
+    for i in range(frames):
+        process.stdin.write(texts[i % 500])
+    process.stdin.close()
+    reader.join()
+    seconds = time.perf_counter() - begun
+    low, high, _ = watch.end(0.1)
+    said = process.stderr.read().decode().splitlines()[-1] if process.stderr else ""
+    process.wait()
+    row = [
+        f"{frames:,} lines, gagjax live",
+        f"{frames / seconds:,.0f}",
+        f"{low:.0f}",
+        f"{high:.0f}",
+        f"{high - low:.1f}",
+    ]
+    print(json.dumps(said))
+    return [*row, said.partition("answer: ")[2]]
+
+
+def long_video(seconds: int) -> list[str]:
+    """A synthetic video through `gagjax video`."""
+    from gagjax.io import video
+
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "in.mp4"
+        rng = np.random.default_rng(0)
+        picture = np.kron(rng.integers(0, 255, (32, 32, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+        video.write(source, (np.roll(picture, i, 1) for i in range(25 * seconds)), 25)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gagjax", "video", str(source), "-o", str(Path(folder) / "out.mp4")],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        watch = Watch(psutil.Process(process.pid))
+        begun = time.perf_counter()
+        assert process.wait() == 0
+        taken = time.perf_counter() - begun
+        low, high, slope = watch.end(0.3)
+    growth = slope * taken / seconds * 1800
+    return [
+        f"{seconds} s of video at 256x256, gagjax video",
+        f"{25 * seconds / taken:,.0f}",
+        f"{low:.0f}",
+        f"{high:.0f}",
+        f"{high - low:.1f}",
+        f"slope {1000 * slope:.1f} kB a second of work: {growth:+.0f} MB over 30 minutes of video",
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a hundredth of everything; writes no table")
+    quick = parser.parse_args().quick
+    rows = [
+        track_stream(20_000 if quick else 1_000_000),
+        live_lines(1_000 if quick else 50_000),
+        long_video(8 if quick else 240),
+    ]
+    rows = [[*row, ""][:6] for row in rows]
+    if quick:
+        print(*rows, sep="\n")
+        return
+    write_table(
+        "long_streams",
+        ["what", "frames/s", "least MB", "most MB", "difference", ""],
+        rows,
+        command="python -m benchmarks.long_streams",
+        notes=["Resident memory after warm-up (a tenth of the run; three tenths for the video)."],
+    )
+
+
+if __name__ == "__main__":
+    main()
