@@ -33,7 +33,7 @@ class Viewer:
         self.session, self._avatar = session, avatar
         self.frames = len(session.track)
         self._lock = threading.RLock()
-        self._server = viser.ViserServer(host=host, port=port, label="gagjax", verbose=False)
+        self._server: Any = viser.ViserServer(host=host, port=port, label="gagjax", verbose=False)
         self.port = self._server.get_port()
         self._heads: dict[str, Any] = {}
         self._plot: Any = None
