@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_MODULES = ("autodiff", "avatars", "camera", "dlpack", "gagavatar", "rasterizer")
+_MODULES = ("autodiff", "avatars", "camera", "dlpack", "gagavatar", "perceptual", "rasterizer")
 _NAMES = {
     "BridgeError": "errors",
     "Camera": "camera",

@@ -22,11 +22,12 @@ LISTED = 8  # names spelled out in a message before "and n more"
 ASK = "Pass the official GAGAvatar.pt, or a file written by torch.save({'model': model.state_dict()})"
 
 
-def read(path: str | Path) -> dict[str, Tensor]:
+def read(path: str | Path, *, ask: str = ASK) -> dict[str, Tensor]:
     """The state dict in a checkpoint file, on the CPU, without the loss network.
 
     Args:
         path: A file written by `torch.save`: a state dict, or a dict that holds one under `model`.
+        ask: What a message asks the user to do.
 
     Raises:
         InputError: If it is missing, is no such file, or holds anything but plain data: a file that asks for code to
@@ -34,7 +35,7 @@ def read(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError("there is no such file", file=path, fix=ASK)
+        raise InputError("there is no such file", file=path, fix=ask)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about odd pickle protocols, which end in an error below
@@ -43,14 +44,14 @@ def read(path: str | Path) -> dict[str, Tensor]:
         asked = re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
         if asked:
             problem = f"refused: it asks for {asked[1]} to be run, and nothing in it was executed"
-            raise InputError(problem, file=path, fix=ASK) from error
-        raise InputError("is damaged, or is no PyTorch file", file=path, fix=ASK) from error
+            raise InputError(problem, file=path, fix=ask) from error
+        raise InputError("is damaged, or is no PyTorch file", file=path, fix=ask) from error
     state = found.get("model", found) if isinstance(found, Mapping) else found
     if not isinstance(state, Mapping) or not state:
-        raise InputError("holds no state dict", file=path, fix=ASK)
+        raise InputError("holds no state dict", file=path, fix=ask)
     odd = [str(key) for key, value in state.items() if not isinstance(value, Tensor)]
     if odd:
-        raise InputError(f"entries that are no tensors: {_listed(odd)}", file=path, field="model", fix=ASK)
+        raise InputError(f"entries that are no tensors: {_listed(odd)}", file=path, field="model", fix=ask)
     return {str(key): value for key, value in state.items() if not str(key).startswith(IGNORED)}
 
 

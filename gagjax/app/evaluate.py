@@ -33,6 +33,8 @@ class Evaluate:
     """The FLAME file of the tracks; without it, tracks are put on the built-in head."""
     csv: Path | None = None
     """Write the figures there, too."""
+    lpips: tuple[Path, ...] = ()
+    """Your weights for LPIPS, on videos: the state dict of lpips.LPIPS(net='alex'), or torchvision's AlexNet and alex.pth."""
     fps: str | None = None
     """Frame rate, where the file holds none (25 otherwise)."""
     force: bool = False
@@ -52,8 +54,10 @@ class Evaluate:
                 raise InputError(
                     "needs a truth", file=self.result, fix="Pass --truth VIDEO, the frames as they should be"
                 )
-            rows = figures.of_videos(self.result, self.truth)
+            rows = figures.of_videos(self.result, self.truth, self.lpips)
         else:
+            if self.lpips:
+                raise InputError("measures pictures", field="--lpips", fix="Leave it out for tracks")
             rows = figures.of_tracks(self.result, self.truth, self.flame, self.fps)
         print(figures.as_text(rows))
         if self.csv is not None:

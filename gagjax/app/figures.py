@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,12 +92,18 @@ def fields(track: Track) -> dict[str, tuple[np.ndarray, str]]:
     return found
 
 
-def of_videos(result: Path, truth: Path) -> list[Row]:
+def of_videos(result: Path, truth: Path, lpips: Sequence[Path] = ()) -> list[Row]:
     """Figures of a video against another, a chunk of frames at a time.
+
+    Args:
+        result: The video.
+        truth: What it should be.
+        lpips: The user's weights for LPIPS; none leaves it out.
 
     Raises:
         InputError: If sizes or lengths differ, or a file cannot be read.
     """
+    distance = _lpips(lpips) if lpips else None
     frames, info = video.read(result)
     true, other = video.read(truth)
     with frames, true:
@@ -119,10 +126,26 @@ def of_videos(result: Path, truth: Path) -> list[Row]:
                 mine, theirs = np.repeat(mine, 2, 0), np.repeat(theirs, 2, 0)
             for key, value in report.measure_frames(mine, theirs).items():
                 sums.setdefault(key, []).append((value, len(mine)))
+            if distance is not None:
+                sums.setdefault("lpips", []).append((distance(mine, theirs), len(mine)))
     if not count:
         raise InputError("has no frames", file=result)
     means = {key: np.average([v for v, _ in each], weights=[n for _, n in each]) for key, each in sums.items()}
-    return [Row(report.IMAGE[key].label, float(value), report.IMAGE[key].unit) for key, value in means.items()]
+    known = report.IMAGE | {"lpips": report.Measure("LPIPS", "", "low", "Perceptual distance, AlexNet.", 4)}
+    return [Row(known[key].label, float(value), known[key].unit) for key, value in means.items()]
+
+
+def _lpips(files: Sequence[Path]) -> Callable[[Any, Any], float]:
+    try:
+        from bridge import perceptual
+    except ImportError as error:
+        raise InputError("needs torch", field="--lpips", fix="pip install 'gagjax[torch]'") from error
+    metric = perceptual.Lpips.load(*files)
+
+    def distance(mine: Any, theirs: Any) -> float:
+        return float(np.mean(perceptual.lpips(metric, *(jnp.asarray(x, jnp.float32) / 255 for x in (mine, theirs)))))
+
+    return distance
 
 
 def as_text(rows: list[Row]) -> str:
