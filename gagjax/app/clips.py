@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gagjax.app.manifest import Manifest
+from gagjax.buckets import bucket
 from gagjax.errors import InputError
 
 TRACKS = (".npz", ".pkl", ".pickle")
+FRAME_SIZE = 485  # bytes of a frame in our own format
 VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm", ".gif")
 
 
@@ -63,6 +65,14 @@ def jobs_of(inputs: Sequence[str], out: str) -> list[Job]:
             raise InputError("would be replaced by its own result", file=source, fix="Choose another folder with -o")
         jobs[name] = Job(source, result)
     return list(jobs.values())
+
+
+def likeness(job: Job) -> str:
+    """A name that clips share which need the same compiled programs, as far as their files tell without being read."""
+    path = Path(job.source)
+    if is_url(job.source) or path.suffix.lower() in VIDEOS or not path.is_file():
+        return path.suffix.lower()
+    return f"{path.suffix.lower()} {bucket(path.stat().st_size // FRAME_SIZE)}"
 
 
 def process_clip(source: str, result: str, config: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
-import itertools
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from gagjax.app import clips
 from gagjax.app.clips import Job, tried
 from gagjax.errors import InputError
 
@@ -30,20 +31,34 @@ SETTINGS = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "OMP_NUM_THREADS"
 def local(jobs: Sequence[Job], config: Mapping[str, Any], workers: int) -> Ended:
     """The jobs by processes of this machine, each job as it ends with the reason why it failed, or None.
 
-    A clip that takes its process down is tried once more alone, since others at work then went down with it.
+    A clip that takes its process down is tried once more, in a fresh one: it may have been another's turn to need much.
     """
-    waiting = iter(jobs)
-    suspects: collections.deque[Job] = collections.deque()
-    while True:
-        first = next(waiting, None)
-        if first is None:
-            break
-        yield from _pooled(itertools.chain([first], waiting), config, workers, suspects)
-        while suspects:
-            alone: collections.deque[Job] = collections.deque()
-            job = suspects.popleft()
-            yield from _pooled(iter([job]), config, 1, alone)
-            yield from ((each, DIED) for each in alone)
+    groups: dict[str, collections.deque[Job]] = {}
+    for job in jobs:
+        groups.setdefault(clips.likeness(job), collections.deque()).append(job)
+    with contextlib.ExitStack() as opened:
+        crew = [opened.enter_context(_Process()) for _ in range(min(workers, len(jobs)))]
+        once: set[Job] = set()
+        busy: dict[concurrent.futures.Future[str | None], _Process] = {}
+        while True:
+            for process in crew:
+                if process.job is None and (job := process.choose(groups, crew)) is not None:
+                    busy[process.start(job, config)] = process
+            if not busy:
+                return
+            ended, _ = concurrent.futures.wait(busy, return_when=concurrent.futures.FIRST_COMPLETED)
+            for future in ended:
+                process = busy.pop(future)
+                job = process.end()
+                if not isinstance(future.exception(), BrokenProcessPool):
+                    yield job, future.result()
+                    continue
+                process.renew()
+                if job in once:
+                    yield job, DIED
+                else:
+                    once.add(job)
+                    groups.setdefault(clips.likeness(job), collections.deque()).append(job)
 
 
 def ray(jobs: Sequence[Job], config: Mapping[str, Any], workers: int) -> Ended:
@@ -106,34 +121,52 @@ def _by_ray(ray: Any, jobs: Sequence[Job], config: Mapping[str, Any], workers: i
         yield Job(row["source"], row["result"]), row["reason"] or None
 
 
-def _pooled(jobs: Iterator[Job], config: Mapping[str, Any], workers: int, died: collections.deque[Job]) -> Ended:
-    """Jobs until they end, or until a worker dies: then those at work are in `died` and the rest still in `jobs`."""
-    # Fresh processes: JAX's threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    running: dict[concurrent.futures.Future[str | None], Job] = {}
-    with _settings(), concurrent.futures.ProcessPoolExecutor(workers, context, _prepared, (os.getpid(),)) as pool:
-        try:
-            # No more are handed out than are at work and one waiting each: who was at work is then known.
-            for job in itertools.islice(jobs, 2 * workers):
-                running[pool.submit(tried, *job, dict(config))] = job
-            while running:
-                ended, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
-                for future in ended:
-                    job = running.pop(future)
-                    if isinstance(future.exception(), BrokenProcessPool):
-                        died.append(job)
-                        continue
-                    yield job, future.result()
-                    following = None if died else next(jobs, None)
-                    if following is not None:
-                        try:
-                            running[pool.submit(tried, *following, dict(config))] = following
-                        except BrokenProcessPool:
-                            died.append(following)
-        except BaseException:  # Ctrl-C, or a manifest that cannot be written: what is at work is not waited for
+class _Process:
+    """A worker process, and what it has compiled programs for."""
+
+    def __init__(self) -> None:
+        self.job: Job | None = None
+        self.knows: set[str] = set()
+
+    def __enter__(self) -> _Process:
+        # Fresh processes: JAX's threads do not survive a fork.
+        context = multiprocessing.get_context("spawn")
+        self._pool = concurrent.futures.ProcessPoolExecutor(1, context, _prepared, (os.getpid(),))
+        return self
+
+    def __exit__(self, kind: Any, *_: object) -> None:
+        if kind is not None:  # Ctrl-C, or a manifest that cannot be written: what is at work is not waited for
             for worker in multiprocessing.active_children():
                 worker.terminate()
-            raise
+        self._pool.shutdown(cancel_futures=True)
+
+    def choose(self, groups: dict[str, collections.deque[Job]], crew: Sequence[_Process]) -> Job | None:
+        """The next job: one like those before, whose programs are there; else one that nobody else is about."""
+        left = {name: len(group) for name, group in groups.items() if group}
+        if not left:
+            return None
+        known = {name for process in crew for name in process.knows}
+        best = max(left, key=lambda name: (name in self.knows, name not in known, left[name]))
+        self.knows.add(best)
+        return groups[best].popleft()
+
+    def start(self, job: Job, config: Mapping[str, Any]) -> concurrent.futures.Future[str | None]:
+        """Begin a job."""
+        self.job = job
+        with _settings():  # the process starts with its first job
+            return self._pool.submit(tried, *job, dict(config))
+
+    def end(self) -> Job:
+        """Be free again; the job that there was."""
+        job, self.job = self.job, None
+        assert job is not None
+        return job
+
+    def renew(self) -> None:
+        """Begin again with a fresh process, after this one died."""
+        self._pool.shutdown(wait=False)
+        self.knows = set()
+        self.__enter__()
 
 
 def _prepared(parent: int) -> None:
