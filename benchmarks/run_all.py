@@ -29,6 +29,8 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "avatar_sheet": (),
     "bridge_overhead": (),
     "reenact_speed": (),
+    "long_streams": (),
+    "batch_scale": (),
 }
 
 

@@ -42,8 +42,9 @@ def local(jobs: Sequence[Job], config: Mapping[str, Any], workers: int) -> Ended
         busy: dict[concurrent.futures.Future[str | None], _Process] = {}
         while True:
             for process in crew:
-                if process.job is None and (job := process.choose(groups, crew)) is not None:
-                    busy[process.start(job, config)] = process
+                following = process.choose(groups, crew) if process.job is None else None
+                if following is not None:
+                    busy[process.start(following, config)] = process
             if not busy:
                 return
             ended, _ = concurrent.futures.wait(busy, return_when=concurrent.futures.FIRST_COMPLETED)

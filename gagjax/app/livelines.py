@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from gagjax.app.latency import Latency
 from gagjax.app.livetrack import LiveTrack
 from gagjax.errors import InputError
-from gagjax.io import lines
+from gagjax.io import atomic, lines
 from gagjax.stack import Stack
 from gagjax.track import Channels
 
@@ -49,8 +50,11 @@ def run(
         try:
             for text in more:
                 answer = session.answer(text)
-                outgoing.write(answer.encode())
-                outgoing.flush()
+                with atomic.no_room(out):
+                    data = answer.encode()
+                    if outgoing.write(data) < len(data):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                    outgoing.flush()
                 session.latency.add(time.perf_counter() - session.began)
                 if state is not None and session.number % SAVE_EVERY == 0:
                     session.save(state, outgoing)
@@ -159,7 +163,7 @@ def _input(source: str, opened: contextlib.ExitStack) -> BinaryIO:
         raise InputError(f"cannot be read: {error.strerror}", file=source) from error
 
 
-def _output(out: str, opened: contextlib.ExitStack, *, force: bool, keep: bool) -> BinaryIO:
+def _output(out: str, opened: contextlib.ExitStack, *, force: bool, keep: bool) -> Any:
     """The output, written line by line: there is no whole to wait for."""
     if out == "-":
         return sys.stdout.buffer
@@ -170,7 +174,8 @@ def _output(out: str, opened: contextlib.ExitStack, *, force: bool, keep: bool) 
         raise InputError("exists already", file=path, fix="Choose another name, or pass --force to replace it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return opened.enter_context(path.open("r+b" if keep and path.exists() else "w+b"))
+        # Unbuffered: closing it after the disk is full would fail once more.
+        return opened.enter_context(path.open("r+b" if keep and path.exists() else "w+b", buffering=0))
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", file=path) from error
 

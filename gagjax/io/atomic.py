@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -17,6 +18,8 @@ except ImportError:  # Windows: leftovers of a killed run are not recognised the
     fcntl = None  # type: ignore[assignment]
 
 MARK = ".partial-"
+#: What a disk says that takes no more: full, over a quota or a file size, read-only, broken.
+FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO") if hasattr(errno, name))
 
 
 @contextlib.contextmanager
@@ -60,7 +63,8 @@ def output(path: str | Path, force: bool = False, *, folder: bool = False) -> It
         ) from error
     lock = _lock(temporary)
     try:
-        yield temporary
+        with no_room(target):
+            yield temporary
         _sync(temporary)
         # Once more: another process may have made the target while this one was at work.
         check(target, force, folder=folder)
@@ -72,6 +76,23 @@ def output(path: str | Path, force: bool = False, *, folder: bool = False) -> It
     finally:
         if lock is not None:
             os.close(lock)
+
+
+@contextlib.contextmanager
+def no_room(target: str | Path) -> Iterator[None]:
+    """Errors of a disk that takes no more as one about the output.
+
+    Raises:
+        InputError: If the disk is full, or the like, inside the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise InputError(
+            f"cannot be written: {os.strerror(error.errno or 0)}", file=target, fix="Make room, or choose another place"
+        ) from error
 
 
 def check(path: str | Path, force: bool = False, *, folder: bool = False) -> Path:

@@ -201,7 +201,8 @@ def kept(path: Path, job: Mapping[str, Any]) -> Iterator[Parts]:
             raise InputError(f"cannot be written: {error.strerror}", file=folder, fix="Remove that folder") from error
         parts = Parts(folder)
         try:
-            yield parts
+            with atomic.no_room(path):
+                yield parts
         except BaseException:
             if not parts.frames:
                 _removed(folder, missing)
