@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 from bridge.avatars import shading
 from bridge.avatars.binding import Binding
 from bridge.avatars.harmonics import colours
+from bridge.avatars.parameters import Parameters
 from bridge.camera import Camera
 from bridge.gaussians import Gaussians
 from gagjax import flame
@@ -27,8 +28,8 @@ class Avatar(Protocol):
     def model(self) -> FlameModel:
         """The FLAME model whose vertices drive it."""
 
-    def gaussians(self, vertices: Float[Array, "V 3"], camera: Camera | None = None) -> Gaussians:
-        """Gaussians in world units (`UNITS` to a metre) for posed vertices in metres."""
+    def gaussians(self, parameters: Parameters) -> Gaussians:
+        """Gaussians in world units (`UNITS` to a metre) for one frame's parameters."""
 
 
 @pytree
@@ -69,18 +70,21 @@ class MeshAvatar:
         return len(self.binding)
 
     @jax.jit
-    def gaussians(self, vertices: Float[Array, "V 3"], camera: Camera | None = None) -> Gaussians:
-        """The Gaussians for posed vertices.
+    def gaussians(self, parameters: Parameters | Float[Array, "V 3"], camera: Camera | None = None) -> Gaussians:
+        """The Gaussians of a frame.
 
         Args:
-            vertices: Metres, as `flame.vertices` gives them.
-            camera: Who looks: lamps stand with the camera, and harmonics depend on the direction of view. Without one,
-                a camera in front of the face.
+            parameters: The frame; or its posed vertices in metres, where they are at hand (`flame.vertices`).
+            camera: Who looks, with vertices: lamps stand with the camera, and harmonics depend on the direction of
+                view. Without one, a camera in front of the face.
 
         Returns:
             Means and covariances in world units, `UNITS` to a metre; colours in three channels.
         """
-        vertices = jnp.asarray(vertices)
+        if isinstance(parameters, Parameters):
+            vertices, camera = parameters.vertices(self.model), parameters.camera if camera is None else camera
+        else:
+            vertices = jnp.asarray(parameters)
         means, factors = self.binding.place(vertices, self.model.faces)
         turn = jnp.asarray(shading.FRONT) if camera is None else camera.viewmat[:3, :3]
         if self.surface is None:

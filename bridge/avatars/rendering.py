@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bridge.avatars.avatar import Avatar
+from bridge.avatars.parameters import Parameters
 from bridge.camera import from_track
 from bridge.rasterizer import rasterize
-from gagjax import flame
 from gagjax.errors import InputError
 from gagjax.track import SHAPES, Track
 
@@ -80,6 +80,21 @@ def picture(
     """One picture; differentiable in every array, and jitted once a size."""
     camera = from_track(transform, size)
     pose = jnp.concatenate([jnp.zeros(3), jaw])  # the head's own turn lies in the camera
-    vertices = flame.vertices(avatar.model, shape, expression, pose, eyes, neck)
-    drawn, _ = rasterize(avatar.gaussians(vertices, camera), camera, backend=backend, background=background)  # type: ignore[arg-type]
-    return drawn
+    return drawn(avatar, Parameters(expression, pose, eyes, neck, shape, camera), background, backend=backend)[0]
+
+
+def drawn(
+    avatar: Avatar, parameters: Parameters, background: Float[Array, "3"], *, backend: str = "auto"
+) -> tuple[Float[Array, "H W 3"], Float[Array, "H W"]]:
+    """One frame's picture and the avatar's coverage, differentiable in everything.
+
+    Args:
+        avatar: Whom to draw.
+        parameters: The frame, with its camera.
+        background: Colour behind the head.
+        backend: Of `bridge.rasterize`.
+    """
+    if parameters.camera is None:
+        raise ValueError("the parameters have no camera")
+    gaussians = avatar.gaussians(parameters)
+    return rasterize(gaussians, parameters.camera, backend=backend, background=background)  # type: ignore[arg-type]

@@ -1,0 +1,67 @@
+"""The small networks of personal avatars (flax nnx), and their weights as plain nested dicts of arrays."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+Weights = Mapping[str, Any]
+ZERO = nnx.initializers.zeros_init()
+
+
+class Skip(nnx.Module):
+    """A perceptron over points that sees its input again in the middle, and begins as zero.
+
+    What all points share (a code of the frame) enters the first layer once instead of once a point.
+
+    Args:
+        points: Width of each point's input.
+        shared: Width of the input that all points share.
+        width: Of the hidden layers.
+        outputs: Width of the output.
+        rngs: Of the first weights.
+    """
+
+    def __init__(self, points: int, shared: int, width: int, outputs: int, *, rngs: nnx.Rngs) -> None:
+        self.first = nnx.Linear(points, width, rngs=rngs)
+        self.code = nnx.Linear(shared, width, use_bias=False, rngs=rngs)
+        self.second = nnx.Linear(width, width, rngs=rngs)
+        self.again = nnx.Linear(points, width, use_bias=False, rngs=rngs)
+        self.third = nnx.Linear(width, width, rngs=rngs)
+        self.last = nnx.Linear(width, outputs, kernel_init=ZERO, rngs=rngs)
+
+    def __call__(self, points: Float[Array, "N P"], shared: Float[Array, "S"]) -> Float[Array, "N O"]:
+        x = nnx.relu(self.first(points) + self.code(shared))
+        x = nnx.relu(self.second(x) + self.again(points))
+        return self.last(nnx.relu(self.third(x)))
+
+
+@functools.cache
+def _structure(points: int, shared: int, width: int, outputs: int) -> Any:
+    return nnx.split(nnx.eval_shape(lambda: Skip(points, shared, width, outputs, rngs=nnx.Rngs(0))))
+
+
+def create(points: int, shared: int, width: int, outputs: int, seed: int) -> dict[str, Any]:
+    """The first weights of a `Skip` network."""
+    module = Skip(points, shared, width, outputs, rngs=nnx.Rngs(seed))
+    return jax.tree.map(jnp.asarray, nnx.to_pure_dict(nnx.state(module)))
+
+
+def apply(weights: Weights, points: Float[Array, "N P"], shared: Float[Array, "S"]) -> Float[Array, "N O"]:
+    """Run a `Skip` network with given weights."""
+    width, outputs = weights["last"]["kernel"].shape
+    graph, state = _structure(points.shape[-1], shared.shape[-1], width, outputs)
+    state = jax.tree.map(lambda x: x, state)
+    nnx.replace_by_pure_dict(state, dict(weights))
+    return nnx.merge(graph, state)(points, shared)
+
+
+def shapes(points: int, shared: int, width: int, outputs: int) -> dict[str, Any]:
+    """The shapes of a network's weights, for readers of files."""
+    return nnx.to_pure_dict(_structure(points, shared, width, outputs)[1])
