@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -127,6 +127,41 @@ class Stack:
         return dataclasses.replace(self, **bound)
 
 
+def track_stages(stack: Stack, track: Track) -> list[Any]:
+    """The track stages of a stack, each knowing what it reads off the track."""
+    stages = [stage for stage in (stack.temporal, stack.expression, stack.gaze) if stage is not None]
+    return [stage.for_track(track) if hasattr(stage, "for_track") else stage for stage in stages]
+
+
+def run_stages(stages: Sequence[Any], channels: Channels, valid: Any, real: Any, dt: Any) -> Channels:
+    """The track stages, one after the other, on the channels of a clip.
+
+    Args:
+        stages: Filters, and stages that see the whole sequence.
+        channels: Time first, (T, ...).
+        valid: (T,) frames that were observed.
+        real: (T,) frames that are the clip's; the others lengthen it to its bucket.
+        dt: Seconds a frame.
+
+    Returns:
+        The channels of all T frames.
+    """
+    filters: list[Any] = []
+    for stage in [*stages, None]:
+        if stage is not None and not hasattr(stage, "apply"):
+            filters.append(stage.with_dt(dt) if hasattr(stage, "with_dt") else stage)
+            continue
+        if filters:
+            channels, _ = scan(chain(*filters), channels, valid=valid)
+            filters = []
+            # What was missing has been predicted: the next stage may read it, and knows no gap any more.
+            valid = real
+        if stage is not None:
+            channels = stage.apply(channels, valid=valid, dt=dt)
+            valid = real
+    return channels
+
+
 class FramesState(NamedTuple):
     """Where the frame stages ended: pass it to the next chunk of the same video."""
 
@@ -152,27 +187,14 @@ def enhance_track(stack: Stack, track: Track) -> Track:
         >>> len(enhance_track(Stack(), track))
         4
     """
-    stages = [stage for stage in (stack.temporal, stack.expression, stack.gaze) if stage is not None]
-    stages = [stage.for_track(track) if hasattr(stage, "for_track") else stage for stage in stages]
+    stages = track_stages(stack, track)
     frames = len(track)
     whole = buckets.bucket(frames) if buckets.fits(stages, frames) else frames
     dt = np.float32(1 / track.fps)
     channels: Channels = jax.tree.map(jnp.asarray, buckets.lengthen(track.channels, whole))
     real = np.arange(whole) < frames
     valid = jnp.asarray(buckets.lengthen(track.valid, whole) & real)
-    filters: list[Any] = []
-    for stage in [*stages, None]:
-        if stage is not None and not hasattr(stage, "apply"):
-            filters.append(stage.with_dt(dt) if hasattr(stage, "with_dt") else stage)
-            continue
-        if filters:
-            channels, _ = scan(chain(*filters), channels, valid=valid)
-            filters = []
-            # What was missing has been predicted: the next stage may read it, and knows no gap any more.
-            valid = jnp.asarray(real)
-        if stage is not None:
-            channels = stage.apply(channels, valid=valid, dt=dt)
-            valid = jnp.asarray(real)
+    channels = run_stages(stages, channels, valid, jnp.asarray(real), dt)
     return track.with_channels(buckets.shorten(channels, frames)) if stages else track
 
 
