@@ -48,7 +48,13 @@ class Source:
 
 
 def open_avatar(
-    checkpoint: Path | None, flame: Path | None, portrait: Path | None, *, size: int = 512, name: str | None = None
+    checkpoint: Path | None,
+    flame: Path | None,
+    portrait: Path | None,
+    *,
+    size: int = 512,
+    name: str | None = None,
+    personal: Path | None = None,
 ) -> Source:
     """The avatar for a command's options.
 
@@ -59,10 +65,13 @@ def open_avatar(
             an image, of which it can make no use.
         size: Picture size of the built-in avatar; GAGAvatar has its own.
         name: Which portrait, where the file holds several.
+        personal: The folder of a fitted avatar, instead of a checkpoint and a portrait.
 
     Raises:
         InputError: If something that is needed is missing or cannot be used.
     """
+    if personal is not None:
+        return _personal(personal, flame, size)
     if checkpoint is None:
         return _builtin(portrait, flame, size, name)
     for path, what in ((checkpoint, "checkpoint"), (portrait, "portrait"), (flame, "FLAME file")):
@@ -120,6 +129,28 @@ def _source_of(avatar: Any, size: int, described: str) -> Source:
         np.zeros(SHAPES, np.float32),
         described,
         lambda track: avatars.frames(avatar, dataclasses.replace(track, shape=None), size=size),
+    )
+
+
+def _personal(folder: Path, flame: Path | None, size: int) -> Source:
+    from bridge import avatars
+    from bridge.avatars.personal import files
+
+    head = None
+    if flame is not None:
+        from gagjax import flame as heads
+
+        head = heads.load(flame)
+    saved = files.load(folder, head)
+    colour = (float(saved.background[0]), float(saved.background[1]), float(saved.background[2]))
+    return Source(
+        saved.model,
+        size,
+        np.zeros(SHAPES, np.float32),
+        f"the personal avatar {folder}",
+        lambda track: avatars.frames(
+            saved.avatar, dataclasses.replace(track, shape=None), size=size, background=colour
+        ),
     )
 
 

@@ -36,6 +36,7 @@ class Command:
 # To add a command: write its module, add one line here.
 COMMANDS: dict[str, Command] = {
     "demo": Command("demo", "Demo", "the whole way on built-in data, measured against known truth"),
+    "fit": Command("fit", "Fit", "a personal avatar from a tracked clip, and a better track"),
     "reenact": Command("reenact", "Reenact", "an avatar driven by a track, enhanced on the way"),
     "enhance": Command("enhance", "Enhance", "a track in, a steadier track out"),
     "video": Command("video", "Video", "the frame enhancements on any video"),

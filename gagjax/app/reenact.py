@@ -25,6 +25,7 @@ class Reenact:
     examples:
       gagjax reenact -d clip/ -o result.mp4 --enhanced
       gagjax reenact -i tracked.pt -d clip/ -r GAGAvatar.pt --flame FLAME_with_eye.pt -o result.mp4 --preset balanced
+      gagjax reenact --avatar avatar/ -d clip/ -o result.mp4 --enhanced
       gagjax reenact -d clip/ -o views.mp4 --orbit 40 --still
       gagjax reenact -i tracked.pt -d clip/ -r GAGAvatar.pt --flame FLAME_with_eye.pt -o all.mp4 --grid 6
     """
@@ -35,8 +36,10 @@ class Reenact:
     """Whom to drive: a tracked portrait (tracked.pt or a tracking folder). The built-in avatar takes any image, too."""
     checkpoint: Annotated[Path | None, tyro.conf.arg(aliases=["-r", "--resume-path"])] = None
     """GAGAvatar.pt; without it, the built-in avatar is driven."""
+    avatar: Path | None = None
+    """A personal avatar's folder, as `gagjax fit` writes it, instead of -i and -r."""
     flame: Path | None = None
-    """FLAME_with_eye.pt or generic_model.pkl, for GAGAvatar."""
+    """FLAME_with_eye.pt or generic_model.pkl, for GAGAvatar, and for a personal avatar that was fitted with it."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("reenacted.mp4")
     """The video to write."""
     name: str | None = None
@@ -60,7 +63,7 @@ class Reenact:
     grid: int = 1
     """So many portraits of the file side by side (the built-in avatar: identities), all driven alike."""
     size: int = 512
-    """Picture size of the built-in avatar, pixels."""
+    """Picture size of the built-in avatar and of personal ones, pixels."""
     fps: float | None = None
     """Frame rate, where the driver's file holds none (25 otherwise)."""
     force: bool = False
@@ -73,6 +76,8 @@ class Reenact:
             raise InputError(f"is {self.orbit:g}", field="--orbit", fix="Use 0 to 180 degrees")
         if not 1 <= self.grid <= 36:
             raise InputError(f"is {self.grid}", field="--grid", fix="Use 1 to 36 portraits")
+        if self.avatar is not None and (self.checkpoint or self.portrait or self.grid > 1):
+            raise InputError("goes without -r, -i and --grid", field="--avatar", fix="Leave those out, or --avatar")
         from gagjax.app import presets
         from gagjax.app.avatar_source import open_avatar, open_avatars
         from gagjax.app.orbit import held, orbit
@@ -91,7 +96,11 @@ class Reenact:
         if self.grid > 1:
             avatars = open_avatars(self.checkpoint, self.flame, self.portrait, size=self.size, count=self.grid)
         else:
-            avatars = [open_avatar(self.checkpoint, self.flame, self.portrait, size=self.size, name=self.name)]
+            avatars = [
+                open_avatar(
+                    self.checkpoint, self.flame, self.portrait, size=self.size, name=self.name, personal=self.avatar
+                )
+            ]
         print(f"driving {avatars[0].described}" + (f" and {len(avatars) - 1} more" if len(avatars) > 1 else ""))
         stack = stack.for_model(avatars[0].model, avatars[0].shape)
         track = enhance_track(stack, track)

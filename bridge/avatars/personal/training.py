@@ -36,7 +36,7 @@ class Settings:
     Args:
         steps: Optimiser steps, `batch` frames each.
         batch: Frames a step.
-        first: Share of the steps in which the avatar does not see the frame's expression and pose.
+        first: Share of the steps in which the avatar does not see the frame's expression and pose; 1 and more: it never does.
         motion: Whether the track is fitted, too.
         motion_from: Share of the steps after which it is.
         motion_rate: Peak rate of the track's corrections, in the tracker's usual errors a step.
@@ -152,7 +152,7 @@ class Fit:
         parts = jax.tree.map(
             lambda x: jnp.array(x, copy=True), {"canonical": self.state.canonical, **self.state.weights}
         )
-        return dataclasses.replace(self._base, dynamic=jnp.float32(1), **parts)
+        return dataclasses.replace(self._base, dynamic=_dynamic(self.state.step, self.settings), **parts)
 
     @property
     def done(self) -> int:
@@ -253,6 +253,11 @@ def _motion_optimiser() -> optax.GradientTransformation:
     return optax.scale_by_adam(b2=0.99, eps=1e-8)
 
 
+def _dynamic(step: Any, settings: Settings) -> Array:
+    """How much the frame is seen. By degrees: all at once, it would throw about what the first stage has learned."""
+    return jnp.clip((step / settings.steps - settings.first) / 0.15, 0.0, 1.0).astype(jnp.float32)
+
+
 def _error(
     weights: Any, changes: Any, avatar: Any, data: Data, index: Any, settings: Settings
 ) -> tuple[Array, dict[str, Array]]:
@@ -291,8 +296,7 @@ def _seen(model: Any, parameters: Any, transform: Any) -> Array:
 
 @functools.partial(jax.jit, static_argnames=("settings",), donate_argnames=("state",))
 def _step(state: State, avatar: Any, data: Data, index: Any, settings: Settings) -> tuple[State, dict[str, Array]]:
-    # The second stage is entered by degrees: all at once, what the first has learned would be thrown about.
-    dynamic = jnp.clip((state.step / settings.steps - settings.first) / 0.15, 0.0, 1.0)
+    dynamic = _dynamic(state.step, settings)
     avatar = dataclasses.replace(avatar, canonical=state.canonical, dynamic=dynamic)
     changes = state.changes[index]
     (_, figures), (g_weights, g_changes) = jax.value_and_grad(_error, (0, 1), has_aux=True)(
