@@ -33,6 +33,74 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "batch_scale": (),
 }
 
+#: The figures of the one table: what it is, which table it stands in, how its row begins, its column.
+HEADLINES = (
+    (
+        "offline smoothing, held out: error over the noisy track's",
+        "smoothing_quality",
+        "ours offline, held out",
+        "error / raw",
+    ),
+    (
+        "offline smoothing, held out: share of a blink kept",
+        "smoothing_quality",
+        "ours offline, held out",
+        "kept blink depth",
+    ),
+    (
+        "live smoothing, held out: error over the noisy track's",
+        "smoothing_quality",
+        "ours live, held out",
+        "error / raw",
+    ),
+    ("live smoothing, held out: lag in frames", "smoothing_quality", "ours live, held out", "lag, frames"),
+    (
+        "original smoothing as one program, against its PyTorch loop",
+        "smoothing_speed",
+        "reference formulas",
+        "compared",
+    ),
+    ("Kalman filter, against scipy.signal.lfilter", "smoothing_speed", "Kalman", "compared"),
+    ("FLAME, 1,000 frames: times of smplx frame by frame", "flame_speed", "smplx, frame by frame", "times gagjax's"),
+    ("detail, default, times as fast as the PyTorch original", "detail_speed", "detail | default", "times faster"),
+    ("detail, original networks, times as fast", "detail_speed", "detail | reference", "times faster"),
+    ("eyes, default, times as fast as the PyTorch original", "detail_speed", "eyes | default crops", "times faster"),
+    ("`gagjax video`, 512 x 512, frames a second", "video_speed", "gagjax video, preset default", "frames/s"),
+    ("rasterizer, 180,255 Gaussians, against a PyTorch compositor", "rasterize_speed", "heavy", "ratio"),
+    ("torch to JAX, 64 MB", "bridge_overhead", "64 MB", "torch to JAX"),
+    ("JAX to torch, 64 MB", "bridge_overhead", "64 MB", "JAX to torch"),
+    ("tuning, 100 steps on 32 clips", "tuning_speed", "likelihood", "100 steps"),
+    ("`gagjax batch`, two workers against one", "batch_scale", "local, 2 workers", "times as fast"),
+    ("a million frames streamed: memory moved by, MB", "long_streams", "1,000,000 frames", "difference"),
+)
+
+
+def headlines() -> list[str]:
+    """The one table; a figure whose benchmark has not been run is left out."""
+    rows = ["| what | figure | from |", "|---|---:|---|"]
+    for what, table, row, column in HEADLINES:
+        found = cell(table, row, column)
+        if found is not None:
+            rows.append(f"| {what} | {found} | {table} |")
+    return rows
+
+
+def cell(table: str, row: str, column: str) -> str | None:
+    """What stands in a result's table, in the first row that begins so."""
+    path = Path(RESULTS) / f"{table}.md"
+    if not path.is_file():
+        return None
+    header: list[str] | None = None
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("|"):
+            continue
+        cells = [each.strip() for each in line.strip("|").split("|")]
+        if header is None:
+            header = cells
+        elif line.strip("| ").startswith(row):
+            return cells[header.index(column)]
+    return None
+
 
 def tables() -> str:
     """The tables of all results there are, each under its name and command."""
@@ -51,7 +119,9 @@ def tables() -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=list(BENCHMARKS), metavar="NAME")
-    chosen = parser.parse_args().only
+    parser.add_argument("--tables", action="store_true", help="run nothing: join the tables that there are")
+    options = parser.parse_args()
+    chosen = [] if options.tables else options.only
     rows = ["| benchmark | minutes | ended |", "|---|---:|---|"]
     failed = []
     for name in chosen:
@@ -63,7 +133,19 @@ def main() -> int:
         rows.append(
             f"| {name} | {(time.monotonic() - started) / 60:.1f} | {'well' if not status else f'with {status}'} |"
         )
-    text = ["# All benchmarks", "", "`python -m benchmarks.run_all`", "", machine(), "", *rows, "", tables()]
+    ran = [*rows, ""] if chosen else []
+    text = [
+        "# All benchmarks",
+        "",
+        "`python -m benchmarks.run_all`",
+        "",
+        machine(),
+        "",
+        *headlines(),
+        "",
+        *ran,
+        tables(),
+    ]
     path = Path(RESULTS) / "summary.md"
     path.write_text("\n".join(text).rstrip() + "\n", encoding="utf-8")
     print(f"\n{path}" + (f"; failed: {', '.join(failed)}" if failed else ""))
