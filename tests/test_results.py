@@ -9,7 +9,7 @@ from benchmarks.run_all import HEADLINES, RESULTS, cell, headlines
 
 @pytest.mark.parametrize("headline", HEADLINES, ids=lambda each: each[0])
 def test_every_figure_is_there(headline):
-    what, table, row, column = headline
+    _what, table, row, column = headline
     assert (RESULTS / f"{table}.md").is_file()
     assert cell(table, row, column)
 
