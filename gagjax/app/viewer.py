@@ -15,6 +15,8 @@ from gagjax.app.viewing import Session, channels_of, curve
 from gagjax.errors import InputError
 
 APART = 0.17  # metres from the middle to each head
+# The page holds covariances as half floats. In metres squared they would vanish, and the thinnest, rounded, would be none.
+FINE, FLOOR = 100.0, 0.002 * np.eye(3)
 SKIN, STEADY = (190, 170, 160), (120, 170, 215)
 GREY, BLUE = "#999999", "#1f77b4"
 
@@ -111,11 +113,12 @@ class Viewer:
         frame = int(self._time.value)
         with self._lock, self._server.atomic():
             for name, side in (("before", 1), ("after", -1)):
-                mesh = self.session.head(name == "after", frame)
                 place = (side * APART, 0.0, 0.0)
                 if self._avatar is not None:
-                    self._splat(name, mesh, place)
-                elif name in self._heads:
+                    self._splat(name, frame, place)
+                    continue
+                mesh = self.session.head(name == "after", frame)
+                if name in self._heads:
                     self._heads[name].vertices = mesh
                 else:
                     faces = np.asarray(self.session.model.faces)
@@ -124,17 +127,20 @@ class Viewer:
                         f"/head/{name}", mesh, faces, color=colour, side="double", position=place
                     )
 
-    def _splat(self, name: str, mesh: np.ndarray, place: tuple[float, float, float]) -> None:
+    def _splat(self, name: str, frame: int, place: tuple[float, float, float]) -> None:
         from bridge.avatars.avatar import UNITS
 
+        # Light stands still in the head's world, so the Gaussians are made there and turned after.
+        mesh, rotation, shift = self.session.posed(name == "after", frame)
         gaussians = self._avatar.gaussians(mesh)
         self._heads[name] = self._server.scene.add_gaussian_splats(
             f"/head/{name}",
-            centers=np.asarray(gaussians.means) / UNITS,
-            covariances=np.asarray(gaussians.covariances) / UNITS**2,
+            centers=FINE * (np.asarray(gaussians.means) / UNITS @ rotation + shift),
+            covariances=rotation.T @ (np.asarray(gaussians.covariances) * (FINE / UNITS) ** 2) @ rotation + FLOOR,
             rgbs=np.clip(np.asarray(gaussians.features)[:, :3], 0, 1),
             opacities=np.asarray(gaussians.opacities)[:, None],
             position=place,
+            scale=1 / FINE,
         )
 
     def _draw(self) -> None:

@@ -130,13 +130,19 @@ class Session:
 
     def head(self, after: bool, frame: int) -> Float[np.ndarray, "V 3"]:
         """The head's vertices in metres as the camera sees them: x left, y up, z away, its usual place at 0."""
+        mesh, rotation, shift = self.posed(after, frame)
+        return mesh @ rotation + shift
+
+    def posed(
+        self, after: bool, frame: int
+    ) -> tuple[Float[np.ndarray, "V 3"], Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
+        """The vertices in the head's own frame, metres, and what takes them before the camera: rotation (row vectors), shift."""
         track = self.after if after else self.track
         neck = np.zeros((1, 3), np.float32) if track.neck is None else track.neck
-        at = [
-            np.asarray(x)[min(frame, len(x) - 1)]
-            for x in (track.expression, track.jaw, track.eyes, track.transform, neck)
-        ]
-        return np.asarray(_posed(self.model, self._shape, *at, self._middle))
+        at = [np.asarray(x)[min(frame, len(x) - 1)] for x in (track.expression, track.jaw, track.eyes, neck)]
+        transform = np.asarray(track.transform)[frame]
+        mesh = np.asarray(_posed(self.model, self._shape, *at))
+        return mesh, transform[:, :3], (transform[:, 3] - self._middle) / UNITS
 
     def save(self, path: Path, *, force: bool = False) -> None:
         """Write the knobs as a preset for `--preset`.
@@ -164,19 +170,9 @@ class Session:
 
 
 @jax.jit
-def _posed(
-    model: FlameModel,
-    shape: Array,
-    expression: Array,
-    jaw: Array,
-    eyes: Array,
-    transform: Array,
-    neck: Array,
-    middle: Array,
-) -> Array:
+def _posed(model: FlameModel, shape: Array, expression: Array, jaw: Array, eyes: Array, neck: Array) -> Array:
     pose = jnp.concatenate([jnp.zeros(3), jaw])
-    mesh = vertices(model, shape[: model.shapes], expression, pose, eyes, neck)
-    return mesh @ transform[:, :3] + (transform[:, 3] - middle) / UNITS
+    return vertices(model, shape[: model.shapes], expression, pose, eyes, neck)
 
 
 def _get(value: Any, path: str) -> Any:
