@@ -155,7 +155,6 @@ def main() -> None:
                 head=flame.synthetic(HEAD),
                 seed=HEAD,
                 background=avatars.BACKGROUND,
-                size=options.size,
                 force=True,
             )
             rows = [panel(fit, int(i)) for i in scene.held[:: max(len(scene.held) // 4, 1)][:4]]

@@ -55,7 +55,6 @@ def fit(options: Fit) -> str:
         seed=options.head_seed if options.flame is None else None,
         shape=shape,
         background=found.background,
-        size=found.size,
         force=options.force,
     )
     save_track(run.track, options.out / files.TRACK, force=options.force)

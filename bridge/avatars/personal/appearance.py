@@ -20,12 +20,12 @@ from jaxtyping import Array, Float
 from bridge.avatars.avatar import UNITS
 from bridge.avatars.parameters import Parameters
 from bridge.avatars.personal import networks
-from bridge.avatars.personal.canonical import Canonical, spread
+from bridge.avatars.personal.canonical import Canonical, spread, widened
 from bridge.avatars.shading import FRONT
 from bridge.gaussians import Gaussians
 from gagjax import flame
 from gagjax.flame.model import FlameModel
-from gagjax.pytree import pytree
+from gagjax.pytree import pytree, static
 
 FEATURES, WIDTH, OUTPUTS = 16, 48, 7  # outputs: offset 3, colour 3, width 1
 LOCAL, SHARED = 6, 100 + 6 + 6 + 3 + 9
@@ -45,6 +45,7 @@ class AppearanceAvatar:
             logits, `scale` (N,) as the logarithm of metres.
         network: Weights of the decoder.
         dynamic: How much the decoder sees of the frame: 0 in the first stage of training, then 1.
+        size: Pixels of the pictures that it was fitted to, 0 for none yet; see `canonical.widened`.
     """
 
     model: FlameModel
@@ -52,6 +53,7 @@ class AppearanceAvatar:
     points: dict[str, Float[Array, "N ..."]]
     network: dict[str, Any]
     dynamic: float | Float[Array, ""] = 1.0
+    size: int = static(default=0)
 
     def __len__(self) -> int:
         return len(self.canonical)
@@ -75,7 +77,7 @@ class AppearanceAvatar:
         covariances = (root[:, :, None, :] * root[:, None, :, :]).sum(-1)
         return Gaussians(
             means * UNITS,
-            covariances * UNITS**2,
+            widened(covariances * UNITS**2, parameters.camera, self.size),
             jnp.full(len(self), OPACITY),
             jax.nn.sigmoid(self.points["colour"] + out[:, 3:6]),
         )

@@ -11,6 +11,8 @@ from scipy.spatial import cKDTree
 
 from bridge.avatars import sampling
 from bridge.avatars.binding import frames
+from bridge.camera import Camera
+from bridge.rasterizer.projection import DILATION
 from gagjax import flame
 from gagjax.errors import InputError
 from gagjax.flame.model import FlameModel
@@ -51,6 +53,24 @@ class Canonical:
         """How the surface about each Gaussian is turned and stretched against rest."""
         axes = frames(vertices, model.faces, "affine")[1][self.triangles]
         return (axes[:, :, :, None] * self.unframe[:, None, :, :]).sum(2)
+
+
+def widened(covariances: Float[Array, "N 3 3"], camera: Camera | None, size: int) -> Float[Array, "N 3 3"]:
+    """Covariances as they were fitted to pictures of `size` pixels, for a camera with more of them.
+
+    Every Gaussian in a picture is widened by a share of a pixel, and a fit counts on that. In a larger picture the pixels
+    are smaller, and gaps would open: the rest of the fitted pixel's width is added in space.
+
+    Args:
+        covariances: World units squared.
+        camera: Who looks; at a picture no larger than the fitted ones, nothing is added.
+        size: Pixels that it was fitted to; 0 for none yet.
+    """
+    if camera is None or size < 1 or camera.width <= size:
+        return covariances
+    pixel = jnp.linalg.norm(camera.viewmat[:3, 3]) / camera.K[0, 0]
+    more = DILATION * pixel**2 * ((camera.width / size) ** 2 - 1)
+    return covariances + more * jnp.eye(3)
 
 
 def person(model: FlameModel, shape: Float[np.ndarray, "S"] | None = None) -> FlameModel:

@@ -29,7 +29,7 @@ from bridge.avatars.avatar import UNITS
 from bridge.avatars.parameters import Parameters
 from bridge.avatars.personal import networks
 from bridge.avatars.personal.appearance import CENTIMETRE, own
-from bridge.avatars.personal.canonical import Canonical, spread
+from bridge.avatars.personal.canonical import Canonical, spread, widened
 from bridge.avatars.shading import FRONT
 from bridge.gaussians import Gaussians
 from gagjax import flame, so3
@@ -78,6 +78,7 @@ class FieldAvatar:
             logits, `scale` (N, 3) as logarithms of metres, `rotation` (N, 3) axis-angle, `opacity` (N,) as a logit.
         network: Weights by branch, `expression` and `pose`.
         dynamic: How much the field acts on looks: 0 in the first stage of training, then 1. Places always move.
+        size: Pixels of the pictures that it was fitted to, 0 for none yet; see `canonical.widened`.
         blend: "linear" or "sigmoid", see `shares`.
     """
 
@@ -86,6 +87,7 @@ class FieldAvatar:
     points: dict[str, Float[Array, "N ..."]]
     network: dict[str, Any]
     dynamic: float | Float[Array, ""] = 1.0
+    size: int = static(default=0)
     blend: Blend = static(default="linear")
 
     def __len__(self) -> int:
@@ -128,7 +130,7 @@ class FieldAvatar:
         root = (rotation[None, :, :, None] * root[:, None, :, :]).sum(2)
         return Gaussians(
             means * UNITS,
-            (root[:, :, None, :] * root[:, None, :, :]).sum(-1) * UNITS**2,
+            widened((root[:, :, None, :] * root[:, None, :, :]).sum(-1) * UNITS**2, parameters.camera, self.size),
             jax.nn.sigmoid(points["opacity"] + look[:, 9]),
             jax.nn.sigmoid(points["colour"] + look[:, :3]),
         )
@@ -162,7 +164,7 @@ def create(model: FlameModel, count: int, seed: int = 0, *, blend: Blend = "line
         "expression": networks.create(FEATURES, EXPRESSION, WIDTH, OUTPUTS, seed),
         "pose": networks.create(FEATURES, POSE, WIDTH, OUTPUTS, seed + 1),
     }
-    return FieldAvatar(model, canonical, points, network, jnp.float32(1), blend)
+    return FieldAvatar(model, canonical, points, network, jnp.float32(1), blend=blend)
 
 
 def guide(

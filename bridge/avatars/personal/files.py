@@ -34,13 +34,11 @@ class Saved(NamedTuple):
         avatar: Whom to draw.
         model: The head with the person's shape as its mean, shape basis kept.
         background: Colour behind the head in the clip, (3,).
-        size: Pixels of the pictures that it was fitted to.
     """
 
     avatar: Any
     model: FlameModel
     background: Float[np.ndarray, "3"]
-    size: int
 
 
 def save(
@@ -51,7 +49,6 @@ def save(
     seed: int | None = None,
     shape: Float[np.ndarray, "S"] | None = None,
     background: Any = (1.0, 1.0, 1.0),
-    size: int = 128,
     force: bool = False,
 ) -> None:
     """Write an avatar into a folder.
@@ -63,7 +60,6 @@ def save(
         seed: Of the built-in head, where it is that; then nothing is needed to open the avatar again.
         shape: The person's shape coefficients.
         background: Colour behind the head.
-        size: Pixels of the pictures that it was fitted to.
         force: Replace an avatar that is there.
 
     Raises:
@@ -89,7 +85,7 @@ def save(
         "blend": getattr(avatar, "blend", None),
         "head": {"builtin": seed, "digest": digest(head)},
         "background": [float(x) for x in background],
-        "size": int(size),
+        "size": avatar.size,
     }
     for name in (JSON, TENSORS):
         atomic.check(folder / name, force)
@@ -137,9 +133,10 @@ def load(folder: str | Path, head: FlameModel | None = None) -> Saved:
         {name: jnp.asarray(value) for name, value in filled["points"].items()},
         filled["network"],
         jnp.float32(1),
+        size=about["size"],
         **options,
     )
-    return Saved(avatar, with_shape(base, shape), np.float32(about["background"]), about["size"])
+    return Saved(avatar, with_shape(base, shape), np.float32(about["background"]))
 
 
 def kind_of(avatar: Any) -> str:
@@ -162,7 +159,7 @@ def _about(file: Path) -> dict[str, Any]:
         raise InputError(f"is {about.get('version')!r}, expected {VERSION}", file=file, field="version", fix=_AGAIN)
     if about.get("kind") not in MODELS:
         raise InputError(f"is {about.get('kind')!r}", file=file, field="kind", fix=f"Known are {', '.join(MODELS)}")
-    for name, least, most in (("gaussians", 1, 10_000_000), ("shape", 0, 1000), ("size", 8, 8192)):
+    for name, least, most in (("gaussians", 1, 10_000_000), ("shape", 0, 1000), ("size", 0, 8192)):
         if type(about.get(name)) is not int or not least <= about[name] <= most:
             raise InputError(f"is {about.get(name)!r}", file=file, field=name, fix=_AGAIN)
     about.setdefault("blend", None)

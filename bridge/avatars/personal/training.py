@@ -127,7 +127,7 @@ class Fit:
         usable = np.asarray(clip.track.valid).copy()
         usable[self.held_out] = False
         self.usable = np.flatnonzero(usable)
-        self._base = avatar
+        self._base = dataclasses.replace(avatar, size=clip.size)
         masks = None if clip.masks is None else jnp.asarray(clip.masks)
         self.data = Data(jnp.asarray(clip.frames), masks, Motion.of(clip.track), jnp.asarray(clip.background))
         # Copies: a step overwrites the state that goes in.

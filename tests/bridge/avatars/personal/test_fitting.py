@@ -13,6 +13,7 @@ import pytest
 from bridge.avatars.personal import clip as clips
 from bridge.avatars.personal import files, losses, motion, slots, tensors
 from bridge.avatars.personal.training import Fit
+from bridge.avatars.rendering import drawn
 from gagjax import InputError, flame
 from gagjax.io import images
 from gagjax.io.tracks import save_track
@@ -93,12 +94,12 @@ def test_an_avatar_comes_back_from_its_folder(fitted, field, tmp_path):
     for avatar in (fitted.avatar, field):
         folder = tmp_path / files.kind_of(avatar)
         shape = np.zeros(300, np.float32)
-        files.save(folder, avatar, head=flame.synthetic(0), seed=0, shape=shape, background=(0.1, 0.2, 0.3), size=40)
+        files.save(folder, avatar, head=flame.synthetic(0), seed=0, shape=shape, background=(0.1, 0.2, 0.3))
         found = files.load(folder)
         parameters = fitted.data.motion.frame(0, jnp.zeros(motion.COLUMNS), 40)[0]
         jax.tree.map(np.testing.assert_array_equal, avatar.gaussians(parameters), found.avatar.gaussians(parameters))
         np.testing.assert_allclose(found.background, [0.1, 0.2, 0.3], atol=1e-6)
-        assert found.model.shapes == 300
+        assert found.model.shapes == 300 and found.avatar.size == avatar.size
         with pytest.raises(InputError, match="exists"):
             files.save(folder, avatar, head=flame.synthetic(0), seed=0)
 
@@ -186,6 +187,20 @@ def test_no_correction_is_the_track_itself(clip):
     same = motion.corrected(clip.track, np.zeros((len(clip), motion.COLUMNS)))
     np.testing.assert_allclose(same.transform, clip.track.transform, atol=1e-6)
     np.testing.assert_allclose(same.expression, clip.track.expression, atol=1e-6)
+
+
+def test_larger_pictures_look_like_the_fitted_ones(fitted):
+    """Reduced to the fitted size; without the fitted pixel's width, gaps would open between Gaussians."""
+    small = fitted.picture(0)
+
+    def reduced(avatar) -> np.ndarray:
+        parameters, _ = fitted.data.motion.frame(0, fitted.state.changes[0], 4 * fitted.clip.size)
+        large = np.asarray(drawn(avatar, parameters, fitted.data.background)[0])
+        return large.reshape(len(small), 4, len(small), 4, 3).mean((1, 3))
+
+    plain = dataclasses.replace(fitted.avatar, size=0)
+    error, without = (float(((reduced(a) - small) ** 2).mean()) for a in (fitted.avatar, plain))
+    assert error < 0.5 * without
 
 
 def test_losses_vanish_where_they_should():
