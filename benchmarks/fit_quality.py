@@ -19,12 +19,14 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from PIL import Image
 
 from benchmarks.common import RESULTS, write_table
 from bridge import avatars
 from bridge.avatars.personal import appearance, canonical, deformation, files, motion, training
 from bridge.avatars.personal.clip import Clip
 from gagjax import flame
+from gagjax.app import panels
 from gagjax.app.personal import panel
 from gagjax.io import images
 from gagjax.io.video import to_uint8
@@ -124,6 +126,17 @@ def row(scene: Scene, fit: training.Fit, seconds: list[float]) -> list[float]:
     return [as_given, with_truth, scene.psnr(fit), *pairs[:2], lower, *pairs[2:], *seconds]
 
 
+def sheet(rows: list[np.ndarray]) -> np.ndarray:
+    """Rows of truth, picture and error, two of them in a line, enlarged and named."""
+    large = [np.asarray(Image.fromarray(x).resize((2 * x.shape[1], 2 * x.shape[0]))) for x in rows]
+    labels = ("truth, held out", "fitted", "4 x error")
+    lines = [
+        panels.beside([part for row in pair for part in np.split(row, 3, axis=1)], labels * len(pair))
+        for pair in (large[k : k + 2] for k in range(0, len(large), 2))
+    ]
+    return np.concatenate(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few steps at 64 pixels: does it run")
@@ -158,7 +171,7 @@ def main() -> None:
                 force=True,
             )
             rows = [panel(fit, int(i)) for i in scene.held[:: max(len(scene.held) // 4, 1)][:4]]
-            images.write(options.keep / "sheet.png", np.concatenate(rows), force=True)
+            images.write(options.keep / "sheet.png", sheet(rows), force=True)
         if not options.quick:
             cache.write_text(json.dumps({"setting": setting, "rows": figures}, indent=1) + "\n")
     if options.quick:

@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "video_speed": (),
     "rasterize_speed": (),
     "avatar_sheet": (),
+    "fit_quality": (),
     "bridge_overhead": (),
     "reenact_speed": (),
     "long_streams": (),
