@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from benchmarks.common import RESULTS, write_table
+from benchmarks.common import write_table
 from bridge import avatars
 from bridge.avatars.personal import appearance, canonical, deformation, files, motion, training
 from bridge.avatars.personal.clip import Clip
@@ -145,15 +145,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--gaussians", type=int, default=8000)
     parser.add_argument("--rows", default=",".join(ROWS).replace(", ", "; "), help="which, by the start of their names")
-    parser.add_argument("--keep", type=Path, help="folder for the first fit's avatar and a sheet of held-out frames")
+    parser.add_argument("--keep", type=Path, help="folder for the first fit's avatar, a sheet, and rows to go on from")
     options = parser.parse_args()
     if options.quick:
         options.frames, options.size, options.steps, options.gaussians = 12, 64, 40, 1500
     scene = Scene(options.frames, options.size)
     wanted = [part.replace("; ", ", ") for part in options.rows.split(",")]
-    cache = RESULTS / "fit_quality.json"
+    cache = None if options.keep is None else options.keep / "rows.json"
     setting = [options.frames, options.size, options.steps, options.gaussians]
-    known = json.loads(cache.read_text()) if cache.is_file() else {}
+    known = json.loads(cache.read_text()) if cache is not None and cache.is_file() else {}
     figures = known["rows"] if known.get("setting") == setting else {}
     for name, (kind, changes) in ROWS.items():
         if not any(name.startswith(part) for part in wanted):
@@ -172,7 +172,8 @@ def main() -> None:
             )
             rows = [panel(fit, int(i)) for i in scene.held[:: max(len(scene.held) // 4, 1)][:4]]
             images.write(options.keep / "sheet.png", sheet(rows), force=True)
-        if not options.quick:
+        if cache is not None:
+            cache.parent.mkdir(parents=True, exist_ok=True)
             cache.write_text(json.dumps({"setting": setting, "rows": figures}, indent=1) + "\n")
     if options.quick:
         return
