@@ -19,6 +19,11 @@ from gagjax.io import images
 from gagjax.io.tracks import save_track
 
 
+@jax.jit
+def gaussians_of(avatar, parameters):
+    return avatar.gaussians(parameters)
+
+
 @pytest.fixture(scope="module")
 def fitted(start, clip, settings):
     fit = Fit(start, clip, settings, held_out=[3])
@@ -97,7 +102,9 @@ def test_an_avatar_comes_back_from_its_folder(fitted, field, tmp_path):
         files.save(folder, avatar, head=flame.synthetic(0), seed=0, shape=shape, background=(0.1, 0.2, 0.3))
         found = files.load(folder)
         parameters = fitted.data.motion.frame(0, jnp.zeros(motion.COLUMNS), 40)[0]
-        jax.tree.map(np.testing.assert_array_equal, avatar.gaussians(parameters), found.avatar.gaussians(parameters))
+        jax.tree.map(
+            np.testing.assert_array_equal, gaussians_of(avatar, parameters), gaussians_of(found.avatar, parameters)
+        )
         np.testing.assert_allclose(found.background, [0.1, 0.2, 0.3], atol=1e-6)
         assert found.model.shapes == 300 and found.avatar.size == avatar.size
         with pytest.raises(InputError, match="exists"):
@@ -116,6 +123,9 @@ def test_an_avatar_comes_back_from_its_folder(fitted, field, tmp_path):
         {"background": [0, 0]},
         {"background": [0, 0, float("nan")]},
         {"blend": "linear"},
+        {"blend": ["linear"]},
+        {"kind": ["appearance"]},
+        {"background": [0, 0, 10**400]},
         {"head": None},
         {"head": {"builtin": 5, "digest": "0"}},
         {"head": {"builtin": None, "digest": "0"}},
@@ -149,6 +159,25 @@ def test_bad_tensors_are_refused(damage, saved):
         tensors.write(file, arrays)
     with pytest.raises(InputError):
         files.load(saved)
+
+
+def test_damage_anywhere_is_either_refused_or_harmless(saved):
+    rng = np.random.default_rng(0)
+    for name in (files.JSON, files.TENSORS):
+        whole = (saved / name).read_bytes()
+        for _ in range(25):
+            damaged = bytearray(whole)
+            # The header is where the meaning is: half of the damage goes there.
+            where = rng.integers(min(len(whole), 600) if rng.random() < 0.5 else len(whole), size=3)
+            for place in where:
+                damaged[place] = rng.integers(256)
+            (saved / name).write_bytes(damaged)
+            try:
+                found = files.load(saved).avatar
+            except InputError:
+                continue
+            assert len(found) == len(found.canonical)
+        (saved / name).write_bytes(whole)
 
 
 @pytest.fixture
