@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "detail_quality": (),
     "detail_speed": (),
     "video_speed": (),
+    "kill_loop": (),
     "rasterize_speed": (),
     "avatar_sheet": (),
     "fit_quality": (),
