@@ -71,7 +71,12 @@ HEADLINES = (
     ("rasterizer, 180,255 Gaussians, against a PyTorch compositor", "rasterize_speed", "heavy", "ratio"),
     ("torch to JAX, 64 MB", "bridge_overhead", "64 MB", "torch to JAX"),
     ("JAX to torch, 64 MB", "bridge_overhead", "64 MB", "JAX to torch"),
-    ("personal avatar from a noisy track: held-out PSNR with the true motion, dB", "fit_quality", "full", "PSNR true motion dB"),
+    (
+        "personal avatar from a noisy track: held-out PSNR with the true motion, dB",
+        "fit_quality",
+        "full",
+        "PSNR true motion dB",
+    ),
     ("personal avatar: vertex error of the track lower by, %", "fit_quality", "full", "lower by %"),
     ("personal avatar at 128 pixels: seconds", "fit_quality", "full", "seconds"),
     ("tuning, 100 steps on 32 clips", "tuning_speed", "likelihood", "100 steps"),
