@@ -40,6 +40,8 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "without joint motion": ("appearance", {"motion": False}),
     "field, linear shares": ("linear", {}),
     "field, sigmoid shares": ("sigmoid", {}),
+    "field, 32 channels": ("linear 32 1", {}),
+    "field, 32 channels, drawn at half size": ("linear 32 2", {}),
 }
 HEADER = (
     "fit",
@@ -102,7 +104,14 @@ def fitted(
     if kind == "appearance":
         start: Any = appearance.create(scene.model, count)
     else:
-        start = deformation.create(scene.model, count, blend=kind)  # type: ignore[arg-type]
+        blend, channels, factor = (*kind.split(), "3", "1")[:3]
+        start = deformation.create(
+            scene.model,
+            count,
+            blend=blend,  # type: ignore[arg-type]
+            channels=int(channels),
+            factor=int(factor),
+        )
         given, learned = scene.given, scene.learned
         channels = [np.asarray(x)[learned] for x in (given.expression, given.jaw, given.eyes)]
         start = deformation.guide(start, *channels, np.zeros((len(learned), 3)))

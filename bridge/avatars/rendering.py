@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -94,7 +95,32 @@ def drawn(
         background: Colour behind the head.
         backend: Of `bridge.rasterize`.
     """
-    if parameters.camera is None:
+    features, coverage = mapped(avatar, parameters, background, backend=backend)
+    if not hasattr(avatar, "finish"):
+        return features, coverage
+    picture = avatar.finish(features)
+    return picture, jax.image.resize(coverage, picture.shape[:2], "linear")
+
+
+def mapped(
+    avatar: Avatar, parameters: Parameters, background: Float[Array, "3"], *, backend: str = "auto"
+) -> tuple[Float[Array, "h w C"], Float[Array, "h w"]]:
+    """What the avatar's Gaussians give before it makes a picture of them (`finish`); arguments as in `drawn`.
+
+    Raises:
+        InputError: If the avatar is drawn at a fraction of the picture that is no whole number of pixels.
+    """
+    camera = parameters.camera
+    if camera is None:
         raise ValueError("the parameters have no camera")
+    factor = getattr(avatar, "factor", 1)
+    if camera.width % factor or camera.height % factor:
+        raise InputError(f"is {camera.width}, no multiple of {factor}", field="size", fix=f"Use a multiple of {factor}")
+    if factor > 1:
+        shrunk = camera.K * jnp.asarray([1 / factor, 1 / factor, 1.0])[:, None]
+        camera = dataclasses.replace(camera, K=shrunk, width=camera.width // factor, height=camera.height // factor)
+        parameters = dataclasses.replace(parameters, camera=camera)
     gaussians = avatar.gaussians(parameters)
-    return rasterize(gaussians, parameters.camera, backend=backend, background=background)  # type: ignore[arg-type]
+    # Behind the head there is colour, and nothing in the other channels.
+    behind = jnp.pad(background, (0, gaussians.features.shape[-1] - 3))
+    return rasterize(gaussians, camera, backend=backend, background=behind)  # type: ignore[arg-type]

@@ -41,6 +41,10 @@ class Fit:
     """Which kind of avatar."""
     blend: Literal["linear", "sigmoid"] = "linear"
     """How the field's two branches share the head."""
+    channels: Literal[3, 32] = 3
+    """Of each of the field's Gaussians; 32 bring a small network that makes the picture of them."""
+    upscale: Literal[1, 2, 4] = 1
+    """Draw the field's Gaussians so many times smaller than the picture, and let that network enlarge them."""
     size: int = 128
     """Pictures are fitted at this size, pixels."""
     gaussians: int = 8000
@@ -72,6 +76,10 @@ class Fit:
         ):
             if not least <= value <= most:
                 raise InputError(f"is {value}", field=name, fix=f"Use {least} to {most}")
+        if self.model != "field" and (self.channels, self.upscale) != (3, 1):
+            raise InputError("are for the field", field="--channels and --upscale", fix="Pass --model field")
+        if self.size % self.upscale:
+            raise InputError(f"is no multiple of {self.upscale}", field="--size", fix="Choose another, or --upscale 1")
         if self.hold_out == 1:
             raise InputError("leaves no frame to learn from", field="--hold-out", fix="Use 0, or 2 and more")
         from gagjax.app import personal

@@ -103,7 +103,14 @@ def _start(options: Fit, model: Any, track: Any) -> Any:
 
     if options.model == "appearance":
         return appearance.create(model, options.gaussians, options.seed)
-    made = deformation.create(model, options.gaussians, options.seed, blend=options.blend)
+    made = deformation.create(
+        model,
+        options.gaussians,
+        options.seed,
+        blend=options.blend,
+        channels=options.channels,
+        factor=options.upscale,
+    )
     valid = np.asarray(track.valid)
     neck = np.zeros((len(track), 3)) if track.neck is None else np.asarray(track.neck)
     channels = (np.asarray(x)[valid] for x in (track.expression, track.jaw, track.eyes, neck))

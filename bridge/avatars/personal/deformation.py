@@ -27,7 +27,7 @@ from jaxtyping import Array, Float
 
 from bridge.avatars.avatar import UNITS
 from bridge.avatars.parameters import Parameters
-from bridge.avatars.personal import networks
+from bridge.avatars.personal import networks, upscaling
 from bridge.avatars.personal.appearance import CENTIMETRE, own
 from bridge.avatars.personal.canonical import Canonical, spread, widened
 from bridge.avatars.shading import FRONT
@@ -40,7 +40,8 @@ Blend = Literal["linear", "sigmoid"]
 BLENDS = ("linear", "sigmoid")
 FEATURES, WIDTH = 16, 64
 EXPRESSION, POSE = 100 + 3 + 6, 3 + 9
-OUTPUTS = 3 + 3 + 3 + 3 + 1  # place, colour, rotation, width, opacity
+SHAPE = 3 + 3 + 3 + 1  # outputs beside the colours: place, rotation, width, opacity
+CHANNELS = (3, 32)
 #: Within the first distance of a landmark only the expression acts, beyond the second only the pose; metres.
 NEAR, FAR = 0.02, 0.05
 
@@ -74,12 +75,13 @@ class FieldAvatar:
     Args:
         model: The person's head: no shape coefficients. Only its mean head, root joint and landmarks are used.
         canonical: Where the neutral Gaussians started.
-        points: What each has: `feature` (N, 16), `offset` from its start (N, 3) in centimetres, `colour` (N, 3) as
-            logits, `scale` (N, 3) as logarithms of metres, `rotation` (N, 3) axis-angle, `opacity` (N,) as a logit.
-        network: Weights by branch, `expression` and `pose`.
+        points: What each has: `feature` (N, 16), `offset` from its start (N, 3) in centimetres, `colour` (N, C): three
+            logits of red, green and blue and what the network of `upscaling` sees besides; `scale` (N, 3) as logarithms of metres, `rotation` (N, 3) axis-angle, `opacity` (N,) as a logit.
+        network: Weights by branch, `expression` and `pose`, and of `upscale` where there is one.
         dynamic: How much the field acts on looks: 0 in the first stage of training, then 1. Places always move.
         size: Pixels of the pictures that it was fitted to, 0 for none yet; see `canonical.widened`.
         blend: "linear" or "sigmoid", see `shares`.
+        factor: How many times smaller than the picture the Gaussians are drawn.
     """
 
     model: FlameModel
@@ -89,6 +91,7 @@ class FieldAvatar:
     dynamic: float | Float[Array, ""] = 1.0
     size: int = static(default=0)
     blend: Blend = static(default="linear")
+    factor: int = static(default=1)
 
     def __len__(self) -> int:
         return len(self.canonical)
@@ -97,7 +100,13 @@ class FieldAvatar:
         """Where the Gaussians are at rest, metres."""
         return self.canonical.on(self.model, self.model.v_template) + self.points["offset"] * CENTIMETRE
 
-    def changes(self, parameters: Parameters) -> Float[Array, "N 13"]:
+    def finish(self, features: Float[Array, "h w C"]) -> Float[Array, "H W 3"]:
+        """The picture of a drawn feature map, `factor` times as large."""
+        if "upscale" not in self.network:
+            return features
+        return upscaling.apply(self.network["upscale"], features, self.factor)
+
+    def changes(self, parameters: Parameters) -> Float[Array, "N 10+C"]:
         """What the field changes in a frame, both branches blended."""
         turn = jnp.asarray(FRONT) if parameters.camera is None else parameters.camera.viewmat[:3, :3]
         expression = jnp.concatenate([0.3 * parameters.expression, 3 * parameters.pose[3:], 3 * parameters.eyes])
@@ -116,12 +125,14 @@ class FieldAvatar:
         return jnp.sqrt(square.min(1) + 1e-16)
 
     def gaussians(self, parameters: Parameters) -> Gaussians:
-        """The Gaussians of a frame, in world units, colours in [0, 1]."""
+        """The Gaussians of a frame, in world units; three colours in [0, 1], then what `finish` reads."""
         points, change = self.points, self.changes(parameters)
+        channels = points["colour"].shape[1]
         look = self.dynamic * change[:, 3:]
+        colour, look = points["colour"] + look[:, :channels], look[:, channels:]
         places = self.neutral() + change[:, :3] * CENTIMETRE
-        turned = so3.exp(points["rotation"] + 0.3 * look[:, 3:6])
-        widths = jnp.exp(jnp.clip(points["scale"] + 0.3 * look[:, 6:9], -9.0, -3.5))
+        turned = so3.exp(points["rotation"] + 0.3 * look[:, :3])
+        widths = jnp.exp(jnp.clip(points["scale"] + 0.3 * look[:, 3:6], -9.0, -3.5))
         root = turned * widths[:, None, :]
         # Rigid motion of the head, about the root joint.
         rotation = so3.exp(parameters.pose[:3])
@@ -130,16 +141,22 @@ class FieldAvatar:
         root = (rotation[None, :, :, None] * root[:, None, :, :]).sum(2)
         return Gaussians(
             means * UNITS,
-            widened((root[:, :, None, :] * root[:, None, :, :]).sum(-1) * UNITS**2, parameters.camera, self.size),
-            jax.nn.sigmoid(points["opacity"] + look[:, 9]),
-            jax.nn.sigmoid(points["colour"] + look[:, :3]),
+            widened(
+                (root[:, :, None, :] * root[:, None, :, :]).sum(-1) * UNITS**2,
+                parameters.camera,
+                self.size // self.factor,
+            ),
+            jax.nn.sigmoid(points["opacity"] + look[:, 6]),
+            jnp.concatenate([jax.nn.sigmoid(colour[:, :3]), colour[:, 3:]], 1),
         )
 
 
 Avatar = FieldAvatar
 
 
-def create(model: FlameModel, count: int, seed: int = 0, *, blend: Blend = "linear") -> FieldAvatar:
+def create(
+    model: FlameModel, count: int, seed: int = 0, *, blend: Blend = "linear", channels: int = 3, factor: int = 1
+) -> FieldAvatar:
     """An avatar to be fitted: grey neutral Gaussians on the mesh, and a field that does nothing yet.
 
     Args:
@@ -147,6 +164,8 @@ def create(model: FlameModel, count: int, seed: int = 0, *, blend: Blend = "line
         count: At most so many Gaussians.
         seed: Of features and first weights.
         blend: How the two branches share the head.
+        channels: Of each Gaussian, 3 or more; more than 3 bring the network of `upscaling`.
+        factor: How many times smaller than the picture they are drawn: 1, 2 or 4.
     """
     canonical, width = spread(model, count)
     n = len(canonical)
@@ -155,16 +174,24 @@ def create(model: FlameModel, count: int, seed: int = 0, *, blend: Blend = "line
     points = {
         "feature": jnp.asarray(feature),
         "offset": jnp.zeros((n, 3)),
-        "colour": jnp.zeros((n, 3)),
+        "colour": jnp.asarray(_first_colours(n, channels, seed)),
         "scale": jnp.asarray(np.repeat(np.log(width)[:, None], 3, 1)),
         "rotation": jnp.zeros((n, 3)),
         "opacity": jnp.full(n, 2.0),
     }
     network = {
-        "expression": networks.create(FEATURES, EXPRESSION, WIDTH, OUTPUTS, seed),
-        "pose": networks.create(FEATURES, POSE, WIDTH, OUTPUTS, seed + 1),
+        "expression": networks.create(FEATURES, EXPRESSION, WIDTH, SHAPE + channels, seed),
+        "pose": networks.create(FEATURES, POSE, WIDTH, SHAPE + channels, seed + 1),
     }
-    return FieldAvatar(model, canonical, points, network, jnp.float32(1), blend=blend)
+    if channels > 3 or factor > 1:
+        network["upscale"] = upscaling.create(channels, factor, seed + 2)
+    return FieldAvatar(model, canonical, points, network, jnp.float32(1), blend=blend, factor=factor)
+
+
+def _first_colours(count: int, channels: int, seed: int) -> np.ndarray:
+    """Grey, and small numbers that differ, so that the network has something to tell Gaussians apart by."""
+    rest = 0.1 * np.random.default_rng(seed).normal(size=(count, channels - 3))
+    return np.concatenate([np.zeros((count, 3)), rest], 1).astype(np.float32)
 
 
 def guide(
@@ -227,7 +254,7 @@ def _waves(places: np.ndarray) -> np.ndarray:
     ).astype(np.float32)
 
 
-def structure(count: int) -> dict[str, Any]:
+def structure(count: int, channels: int = 3, factor: int = 1) -> dict[str, Any]:
     """The arrays of an avatar of so many Gaussians, as shapes: what a file must hold."""
 
     def array(*shape: int) -> jax.ShapeDtypeStruct:
@@ -237,13 +264,14 @@ def structure(count: int) -> dict[str, Any]:
         "points": {
             "feature": array(FEATURES),
             "offset": array(3),
-            "colour": array(3),
+            "colour": array(channels),
             "scale": array(3),
             "rotation": array(3),
             "opacity": array(),
         },
         "network": {
-            "expression": networks.shapes(FEATURES, EXPRESSION, WIDTH, OUTPUTS),
-            "pose": networks.shapes(FEATURES, POSE, WIDTH, OUTPUTS),
+            "expression": networks.shapes(FEATURES, EXPRESSION, WIDTH, SHAPE + channels),
+            "pose": networks.shapes(FEATURES, POSE, WIDTH, SHAPE + channels),
+            **({"upscale": upscaling.shapes(channels, factor)} if channels > 3 or factor > 1 else {}),
         },
     }

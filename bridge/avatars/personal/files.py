@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from bridge.avatars.files import _digest as digest
-from bridge.avatars.personal import appearance, deformation, tensors
+from bridge.avatars.personal import appearance, deformation, tensors, upscaling
 from bridge.avatars.personal.canonical import attach, person, with_shape
 from gagjax import flame
 from gagjax.errors import InputError
@@ -86,6 +86,8 @@ def save(
         "head": {"builtin": seed, "digest": digest(head)},
         "background": [float(x) for x in background],
         "size": avatar.size,
+        "channels": int(avatar.points["colour"].shape[1]),
+        "factor": getattr(avatar, "factor", 1),
     }
     for name in (JSON, TENSORS):
         atomic.check(folder / name, force)
@@ -114,11 +116,12 @@ def load(folder: str | Path, head: FlameModel | None = None) -> Saved:
     arrays = tensors.read(data)
     count, shapes = about["gaussians"], about["shape"]
     module = MODELS[about["kind"]]
+    more = {"channels": about["channels"], "factor": about["factor"]} if about["kind"] == "field" else {}
     structure = {
         "triangles": np.empty(count, np.int32),
         "corners": np.empty((count, 3), np.float32),
         "shape": np.empty(shapes, np.float32),
-        **module.structure(count),
+        **module.structure(count, **more),
     }
     filled = tensors.fill(structure, arrays, data)
     triangles = filled["triangles"]
@@ -126,7 +129,7 @@ def load(folder: str | Path, head: FlameModel | None = None) -> Saved:
         raise InputError("names triangles that the head does not have", file=data, field="triangles", fix=_AGAIN)
     shape = filled["shape"]
     canonical = attach(person(base, shape), triangles, filled["corners"])
-    options = {} if about["blend"] is None else {"blend": about["blend"]}
+    options = {} if about["blend"] is None else {"blend": about["blend"], "factor": about["factor"]}
     avatar = module.Avatar(
         person(base, shape),
         canonical,
@@ -162,7 +165,10 @@ def _about(file: Path) -> dict[str, Any]:
     for name, least, most in (("gaussians", 1, 10_000_000), ("shape", 0, 1000), ("size", 0, 8192)):
         if type(about.get(name)) is not int or not least <= about[name] <= most:
             raise InputError(f"is {about.get(name)!r}", file=file, field=name, fix=_AGAIN)
-    about.setdefault("blend", None)
+    about = {"blend": None, "channels": 3, "factor": 1} | about
+    for name, known in (("channels", deformation.CHANNELS), ("factor", upscaling.FACTORS)):
+        if type(about[name]) is not int or about[name] not in (known if about["kind"] == "field" else known[:1]):
+            raise InputError(f"is {about[name]!r}", file=file, field=name, fix=_AGAIN)
     if about["blend"] not in (deformation.BLENDS if about["kind"] == "field" else (None,)):
         raise InputError(f"is {about['blend']!r}", file=file, field="blend", fix=_AGAIN)
     colour = about.get("background")

@@ -20,7 +20,7 @@ from bridge.avatars.personal.canonical import Canonical
 from bridge.avatars.personal.clip import Clip
 from bridge.avatars.personal.motion import COLUMNS, Motion, corrected
 from bridge.avatars.personal.slots import Seen, reassigned
-from bridge.avatars.rendering import drawn
+from bridge.avatars.rendering import drawn, mapped
 from gagjax import flame
 from gagjax.errors import InputError
 from gagjax.track import Track
@@ -221,6 +221,8 @@ class Fit:
     def _name(self) -> str:
         """What must be the same for a checkpoint to fit."""
         parts = [repr(self.settings), type(self._base).__name__, str(getattr(self._base, "blend", ""))]
+        if "upscale" in self.state.weights["network"]:
+            parts += [str(self._base.factor), str(self._base.points["colour"].shape)]
         parts += [str(self.held_out.tolist()), str(self.clip.frames.shape)]
         name = hashlib.sha256("|".join(parts).encode())
         name.update(np.ascontiguousarray(self.clip.frames).tobytes())
@@ -267,9 +269,17 @@ def _error(
     for k in range(index.shape[0]):
         i, change = index[k], changes[k]
         parameters, transform = data.motion.frame(i, change, size)
-        picture, coverage = drawn(avatar, parameters, data.background)
         truth = data.frames[i].astype(jnp.float32) / 255
-        loss = losses.photometric(picture, truth, settings.ssim)
+        if "upscale" in weights["network"]:
+            features, coverage = mapped(avatar, parameters, data.background)
+            picture = avatar.finish(features)
+            coverage = jax.image.resize(coverage, picture.shape[:2], "linear")
+            # The colours by themselves are to be the picture made small: without this the network does all the work.
+            small = jax.image.resize(truth, (*features.shape[:2], 3), "linear")
+            loss = losses.photometric(picture, truth, settings.ssim) + jnp.abs(features[..., :3] - small).mean()
+        else:
+            picture, coverage = drawn(avatar, parameters, data.background)
+            loss = losses.photometric(picture, truth, settings.ssim)
         if data.masks is not None:
             mask = data.masks[i].astype(jnp.float32) / 255
             loss = loss + settings.silhouette * losses.silhouette(coverage, mask)
