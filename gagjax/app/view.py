@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 
@@ -21,6 +22,7 @@ class View:
       gagjax view clip/
       gagjax view noisy.npz steady.npz
       gagjax view clip/ --preset mine.yaml --flame flame2023.pkl
+      gagjax view driver.npz --avatar avatar/
     """
 
     track: tyro.conf.Positional[Path]
@@ -31,6 +33,8 @@ class View:
     """default, live, reference, a scenario, or a preset file."""
     flame: Path | None = None
     """A FLAME file; the built-in head otherwise."""
+    avatar: Path | None = None
+    """Show the Gaussians of a personal avatar, the folder that `gagjax fit` wrote."""
     gaussians: bool = False
     """Show the built-in avatar's Gaussians instead of the mesh."""
     fps: str | None = None
@@ -43,6 +47,8 @@ class View:
     def run(self) -> int:
         if not 1 <= self.port <= 65535:
             raise InputError(f"is {self.port}", field="--port", fix="Use 1 to 65535")
+        if self.gaussians and self.avatar is not None:
+            raise InputError("shows the built-in avatar", field="--gaussians", fix="Pass --avatar alone")
         if self.gaussians and self.flame is not None:
             raise InputError("shows the built-in avatar", field="--gaussians", fix="Leave --flame out")
         try:
@@ -56,14 +62,8 @@ class View:
         stack = presets.stack_of(self.preset)
         track = load_track(self.track, fps=self.fps)
         after = None if self.result is None else load_track(self.result, fps=self.fps)
-        avatar = None
-        if self.gaussians:
-            from bridge import avatars
-
-            avatar = avatars.builtin()
-        model = (
-            avatar.model if avatar is not None else flame.synthetic() if self.flame is None else flame.load(self.flame)
-        )
+        head = None if self.flame is None else flame.load(self.flame)
+        avatar, model = self._avatar(head)
         session = viewing.Session(track, stack, model, preset=self.preset, after=after)
         page = viewer.Viewer(session, host=self.host, port=self.port, avatar=avatar)
         print(f"http://localhost:{page.port} shows {self.track}; Ctrl-C ends it")
@@ -74,3 +74,19 @@ class View:
         finally:
             page.close()
         return 0
+
+    def _avatar(self, head: Any) -> tuple[Any, Any]:
+        """Whose Gaussians to show, None for the mesh; and the head."""
+        from gagjax import flame
+
+        if self.avatar is not None:
+            from bridge.avatars.personal import files
+
+            saved = files.load(self.avatar, head)
+            return saved.avatar, saved.model
+        if self.gaussians:
+            from bridge import avatars
+
+            avatar = avatars.builtin()
+            return avatar, avatar.model
+        return None, flame.synthetic() if head is None else head

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import viser
 from viser import uplot
@@ -130,9 +131,9 @@ class Viewer:
     def _splat(self, name: str, frame: int, place: tuple[float, float, float]) -> None:
         from bridge.avatars.avatar import UNITS
 
-        # Light stands still in the head's world, so the Gaussians are made there and turned after.
-        mesh, rotation, shift = self.session.posed(name == "after", frame)
-        gaussians = self._avatar.gaussians(mesh)
+        # Light stands with the camera and looks follow it, so the Gaussians are made in the head's world and turned after.
+        gaussians = _gaussians(self._avatar, self.session.parameters(name == "after", frame))
+        rotation, shift = self.session.place(name == "after", frame)
         self._heads[name] = self._server.scene.add_gaussian_splats(
             f"/head/{name}",
             centers=FINE * (np.asarray(gaussians.means) / UNITS @ rotation + shift),
@@ -167,3 +168,8 @@ class Viewer:
                 legend=uplot.Legend(show=True),
                 aspect=1.4,
             )
+
+
+@jax.jit
+def _gaussians(avatar: Any, parameters: Any) -> Any:
+    return avatar.gaussians(parameters)

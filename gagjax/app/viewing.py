@@ -130,19 +130,30 @@ class Session:
 
     def head(self, after: bool, frame: int) -> Float[np.ndarray, "V 3"]:
         """The head's vertices in metres as the camera sees them: x left, y up, z away, its usual place at 0."""
-        mesh, rotation, shift = self.posed(after, frame)
+        expression, jaw, eyes, neck = self._at(after, frame)
+        mesh = np.asarray(_posed(self.model, self._shape, expression, jaw, eyes, neck))
+        rotation, shift = self.place(after, frame)
         return mesh @ rotation + shift
 
-    def posed(
-        self, after: bool, frame: int
-    ) -> tuple[Float[np.ndarray, "V 3"], Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
-        """The vertices in the head's own frame, metres, and what takes them before the camera: rotation (row vectors), shift."""
+    def place(self, after: bool, frame: int) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
+        """What takes the head's own frame before the camera: rotation (of row vectors) and shift in metres."""
+        transform = np.asarray((self.after if after else self.track).transform)[frame]
+        return transform[:, :3], (transform[:, 3] - self._middle) / UNITS
+
+    def parameters(self, after: bool, frame: int) -> Any:
+        """The frame as avatars take it (`bridge.avatars.Parameters`), with the camera that looks."""
+        from bridge.avatars import Parameters
+        from bridge.camera import from_track
+
+        expression, jaw, eyes, neck = self._at(after, frame)
+        pose = np.concatenate([np.zeros(3, np.float32), jaw])
+        transform = np.asarray((self.after if after else self.track).transform)[frame]
+        return Parameters(expression, pose, eyes, neck, np.zeros(0, np.float32), from_track(jnp.asarray(transform)))
+
+    def _at(self, after: bool, frame: int) -> list[np.ndarray]:
         track = self.after if after else self.track
         neck = np.zeros((1, 3), np.float32) if track.neck is None else track.neck
-        at = [np.asarray(x)[min(frame, len(x) - 1)] for x in (track.expression, track.jaw, track.eyes, neck)]
-        transform = np.asarray(track.transform)[frame]
-        mesh = np.asarray(_posed(self.model, self._shape, *at))
-        return mesh, transform[:, :3], (transform[:, 3] - self._middle) / UNITS
+        return [np.asarray(x)[min(frame, len(x) - 1)] for x in (track.expression, track.jaw, track.eyes, neck)]
 
     def save(self, path: Path, *, force: bool = False) -> None:
         """Write the knobs as a preset for `--preset`.

@@ -62,6 +62,14 @@ def test_the_heads_move_with_the_track(session, track, model):
     assert (np.array([0.0, 0.0, 1.0]) @ turned)[2] < -0.5
 
 
+def test_what_avatars_are_given_is_the_same_head(session, model):
+    for after in (False, True):
+        parameters = session.parameters(after, 17)
+        rotation, shift = session.place(after, 17)
+        mesh = np.asarray(parameters.vertices(model)) @ rotation + shift
+        np.testing.assert_allclose(mesh, session.head(after, 17), atol=1e-5)
+
+
 def test_the_preset_does_what_the_sliders_did(session, track, model, tmp_path):
     session.turn("temporal.jaw.lowest", 1.5)
     session.turn("gaze.strength", 0.25)
