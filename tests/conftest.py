@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +18,24 @@ settings.register_profile(
 )
 settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+MEMORY = 3 << 30  # bytes in a test process after which compiled programs are dropped
+
+
+@pytest.fixture(autouse=True, scope="module")
+def bounded_memory() -> Iterator[None]:
+    """Every program that is compiled stays in memory: fifteen hundred tests of them are more than machines have."""
+    yield
+    import psutil
+
+    if psutil.Process().memory_info().rss > MEMORY and "jax" in sys.modules:
+        import jax
+
+        jax.clear_caches()
+        gc.collect()
+        with contextlib.suppress(OSError, AttributeError):  # glibc keeps what is freed, unless it is asked
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
