@@ -12,9 +12,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.common import timed, write_table
-from bridge import avatars
-from gagjax import flame
-from gagjax.app import panels
+from gagjax import avatars, flame
+from gagjax.app.reports import panels
 
 SHEET = Path(__file__).resolve().parents[1] / "docs" / "avatar_sheet.png"
 ROWS: tuple[tuple[tuple[str, dict], ...], ...] = (

@@ -110,7 +110,7 @@ def main() -> None:
             rows,
             command=f"python -m benchmarks.batch_scale --clips {clips}",
             notes=[
-                f"{programs} programs were compiled for {clips} clips of 241 lengths (`gagjax.buckets`), before these runs.",
+                f"{programs} programs were compiled for {clips} clips of 241 lengths (`gagjax.shape_bucketing`), before these runs.",
                 "Times include the start of Python, JAX and Ray, and of every run that was killed.",
             ],
         )

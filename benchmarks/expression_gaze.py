@@ -20,12 +20,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from benchmarks.common import write_table
-from bridge import avatars, rasterize
-from bridge.camera import from_track
-from bridge.gaussians import Gaussians
-from gagjax import expression, flame, gaze
+from bridge import rasterize
+from gagjax import avatars, expression, flame, gaze
+from gagjax.camera import from_track
 from gagjax.reference.expression import reference_expression
 from gagjax.reference.gaze import rotation as reference_rotation
+from gagjax.splatting.gaussians import Gaussians
 from gagjax.track import Channels
 
 REGIONS = ("brows", "cheeks", "forehead", "jaw", "lids", "mouth", "nose")
@@ -257,7 +257,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, default=Path("docs"), help="folder for the two pictures")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    model = flame.load(arguments.flame) if arguments.flame else flame.synthetic()
+    model = flame.load(arguments.flame) if arguments.flame else flame.builtin()
     editor = expression.RegionEditor.for_model(model)
     frames = 100 if arguments.quick else 1000
     command = "python -m benchmarks.expression_gaze" + (" --quick" if arguments.quick else "")

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.pictures import real
-from bridge import avatars
-from gagjax.flame.synthetic import CONTROLS
+from gagjax import avatars
+from gagjax.flame.builtin_head import CONTROLS
 from gagjax.metrics.image import psnr, ssim
 from gagjax.simulate import driver, observe
 from gagjax.stack import Stack, enhance_frames, enhance_track

@@ -22,12 +22,11 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.common import write_table
-from bridge import avatars
-from bridge.avatars.personal import appearance, canonical, deformation, files, motion, training
-from bridge.avatars.personal.clip import Clip
-from gagjax import flame
-from gagjax.app import panels
-from gagjax.app.personal import panel
+from gagjax import avatars, flame
+from gagjax.app.reports import panels
+from gagjax.app.workflows.fit import panel
+from gagjax.avatars.personal import appearance, canonical, deformation, files, motion, training
+from gagjax.avatars.personal.clip import Clip
 from gagjax.io import images
 from gagjax.io.video import to_uint8
 from gagjax.simulate import driver, observe
@@ -174,7 +173,7 @@ def main() -> None:
             files.save(
                 options.keep,
                 fit.avatar,
-                head=flame.synthetic(HEAD),
+                head=flame.builtin(HEAD),
                 seed=HEAD,
                 background=avatars.BACKGROUND,
                 force=True,

@@ -88,14 +88,14 @@ def live_lines(frames: int) -> list[str]:
     """Lines through `gagjax live`."""
     import jax
 
-    from gagjax.io import lines
+    from gagjax.io.formats import json_lines
     from gagjax.simulate import driver
 
     track = driver(500, seed=0)
     texts = []
     for i in range(500):
         frame = jax.tree.map(lambda x, i=i: np.asarray(x)[i], track.channels)
-        texts.append(lines.dump(frame, lines.Line(frame, None, {}), valid=True).encode())
+        texts.append(json_lines.dump(frame, json_lines.Line(frame, None, {}), valid=True).encode())
     process = subprocess.Popen(
         [sys.executable, "-m", "gagjax", "live", "-"],
         stdin=subprocess.PIPE,

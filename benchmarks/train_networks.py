@@ -34,8 +34,7 @@ PATCH, BATCH, LEAST_GAIN = 48, 8, 0.5
 
 def rendered(count: int, size: int, identity: int) -> dict[str, np.ndarray]:
     """Pictures of the built-in avatar with random expressions and gazes."""
-    from bridge import avatars
-    from gagjax import simulate
+    from gagjax import avatars, simulate
 
     track = simulate.driver(count, seed=identity)
     frames = avatars.render(avatars.builtin(identity), track, size=size)

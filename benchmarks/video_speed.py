@@ -37,7 +37,7 @@ def main() -> None:
     arguments = parser.parse_args()
     count = 48 if arguments.quick else 200
 
-    from gagjax.app.video import Video
+    from gagjax.app.commands.video import Video
     from gagjax.io import video
 
     rows = []

@@ -1,40 +1,89 @@
-"""bridge: where JAX and PyTorch meet, and where Gaussians become pictures.
+"""bridge: where JAX and PyTorch meet; nothing is copied in silence between them.
 
-Nothing here imports torch until a torch thing is asked for: the CPU rasterizer and the built-in avatar run without it.
+Nothing here imports torch until a torch thing is asked for. The rasterizer and the avatars of gagjax are offered here
+too, with gsplat registered as a backend of the rasterizer.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-_MODULES = ("autodiff", "avatars", "camera", "dlpack", "gagavatar", "perceptual", "rasterizer")
-_NAMES = {
-    "BridgeError": "errors",
-    "Camera": "camera",
-    "Gaussians": "gaussians",
-    "WriteAfterHandOverError": "errors",
-    "aligned_empty": "dlpack",
-    "configure_memory": "dlpack",
-    "images_to_jax": "dlpack",
-    "images_to_torch": "dlpack",
-    "jax_function": "autodiff",
-    "lend": "lending",
-    "rasterize": "rasterizer",
-    "to_jax": "dlpack",
-    "to_torch": "dlpack",
-    "torch_function": "autodiff",
+from bridge.gsplat import GsplatBackend
+from gagjax.splatting import backends
+
+if TYPE_CHECKING:
+    from bridge import autodiff, dlpack, gagavatar, gsplat, ownership, perceptual
+    from bridge.autodiff import jax_function, torch_function
+    from bridge.dlpack import aligned_empty, configure_memory, images_to_jax, images_to_torch, to_jax, to_torch
+    from bridge.errors import BridgeError, WriteAfterHandOverError
+    from bridge.ownership import lend
+    from gagjax import avatars, camera
+    from gagjax.camera import Camera
+    from gagjax.splatting import Gaussians, rasterize
+
+backends.register("gsplat", GsplatBackend())
+
+#: Where each public name lives; a module of its own where the value is None.
+_HOMES = {
+    "BridgeError": "bridge.errors",
+    "Camera": "gagjax.camera",
+    "Gaussians": "gagjax.splatting",
+    "WriteAfterHandOverError": "bridge.errors",
+    "aligned_empty": "bridge.dlpack",
+    "autodiff": None,
+    "avatars": "gagjax",
+    "camera": "gagjax",
+    "configure_memory": "bridge.dlpack",
+    "dlpack": None,
+    "gagavatar": None,
+    "gsplat": None,
+    "images_to_jax": "bridge.dlpack",
+    "images_to_torch": "bridge.dlpack",
+    "jax_function": "bridge.autodiff",
+    "lend": "bridge.ownership",
+    "ownership": None,
+    "perceptual": None,
+    "rasterize": "gagjax.splatting",
+    "to_jax": "bridge.dlpack",
+    "to_torch": "bridge.dlpack",
+    "torch_function": "bridge.autodiff",
 }
-__all__ = [*_MODULES, *_NAMES]
+# Spelled out for editors and type checkers, which do not run this file; a test holds it equal to the table above.
+__all__ = [
+    "BridgeError",
+    "Camera",
+    "Gaussians",
+    "WriteAfterHandOverError",
+    "aligned_empty",
+    "autodiff",
+    "avatars",
+    "camera",
+    "configure_memory",
+    "dlpack",
+    "gagavatar",
+    "gsplat",
+    "images_to_jax",
+    "images_to_torch",
+    "jax_function",
+    "lend",
+    "ownership",
+    "perceptual",
+    "rasterize",
+    "to_jax",
+    "to_torch",
+    "torch_function",
+]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _NAMES:
-        return getattr(importlib.import_module(f"{__name__}.{_NAMES[name]}"), name)
-    if name in _MODULES:
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOMES[name]
+    if home is None:
         return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(home), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted({*globals(), *__all__})

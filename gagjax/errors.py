@@ -1,11 +1,19 @@
-"""Errors that a user can act on."""
+"""The errors of gagjax and bridge: one base class, and one class for each kind of caller who can act on it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 
-class InputError(ValueError):
+class GagjaxError(Exception):
+    """Base class of every error that gagjax and bridge raise on purpose."""
+
+
+class SplattingError(GagjaxError, ValueError):
+    """Gaussians, cameras or a backend that the rasterizer cannot use; says which and why."""
+
+
+class InputError(GagjaxError, ValueError):
     """Input that cannot be used: says which file, which field and what to do.
 
     The command line prints the message alone and exits with status 2.

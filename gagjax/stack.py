@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from gagjax import buckets
+from gagjax import shape_bucketing
 from gagjax.errors import InputError
 from gagjax.filters import chain, scan
 from gagjax.pytree import is_concrete, pytree
@@ -172,7 +172,7 @@ class FramesState(NamedTuple):
 def enhance_track(stack: Stack, track: Track) -> Track:
     """Run the track stages over a sequence.
 
-    Clips of similar lengths share one compiled program (`gagjax.buckets`).
+    Clips of similar lengths share one compiled program (`gagjax.shape_bucketing`).
 
     Args:
         stack: The stages.
@@ -189,13 +189,13 @@ def enhance_track(stack: Stack, track: Track) -> Track:
     """
     stages = track_stages(stack, track)
     frames = len(track)
-    whole = buckets.bucket(frames) if buckets.fits(stages, frames) else frames
+    whole = shape_bucketing.bucket(frames) if shape_bucketing.fits(stages, frames) else frames
     dt = np.float32(1 / track.fps)
-    channels: Channels = jax.tree.map(jnp.asarray, buckets.lengthen(track.channels, whole))
+    channels: Channels = jax.tree.map(jnp.asarray, shape_bucketing.lengthen(track.channels, whole))
     real = np.arange(whole) < frames
-    valid = jnp.asarray(buckets.lengthen(track.valid, whole) & real)
+    valid = jnp.asarray(shape_bucketing.lengthen(track.valid, whole) & real)
     channels = run_stages(stages, channels, valid, jnp.asarray(real), dt)
-    return track.with_channels(buckets.shorten(channels, frames)) if stages else track
+    return track.with_channels(shape_bucketing.shorten(channels, frames)) if stages else track
 
 
 def enhance_frames(
@@ -293,7 +293,7 @@ def _build(enable: Iterable[str], **makers: Any) -> Stack:
 def _recommended(enable: Iterable[str], *, live: bool) -> Stack:
     from gagjax import detail, expression, gaze
     from gagjax.detail.eyes import EyeEnhancer
-    from gagjax.temporal import TrackSmoother
+    from gagjax.track_smoother import TrackSmoother
 
     return _build(
         enable,

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from gagjax.app.cli import parse
-from gagjax.app.demo import Demo
+from gagjax.app.commands.demo import Demo
 
 MAKEFILE = Path(__file__).resolve().parents[1] / "Makefile"
 

@@ -157,7 +157,7 @@ def test_a_stack_bound_to_a_head_leaves_closed_eyes_alone():
     """In both presets: the corrector learns eye centres and lids from the model, and a shut eye is not turned."""
     from gagjax import flame
 
-    model = flame.synthetic()
+    model = flame.builtin()
     expression = np.zeros((40, 100), np.float32)
     expression[:, [flame.CONTROLS["blink_left"], flame.CONTROLS["blink_right"]]] = 1
     eyes = np.tile(np.float32([0.05, 0.05, 0]), (40, 2))

@@ -58,7 +58,7 @@ def _put(means: Float[Array, "N 3"], vertices: Float[Array, "V 3"]) -> Float[Arr
 
 def camera(transform: Float[Array, "3 4"], size: int) -> Any:
     """The `bridge.Camera` of a track's `[R | t]` for a square picture."""
-    from bridge.camera import from_track
+    from gagjax.camera import from_track
 
     return from_track(jnp.asarray(transform, jnp.float32), size=size, focal=FOCAL)
 

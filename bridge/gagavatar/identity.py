@@ -14,7 +14,8 @@ from torch import Tensor
 
 from bridge.gagavatar import lifting
 from gagjax.errors import InputError
-from gagjax.io import atomic, checkpoints
+from gagjax.io import atomic
+from gagjax.io.untrusted import checkpoints
 
 FORMAT = "gagjax-identity"
 VERSION = 1

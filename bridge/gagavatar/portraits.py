@@ -9,8 +9,9 @@ import numpy as np
 from bridge.gagavatar.identity import FORMAT, Identity
 from bridge.gagavatar.model import GAGAvatar
 from gagjax.errors import InputError
-from gagjax.io import checkpoints, tracks
+from gagjax.io import tracks
 from gagjax.io.tracks import Portrait
+from gagjax.io.untrusted import checkpoints
 
 LISTED = 10
 IMAGES = (".png", ".jpg", ".jpeg", ".webp")
@@ -81,7 +82,7 @@ def _beside(folder: Path, portrait: Portrait) -> np.ndarray | None:
     """A picture that lies beside its tracking: in the tracker's frame database, or as a file of the entry's name."""
     (name,) = portrait.track.names or ("",)
     if (folder / "img_lmdb").is_dir():
-        from gagjax.io.frames import FrameDatabase
+        from gagjax.io.frame_database import FrameDatabase
 
         with FrameDatabase(folder) as frames:
             return frames.get(name)

@@ -1,1 +1,1 @@
-"""The command line: one light module for each command, heavy imports inside `run`."""
+"""The command line and what its commands do."""

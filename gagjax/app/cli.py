@@ -20,13 +20,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from gagjax.app.compiled import keep_compiled
+from gagjax.app.compilation_cache import keep_compiled
 from gagjax.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """Where a command lives: a dataclass in `gagjax.app.<module>` with a method `run() -> int`."""
+    """Where a command lives: a dataclass in `gagjax.app.commands.<module>` with a method `run() -> int`."""
 
     module: str
     dataclass: str
@@ -114,7 +114,7 @@ def parse(name: str, words: Sequence[str]) -> Any:
     import tyro
 
     command = COMMANDS[name]
-    kind = getattr(importlib.import_module(f"gagjax.app.{command.module}"), command.dataclass)
+    kind = getattr(importlib.import_module(f"gagjax.app.commands.{command.module}"), command.dataclass)
     return tyro.cli(
         kind,
         prog=f"gagjax {name}",

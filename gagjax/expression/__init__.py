@@ -4,8 +4,8 @@ from gagjax.expression.closure import ClosureMatcher, apertures
 from gagjax.expression.codes import track_from_codes
 from gagjax.expression.compare import blend, distance, transfer
 from gagjax.expression.masks import region_weights, vertex_areas
+from gagjax.expression.neutral import neutral
 from gagjax.expression.regions import CrossTalk, RegionEditor
-from gagjax.expression.resting import neutral
 from gagjax.expression.retargeting import LiveRetargeter, Retargeter, default_stage, live_stage, soft_limit
 from gagjax.expression.subspace import PCA, Moments, merge, metric_factor, moments
 

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from gagjax.errors import InputError
 from gagjax.expression.masks import vertex_areas
-from gagjax.flame.aperture import lid_aperture, lip_aperture
+from gagjax.flame.eye_aspect_ratio import lid_aperture, lip_aperture
 from gagjax.flame.model import FlameModel, landmarks, vertices
 from gagjax.flame.subset import at_landmarks
 from gagjax.pytree import pytree, static

@@ -20,8 +20,8 @@ from jaxtyping import Array, Bool, Float
 from gagjax import so3
 from gagjax.errors import InputError
 from gagjax.expression.closure import ClosureMatcher
-from gagjax.expression.resting import neutral
-from gagjax.gaps import hold_last
+from gagjax.expression.neutral import neutral
+from gagjax.filters.base import hold_last
 from gagjax.pytree import is_concrete, pytree
 from gagjax.track import Channels
 

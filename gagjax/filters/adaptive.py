@@ -21,7 +21,7 @@ from gagjax import so3
 from gagjax.filters import robust
 from gagjax.filters.kalman import ConstantVelocity
 from gagjax.filters.rotation import RotationConstantVelocity
-from gagjax.filters.smoother import rts
+from gagjax.filters.rts import rts
 from gagjax.pytree import is_concrete, pytree, static
 
 

@@ -212,3 +212,24 @@ def chain(*filters: Filter[Any]) -> Chain:
     if not filters:
         raise ValueError("chain needs at least one filter")
     return Chain(tuple(filters))
+
+
+def hold_last(xs: Any, valid: Bool[Array, "T"] | None) -> Any:
+    """Fill missing frames for stages that look at whole clips: the last valid frame before each, or the first valid one.
+
+    Args:
+        xs: A pytree of arrays, time first.
+        valid: (T,) frames to trust; None, or no frame to trust, leaves everything as it is.
+
+    Example:
+        >>> import numpy as np
+        >>> hold_last(np.array([np.nan, 1.0, np.nan, 3.0]), np.array([False, True, False, True])).tolist()
+        [1.0, 1.0, 1.0, 3.0]
+    """
+    if valid is None:
+        return xs
+    valid = jnp.asarray(valid)
+    numbers = jnp.arange(valid.shape[0])
+    last = jax.lax.cummax(jnp.where(valid, numbers, jnp.argmax(valid)))
+    source = jnp.where(valid.any(), last, numbers)
+    return jax.tree.map(lambda x: jnp.asarray(x)[source], xs)

@@ -38,7 +38,7 @@ def load(path: str | Path, *, masks: str | Path | None = None, landmarks: str | 
     Raises:
         InputError: If a file cannot be read, is refused, or lacks something.
     """
-    from gagjax.io.checkpoints import load_pickle, load_torch
+    from gagjax.io.untrusted.checkpoints import load_pickle, load_torch
 
     file = Path(path)
     content = load_torch(file) if file.suffix in (".pt", ".pth") else load_pickle(file)

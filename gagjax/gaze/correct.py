@@ -20,10 +20,10 @@ from jaxtyping import Array, Bool, Float
 
 from gagjax import so3
 from gagjax.errors import InputError
-from gagjax.flame.aperture import lid_aperture
+from gagjax.filters.base import hold_last
+from gagjax.flame.eye_aspect_ratio import lid_aperture
 from gagjax.flame.model import FlameModel, eye_centres, joints, landmarks, vertices
 from gagjax.flame.subset import at_landmarks
-from gagjax.gaps import hold_last
 from gagjax.gaze.geometry import NOMINAL_EYE_CENTRES, camera_to_world, look_along
 from gagjax.pytree import is_concrete, pytree, static
 from gagjax.track import Channels

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gagjax import so3
-from gagjax.flame.aperture import lid_aperture
+from gagjax.flame.eye_aspect_ratio import lid_aperture
 from gagjax.flame.model import FlameModel, joints, landmarks, vertices
 from gagjax.flame.subset import at_landmarks
 from gagjax.gaze.estimate import EYEBALL_RADIUS

@@ -11,8 +11,8 @@ from typing import Any
 
 _MODULES = ("atomic", "checkpoints", "frames", "images", "tracks", "video")
 _NAMES = {
-    "load_pickle": "checkpoints",
-    "load_torch": "checkpoints",
+    "load_pickle": "untrusted.checkpoints",
+    "load_torch": "untrusted.checkpoints",
     "load_portraits": "tracks",
     "load_track": "tracks",
     "save_track": "tracks",

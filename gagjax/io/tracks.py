@@ -10,9 +10,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from gagjax.errors import InputError
-from gagjax.io import atomic, fields, gagavatar, liveportrait, native, vhap
-from gagjax.io.checkpoints import load_npz, load_pickle, load_torch
-from gagjax.io.gagavatar import Portrait
+from gagjax.io import atomic
+from gagjax.io.formats import fields, gagavatar, liveportrait, native, vhap
+from gagjax.io.formats.gagavatar import Portrait
+from gagjax.io.untrusted.checkpoints import load_npz, load_pickle, load_torch
 from gagjax.track import Track, as_rate
 
 __all__ = ["FORMATS", "Portrait", "check_output", "find", "layout_of", "load_portraits", "load_track", "save_track"]

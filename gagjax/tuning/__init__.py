@@ -1,11 +1,11 @@
 """Hyperparameters from data: losses, gradient fits, EM, fronts of jitter against lag, and how far to trust them."""
 
 from gagjax.tuning import losses
-from gagjax.tuning.clips import Clip, batch
-from gagjax.tuning.domains import constrain, trainable_leaves, unconstrain
+from gagjax.tuning.batching import Clip, batch
+from gagjax.tuning.constraints import constrain, trainable_leaves, unconstrain
 from gagjax.tuning.em import em as expectation_maximisation
-from gagjax.tuning.fronts import Front, front, grid, plot
 from gagjax.tuning.optimise import Fit, fit
+from gagjax.tuning.pareto import Front, front, grid, plot
 from gagjax.tuning.validate import CrossValidation, Interval, bootstrap, cross_validate
 
 __all__ = [

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gagjax.filters.kalman import Kinematic
-from gagjax.tuning.clips import Clip
+from gagjax.tuning.batching import Clip
 
 
 class _Smoothed(NamedTuple):

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from gagjax.filters import rts, scan
 from gagjax.filters.kalman import Kinematic
-from gagjax.tuning.clips import Clip
+from gagjax.tuning.batching import Clip
 
 #: Clips longer than two such parts are differentiated part by part: only the states between parts are kept, and each part
 #: is run again on the way back. The gradient is the same; memory grows with the number of parts, not of frames.
@@ -151,7 +151,7 @@ def image(render: Callable[[Any], Float[Array, "T H W C"]], *, run: Pass = "auto
 
     Args:
         render: The smoothed `xs` to pictures; any differentiable JAX function, such as one that goes through FLAME, the
-            camera and `bridge.rasterize`.
+            camera and `gagjax.splatting.rasterize`.
         run: As in `truth`.
     """
 

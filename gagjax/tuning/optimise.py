@@ -17,8 +17,8 @@ import optax
 from jaxtyping import Array, Float
 from tqdm import tqdm
 
-from gagjax.tuning.clips import Clip
-from gagjax.tuning.domains import Domain, constrain, leaf_name, trainable_leaves, unconstrain
+from gagjax.tuning.batching import Clip
+from gagjax.tuning.constraints import Domain, constrain, leaf_name, trainable_leaves, unconstrain
 
 Loss = Callable[[Any, Clip], Float[Array, ""]]
 CHUNK = 20  # optimiser steps per compiled call: between calls progress is shown and stopping is decided

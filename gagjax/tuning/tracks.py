@@ -11,8 +11,8 @@ import numpy as np
 
 from gagjax.errors import InputError
 from gagjax.filters import AdaptiveSmoother
-from gagjax.temporal import LiveTrackSmoother, TrackSmoother
 from gagjax.track import Track
+from gagjax.track_smoother import LiveTrackSmoother, TrackSmoother
 
 FIELDS = ("expression", "jaw", "eyes", "rotation", "translation", "neck", "extra")
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from gagjax.tuning.clips import Clip
-from gagjax.tuning.domains import Domain, trainable_leaves
+from gagjax.tuning.batching import Clip
+from gagjax.tuning.constraints import Domain, trainable_leaves
 from gagjax.tuning.optimise import Loss, leaf_values, refits
 
 

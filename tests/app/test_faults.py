@@ -13,7 +13,7 @@ import pytest
 
 from gagjax import simulate
 from gagjax.app.cli import main
-from gagjax.io import frames, video
+from gagjax.io import frame_database, video
 from gagjax.io.tracks import load_track, save_track
 from tests.io.test_video import frames as pictures
 
@@ -104,7 +104,7 @@ def test_a_burst_of_nan_in_a_track(tmp_path, capsys):
     import dataclasses
 
     save = dataclasses.replace(clean, expression=values, valid=np.ones(60, bool))
-    from gagjax.io import native
+    from gagjax.io.formats import native
 
     native.write(save, tmp_path / "in.npz")  # as a tracker does that does not look
     assert main(["enhance", str(tmp_path / "in.npz"), "-o", str(tmp_path / "out.npz")]) == 2
@@ -116,8 +116,8 @@ def test_a_burst_of_nan_in_a_track(tmp_path, capsys):
 
 
 def test_a_frame_that_the_database_lacks(tmp_path):
-    frames.write(tmp_path / "img_lmdb", ((f"clip_{i}", np.zeros((8, 8, 3), np.uint8)) for i in range(3)))
-    with frames.FrameDatabase(tmp_path) as database:
+    frame_database.write(tmp_path / "img_lmdb", ((f"clip_{i}", np.zeros((8, 8, 3), np.uint8)) for i in range(3)))
+    with frame_database.FrameDatabase(tmp_path) as database:
         assert list(database) == ["clip_0", "clip_1", "clip_2"]
         with pytest.raises(KeyError, match="clip_7"):
             database["clip_7"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gagjax.app import presets
-from gagjax.app.reenact import Reenact
+from gagjax.app.commands.reenact import Reenact
 from gagjax.errors import InputError
 from gagjax.stack import STAGES
 

@@ -217,5 +217,7 @@ def test_configure_memory_before_start_sets_the_pool():
 
 
 def test_importing_bridge_needs_no_torch():
-    code = "import sys; import bridge, bridge.dlpack, bridge.autodiff, bridge.lending; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys; import bridge, bridge.dlpack, bridge.autodiff, bridge.ownership; sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 import bridge
-from bridge.camera import from_track
-from bridge.gaussians import Gaussians
+from gagjax.camera import from_track
 from gagjax.filters import ConstantVelocity, Kalman, rts, scan
 from gagjax.flame import FlameModel, vertices
+from gagjax.splatting.gaussians import Gaussians
 from tests.oracles import rasterizer as oracle
 
 FRAMES, POINTS, SIZE = 5, 24, 24

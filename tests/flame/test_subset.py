@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gagjax import flame
-from gagjax.flame.aperture import lid_aperture, lip_aperture
+from gagjax.flame.eye_aspect_ratio import lid_aperture, lip_aperture
 from gagjax.flame.subset import at_landmarks, restrict
 from tests.oracles import flame as oracle
 

@@ -215,7 +215,7 @@ def _pickles(*values: Any) -> list[bytes]:
 
 
 def _native() -> bytes:
-    from gagjax.io import native
+    from gagjax.io.formats import native
 
     path = _scratch("native.npz")
     native.write(make.track(3, neck=np.zeros((3, 3)), valid=np.array([True, False, True])), path)
@@ -275,11 +275,11 @@ def _videos() -> list[bytes]:
 
 
 def _databases() -> list[bytes]:
-    from gagjax.io import frames
+    from gagjax.io import frame_database
 
     path = _scratch("lmdb")
     picture = np.zeros((4, 4, 3), np.uint8)
-    frames.write(path, ((f"clip_{i}", picture) for i in range(40)), force=True)
+    frame_database.write(path, ((f"clip_{i}", picture) for i in range(40)), force=True)
     return [(path / "data.mdb").read_bytes()]
 
 
@@ -292,7 +292,7 @@ def _splats() -> dict[str, np.ndarray]:
 
 
 def _ply() -> bytes:
-    from bridge.avatars import ply
+    from gagjax.avatars import ply
 
     path = _scratch("a.ply")
     ply.write(path, _splats())
@@ -300,7 +300,7 @@ def _ply() -> bytes:
 
 
 def _spoiled_ply(random: Random) -> bytes:
-    from bridge.avatars import ply
+    from gagjax.avatars import ply
 
     columns = {
         str(name): value
@@ -362,7 +362,7 @@ def _spoiled_preset(random: Random) -> bytes:
 
 
 def _manifest(path: Path) -> Any:
-    from gagjax.app.manifest import Manifest
+    from gagjax.app.batch.manifest import Manifest
 
     with Manifest.opened(path, {"preset": "default"}) as manifest:
         return manifest
@@ -370,7 +370,7 @@ def _manifest(path: Path) -> Any:
 
 def _lmdb(path: Path) -> Any:
     """The loader takes a folder; the case is its file."""
-    from gagjax.io.frames import FrameDatabase
+    from gagjax.io.frame_database import FrameDatabase
 
     folder = path.parent / "fuzzed_lmdb"
     folder.mkdir(exist_ok=True)
@@ -422,13 +422,15 @@ LOADERS: dict[str, Loader] = {
     "pickle": Loader(
         ".pkl",
         lambda: _pickles(_ARRAYS, {"a": [1, 2.5, None, (b"x", "y")], 7: {1, 2}}, [np.float32(3), _ARRAYS]),
-        _called("gagjax.io.checkpoints", "load_pickle"),
+        _called("gagjax.io.untrusted.checkpoints", "load_pickle"),
     ),
-    "npz": Loader(".npz", lambda: [as_npz(_ARRAYS)], _called("gagjax.io.checkpoints", "load_npz"), npy_in_archive),
+    "npz": Loader(
+        ".npz", lambda: [as_npz(_ARRAYS)], _called("gagjax.io.untrusted.checkpoints", "load_npz"), npy_in_archive
+    ),
     "torch": Loader(
         ".pt",
         lambda: [as_torch({"x": np.ones(2)})],
-        _called("gagjax.io.checkpoints", "load_torch"),
+        _called("gagjax.io.untrusted.checkpoints", "load_torch"),
         pickle_in_torch,
     ),
     "track-native": Loader(
@@ -472,7 +474,7 @@ LOADERS: dict[str, Loader] = {
     "lmdb": Loader(".mdb", _databases, _lmdb),
     "video": Loader(".mp4", _videos, _video),
     "avatar-ply": Loader(
-        ".ply", lambda: [_ply()], _called("bridge.avatars.files", "load", _small_head, _person), _spoiled_ply
+        ".ply", lambda: [_ply()], _called("gagjax.avatars.files", "load", _small_head, _person), _spoiled_ply
     ),
     "identity": Loader(
         ".npz",

@@ -14,7 +14,8 @@ import pytest
 
 from gagjax.app import presets
 from gagjax.errors import InputError
-from gagjax.io import checkpoints, images, tracks, video
+from gagjax.io import images, tracks, video
+from gagjax.io.untrusted import checkpoints
 
 
 @pytest.fixture(autouse=True)
@@ -77,9 +78,9 @@ def test_names_that_lead_out_of_a_folder_are_only_names(tmp_path):
 
 
 def test_a_clip_named_like_a_path_stays_in_the_output_folder(tmp_path):
-    from gagjax.app import clips
+    from gagjax.app.batch import jobs
 
-    (job,) = clips.jobs_of([f"file://{tmp_path}/../../a.npz"], str(tmp_path / "out"))
+    (job,) = jobs.jobs_of([f"file://{tmp_path}/../../a.npz"], str(tmp_path / "out"))
     assert job.result == str(tmp_path / "out" / "a.npz")
 
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gagjax.errors import InputError
-from gagjax.io.checkpoints import load_npz, load_pickle, load_torch
+from gagjax.io.untrusted.checkpoints import load_npz, load_pickle, load_torch
 
 ARRAYS = {
     "float": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -149,7 +149,7 @@ def test_hostile_pickles_run_nothing(tmp_path, name):
     canary = tmp_path / "canary"
     path = tmp_path / "hostile.pkl"
     path.write_bytes(hostile(canary)[name])
-    state = dict(vars(sys.modules["gagjax.io.unpickle"]))
+    state = dict(vars(sys.modules["gagjax.io.untrusted.unpickle"]))
     if name in HARMLESS:
         load_pickle(path)
     else:
@@ -157,7 +157,7 @@ def test_hostile_pickles_run_nothing(tmp_path, name):
             load_pickle(path)
         assert "hostile.pkl" in str(error.value) and len(str(error.value)) < 400
     assert not canary.exists()
-    assert dict(vars(sys.modules["gagjax.io.unpickle"])) == state
+    assert dict(vars(sys.modules["gagjax.io.untrusted.unpickle"])) == state
     assert load_pickle(write(tmp_path / "good.pkl", ARRAYS["float"], 4)).tolist() == ARRAYS["float"].tolist()
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gagjax.errors import InputError
-from gagjax.io import btree, frames, images
+from gagjax.io import frame_database, images
+from gagjax.io.untrusted import lmdb_index
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
@@ -69,8 +70,8 @@ def test_what_is_no_image_is_refused(tmp_path, monkeypatch):
 
 def test_frame_database_round_trip(tmp_path):
     smooth = [np.full((16, 24, 3), 10 * i, np.uint8) for i in range(12)]
-    count = frames.write(tmp_path / "clip" / "img_lmdb", ((f"v_{i}", image) for i, image in enumerate(smooth)))
-    with frames.FrameDatabase(tmp_path / "clip") as database:
+    count = frame_database.write(tmp_path / "clip" / "img_lmdb", ((f"v_{i}", image) for i, image in enumerate(smooth)))
+    with frame_database.FrameDatabase(tmp_path / "clip") as database:
         assert count == len(database) == 12 and "v_3" in database and "v_12" not in database
         for i, image in enumerate(smooth):
             assert np.abs(database[f"v_{i}"].astype(int) - image).max() <= 2
@@ -78,14 +79,14 @@ def test_frame_database_round_trip(tmp_path):
             with pytest.raises(KeyError):
                 database[absent]
     with pytest.raises(InputError, match="--force"):
-        frames.write(tmp_path / "clip" / "img_lmdb", [])
+        frame_database.write(tmp_path / "clip" / "img_lmdb", [])
 
 
 def test_databases_grow_beyond_their_first_size(tmp_path, monkeypatch):
-    monkeypatch.setattr(frames, "_STEP", 1 << 15)
+    monkeypatch.setattr(frame_database, "_STEP", 1 << 15)
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    frames.write(tmp_path / "a", ((f"v_{i}", noise) for i in range(20)))
-    assert len(frames.FrameDatabase(tmp_path / "a")) == 20
+    frame_database.write(tmp_path / "a", ((f"v_{i}", noise) for i in range(20)))
+    assert len(frame_database.FrameDatabase(tmp_path / "a")) == 20
 
 
 @pytest.mark.parametrize("count", [0, 1, 50, 3000])
@@ -105,7 +106,7 @@ def test_index_is_what_lmdb_finds(tmp_path, count):
                 del values[key]
     data = tmp_path / "data.mdb"
     with data.open("rb") as file:
-        found = btree.index(file, data.stat().st_size)
+        found = lmdb_index.index(file, data.stat().st_size)
         assert list(found) == sorted(values)
         for key, (offset, size) in found.items():
             file.seek(offset)
@@ -115,7 +116,7 @@ def test_index_is_what_lmdb_finds(tmp_path, count):
 @given(data=st.data())
 def test_any_database_gives_frames_or_one_input_error(data, tmp_path_factory):
     folder = tmp_path_factory.getbasetemp() / "fuzz_db"
-    frames.write(folder, ((f"v_{i}", RGB) for i in range(3)), force=True)
+    frame_database.write(folder, ((f"v_{i}", RGB) for i in range(3)), force=True)
     content = bytearray((folder / "data.mdb").read_bytes())
     pages = st.integers(0, len(content) // 4096 - 1)
     for _ in range(data.draw(st.integers(1, 4))):  # most of a page is empty: aim at its start and its end
@@ -123,31 +124,31 @@ def test_any_database_gives_frames_or_one_input_error(data, tmp_path_factory):
         content[data.draw(pages) * 4096 + near] = data.draw(st.integers(0, 255))
     (folder / "data.mdb").write_bytes(content[: data.draw(st.just(len(content)) | st.integers(0, len(content)))])
     try:
-        with frames.FrameDatabase(folder) as database:
+        with frame_database.FrameDatabase(folder) as database:
             assert all(image.ndim == 3 for image in database.values())
     except InputError as error:
         assert "fuzz_db" in str(error)
 
 
 def test_real_database_is_read_in_place(shared):
-    with frames.FrameDatabase(shared / "video" / "vfhq_demo") as database:
+    with frame_database.FrameDatabase(shared / "video" / "vfhq_demo") as database:
         assert len(database) == 40
         assert database["000869_70"].shape == (512, 512, 3)
 
 
 def test_damaged_databases_are_refused(tmp_path):
-    frames.write(tmp_path / "good", [("v_0", RGB)])
+    frame_database.write(tmp_path / "good", [("v_0", RGB)])
     data = (tmp_path / "good" / "data.mdb").read_bytes()
     (tmp_path / "bad").mkdir()
     for content in (None, b"", b"x" * 10_000, data[: len(data) // 2], data[:100], data[:4096]):
         if content is not None:
             (tmp_path / "bad" / "data.mdb").write_bytes(content)
         with pytest.raises(InputError, match="bad"):
-            frames.FrameDatabase(tmp_path / "bad")
-    frames.write(tmp_path / "text", [("v_0", RGB)])
+            frame_database.FrameDatabase(tmp_path / "bad")
+    frame_database.write(tmp_path / "text", [("v_0", RGB)])
     import lmdb
 
     with lmdb.open(str(tmp_path / "text")) as database, database.begin(write=True) as transaction:
         transaction.put(b"v_1", b"no image")
-    with frames.FrameDatabase(tmp_path / "text") as database, pytest.raises(InputError, match="v_1"):
+    with frame_database.FrameDatabase(tmp_path / "text") as database, pytest.raises(InputError, match="v_1"):
         database["v_1"]

@@ -19,7 +19,8 @@ from scipy.spatial.transform import Rotation
 
 import gagjax as gj
 from gagjax.errors import InputError
-from gagjax.io import liveportrait, pickling, tracks
+from gagjax.io import tracks
+from gagjax.io.formats import liveportrait, pickling
 from tests.io import make
 
 

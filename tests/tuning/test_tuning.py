@@ -15,7 +15,7 @@ from jax.test_util import check_grads
 from gagjax import tuning
 from gagjax.filters import ConstantVelocity, Ema, Kalman, OneEuro, chain
 from gagjax.tuning import losses
-from gagjax.tuning.clips import Clip
+from gagjax.tuning.batching import Clip
 from tests.oracles import kalman_likelihood
 
 DT, Q, R = 1 / 25, 4.0, 0.01

@@ -13,7 +13,7 @@ from gagjax.errors import InputError
 
 torch = pytest.importorskip("torch")
 from bridge.gagavatar import portraits  # noqa: E402
-from gagjax.io import frames, images  # noqa: E402
+from gagjax.io import frame_database, images  # noqa: E402
 
 
 def test_a_portraits_picture_may_lie_beside_its_tracking(
@@ -30,6 +30,6 @@ def test_a_portraits_picture_may_lie_beside_its_tracking(
     images.write(tmp_path / "photograph.png", pixels[:32])
     with pytest.raises(InputError, match=r"photograph.png: is 64x32; the tracker's crops are square"):
         portraits.identity(small, tmp_path, name="clip_0", image=tmp_path / "photograph.png")
-    frames.write(tmp_path / "img_lmdb", [("clip_1", pixels)])
+    frame_database.write(tmp_path / "img_lmdb", [("clip_1", pixels)])
     found = portraits.identity(small, tmp_path, name="clip_1").features
     assert float((found - expected).abs().max()) < 0.5 * float(expected.std())  # the database holds JPEG

@@ -1,0 +1,1 @@
+"""`gagjax batch`: jobs, their manifest, and the executors that run them."""

@@ -1,0 +1,115 @@
+"""The jobs of a batch: which clips there are, and the run over those that are not done yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gagjax.app.batch.manifest import Manifest
+from gagjax.app.batch.processing import TRACKS, VIDEOS, Job, is_url
+from gagjax.errors import InputError
+
+#: Runs jobs with a configuration on some number of workers; yields each as it ends, with the reason of a failure.
+Executor = Callable[[Sequence[Job], Mapping[str, Any], int], Iterator[tuple[Job, str | None]]]
+
+
+class Counts(NamedTuple):
+    """How many clips are done now, were done before, and failed (now, or before and not tried again)."""
+
+    done: int
+    before: int
+    failed: int
+
+
+def config_of(preset: str, fps: str | None = None) -> dict[str, Any]:
+    """What `process_clip` needs besides the clip; holds the content of a preset file, which a worker may not have."""
+    text = Path(preset).read_text(encoding="utf-8") if Path(preset).is_file() else None
+    return {"preset": preset, "text": text, "fps": fps}
+
+
+def jobs_of(inputs: Sequence[str], out: str) -> list[Job]:
+    """The clips of the inputs, each with a result of its own.
+
+    Raises:
+        InputError: If an input does not exist or holds no clip, or two clips would have the same result.
+    """
+    jobs: dict[str, Job] = {}
+    for source in [clip for each in inputs for clip in _clips_in(each)]:
+        path = Path(source)
+        suffix = path.suffix.lower()
+        name = f"{path.stem if suffix in TRACKS + VIDEOS else path.name}{'.mp4' if suffix in VIDEOS else '.npz'}"
+        result = f"{out.rstrip('/')}/{name}" if is_url(out) else str(Path(out) / name)
+        if name in jobs:
+            raise InputError(
+                f"and {jobs[name].source} would both become {name}",
+                file=source,
+                fix="Rename one, or run them into two folders",
+            )
+        if not is_url(source) and path.resolve() == Path(result).resolve():
+            raise InputError("would be replaced by its own result", file=source, fix="Choose another folder with -o")
+        jobs[name] = Job(source, result)
+    return list(jobs.values())
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    manifest: Manifest,
+    config: Mapping[str, Any],
+    *,
+    executor: Executor,
+    workers: int = 1,
+    retry: bool = False,
+) -> Counts:
+    """Work through the jobs that are not done, each noted in the manifest as it ends."""
+    from tqdm import tqdm
+
+    before, given_up, left = [], [], []
+    stamps = {job: _stamp(job.source) for job in jobs}
+    for job in jobs:
+        entry = manifest.get(job.result)
+        same = entry is not None and entry.stamp == stamps[job]
+        if same and entry.status == "done" and (is_url(job.result) or Path(job.result).exists()):
+            before.append(job)
+        elif same and entry.status == "failed" and not retry:
+            given_up.append(job)
+        else:
+            left.append(job)
+    failed = 0
+    with tqdm(total=len(left), desc="clips", unit="clip", dynamic_ncols=True, disable=None) as bar:
+        for job, reason in executor(left, config, workers):
+            failed += reason is not None
+            manifest.add(job.result, job.source, stamps[job], reason)
+            bar.update()
+    return Counts(len(left) - failed, len(before), failed + len(given_up))
+
+
+def _clips_in(place: str) -> Iterator[str]:
+    if is_url(place):
+        yield place
+        return
+    path = Path(place)
+    if not path.exists():
+        raise InputError("does not exist", file=path)
+    if _is_clip(path):
+        yield place
+        return
+    inside = sorted(each for each in path.iterdir() if _is_clip(each)) if path.is_dir() else []
+    if not inside:
+        raise InputError("is no track or video and holds none", file=path)
+    yield from map(str, inside)
+
+
+def _is_clip(path: Path) -> bool:
+    if path.is_file():
+        return path.suffix.lower() in TRACKS + VIDEOS and not path.name.startswith(".")
+    return any((path / name).is_file() for name in ("optim.pkl", "smoothed.pkl", "flame_param.npz"))
+
+
+def _stamp(source: str) -> str:
+    """What changes when a file does; a URL is its own."""
+    if is_url(source):
+        return source
+    path = Path(source)
+    files = [path] if path.is_file() else sorted(path.glob("*.*"))
+    return ";".join(f"{f.name}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files if f.is_file())

@@ -1,0 +1,105 @@
+"""What a worker does with one clip of a batch: read it, enhance it, write the result."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gagjax.errors import InputError
+from gagjax.shape_bucketing import bucket
+
+TRACKS = (".npz", ".pkl", ".pickle")
+VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm", ".gif")
+FRAME_SIZE = 485  # bytes of a frame in our own format
+
+
+class Job(NamedTuple):
+    """One clip: the track or video, and the file that it becomes; paths or URLs."""
+
+    source: str
+    result: str
+
+
+def is_url(path: str) -> bool:
+    """Whether it is a URL for fsspec, not a path."""
+    return "://" in path
+
+
+def compile_group(job: Job) -> str:
+    """A key shared by clips that need the same compiled programs, as far as file names and sizes tell."""
+    path = Path(job.source)
+    if is_url(job.source) or path.suffix.lower() in VIDEOS or not path.is_file():
+        return path.suffix.lower()
+    return f"{path.suffix.lower()} {bucket(path.stat().st_size // FRAME_SIZE)}"
+
+
+def process_clip(source: str, result: str, config: Mapping[str, Any]) -> None:
+    """Enhance one clip. Wherever it runs, the same clip and configuration give the same file, whole or not at all.
+
+    Args:
+        source: A track or a video; a path or a URL that fsspec knows.
+        result: The `.npz` or `.mp4` to write; replaced if it is there.
+        config: Of `config_of`.
+
+    Raises:
+        InputError: If the clip cannot be used.
+    """
+    with contextlib.ExitStack() as stack:
+        if not is_url(source) and not is_url(result):
+            _process(Path(source), Path(result), config)
+            return
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gagjax-")))
+        here = _fetched(source, folder / "in") if is_url(source) else Path(source)
+        made = folder / "out" / Path(result).name if is_url(result) else Path(result)
+        _process(here, made, config)
+        if is_url(result):
+            _fsspec().put_file(made, result)
+
+
+def try_clip(source: str, result: str, config: Mapping[str, Any]) -> str | None:
+    """`process_clip`, with what went wrong as a text: one bad clip never stops the rest."""
+    try:
+        process_clip(source, result, config)
+    except InputError as error:
+        return str(error)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _process(source: Path, result: Path, config: Mapping[str, Any]) -> None:
+    from gagjax.app import presets
+
+    stack = presets.stack_of(config["preset"], text=config["text"])
+    if source.suffix.lower() in VIDEOS:
+        from gagjax.app.workflows.video import enhance_video
+
+        enhance_video(stack, source, result, force=True)
+        return
+    import jax
+    import numpy as np
+
+    from gagjax.app.commands.enhance import fitting
+    from gagjax.io.tracks import load_track, save_track
+    from gagjax.stack import enhance_track
+
+    track = load_track(source, fps=config["fps"])
+    if len(track) < 2:
+        raise InputError("has one frame", file=source, fix="A clip has at least two")
+    after = enhance_track(fitting(stack, track)[0], track)
+    save_track(jax.tree.map(np.asarray, after), result, format="gagjax", force=True)
+
+
+def _fsspec() -> Any:
+    try:
+        from gagjax.app.batch import remote
+    except ImportError as error:
+        raise InputError("needs fsspec", field="URL", fix="pip install 'gagjax[ray]'") from error
+    return remote
+
+
+def _fetched(url: str, folder: Path) -> Path:
+    return _fsspec().get_file(url, folder)

@@ -1,0 +1,1 @@
+"""One light module for each command: its options as a dataclass, heavy imports inside `run`."""

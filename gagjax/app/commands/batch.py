@@ -1,0 +1,74 @@
+"""`gagjax batch`: many clips enhanced, on one machine or on a Ray cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from gagjax.errors import InputError
+
+
+@dataclass
+class Batch:
+    """Enhance many clips into a folder; run it again to go on where it stopped.
+
+    Inputs are tracks and videos, or folders in which every one is taken; URLs that fsspec knows work as well
+    (s3://, gs://, file://). A track becomes OUT/NAME.npz, a video OUT/NAME.mp4. OUT/manifest.jsonl says of each whether
+    it is done or why it failed; one bad clip never stops the rest. What is done is left alone on the next run.
+
+    examples:
+      gagjax batch clips/*.npz -o steady/
+      gagjax batch clips/ -o steady/ --workers 4 --preset mine.yaml
+      gagjax batch clips/ -o steady/ --retry
+      gagjax batch s3://bucket/a.npz s3://bucket/b.npz -o s3://bucket/steady --manifest steady.jsonl --engine ray
+    """
+
+    inputs: tyro.conf.Positional[tuple[str, ...]]
+    """Tracks and videos, folders of them, or URLs."""
+    out: Annotated[str, tyro.conf.arg(aliases=["-o"])]
+    """Folder for the results, or a URL."""
+    preset: str = "default"
+    """default, live, reference, quality, balanced, fast, interaction, smooth, or a preset file."""
+    engine: Literal["local", "ray"] = "local"
+    """local: processes on this machine. ray: a Ray cluster (RAY_ADDRESS), or Ray on this machine."""
+    workers: int = 1
+    """Clips at once, a process each; the results do not depend on it."""
+    manifest: Path | None = None
+    """Where to note what is done; OUT/manifest.jsonl by default, to be given where OUT is a URL."""
+    retry: bool = False
+    """Try clips again that failed before."""
+    force: bool = False
+    """Do everything again, whatever the manifest says, and replace the results."""
+    fps: str | None = None
+    """Frame rate of tracks whose file holds none (25 otherwise)."""
+
+    def run(self) -> int:
+        if not self.inputs:
+            raise InputError("names no input", field="inputs", fix="Pass tracks or videos, or folders of them")
+        if not 1 <= self.workers <= 1024:
+            raise InputError(f"is {self.workers}", field="--workers", fix="Use 1 to 1024")
+        from gagjax.app import presets
+        from gagjax.app.batch.executors import EXECUTORS
+        from gagjax.app.batch.jobs import config_of, jobs_of, run_jobs
+        from gagjax.app.batch.manifest import Manifest
+        from gagjax.app.batch.processing import is_url
+
+        presets.stack_of(self.preset)  # a preset that cannot be used is said before any work
+        jobs = jobs_of(self.inputs, self.out)
+        where = self.manifest
+        if where is None:
+            if is_url(self.out):
+                raise InputError("is to be given", field="--manifest", fix="A URL cannot be appended to: name a file")
+            where = Path(self.out) / "manifest.jsonl"
+        config = config_of(self.preset, self.fps)
+        with Manifest.opened(where, config, force=self.force) as manifest:
+            counts = run_jobs(
+                jobs, manifest, config, executor=EXECUTORS[self.engine], workers=self.workers, retry=self.retry
+            )
+        print(f"{self.out}: {counts.done} done, {counts.before} done before, {counts.failed} failed")
+        if counts.failed:
+            print(f"{where} says why; --retry tries them again")
+        return 1 if counts.failed else 0

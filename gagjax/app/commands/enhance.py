@@ -1,0 +1,114 @@
+"""`gagjax enhance`: a track in, a steadier track out."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from gagjax.errors import InputError
+
+MARK = "+enhanced"  # in a track's source: it has been through here
+
+
+@dataclass
+class Enhance:
+    """Enhance a track: steady it over time, fit its expression, correct its gaze.
+
+    Reads GAGAvatar_track folders, optim.pkl and smoothed.pkl, LivePortrait templates, VHAP and GaussianAvatars .npz and
+    gagjax .npz. Writes the format that it has read, unless the suffix of the output says otherwise; a folder can be
+    driven by the original GAGAvatar. Frames that the tracker lost help to steady the others and are left out of
+    GAGAvatar's formats again.
+
+    examples:
+      gagjax enhance clip/ -o steady/
+      gagjax enhance talking.pkl -o steady.pkl
+      gagjax enhance clip/ -o steady.npz --enable temporal --fps 30
+    """
+
+    track: tyro.conf.Positional[Path]
+    """The track."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """Where to: a folder, .pkl or .npz."""
+    preset: str = "default"
+    """default, live, reference, quality, balanced, fast, interaction, smooth, or a preset file."""
+    enable: tuple[Literal["temporal", "expression", "gaze"], ...] = ()
+    """Only these enhancements."""
+    fps: str | None = None
+    """Frame rate, where the file holds none (25 otherwise): 30, 29.97 or 30000/1001."""
+    drop_nonfinite: bool = False
+    """Take frames with NaN or infinity for frames that the tracker lost, instead of stopping."""
+    fill_gaps: bool = False
+    """Write the frames that the tracker lost, too."""
+    force: bool = False
+    """Replace an existing output."""
+
+    def run(self) -> int:
+        from gagjax.app import presets
+        from gagjax.app.reports import summary
+        from gagjax.io import tracks
+
+        stack = presets.stack_of(self.preset, self.enable)
+        found = tracks.find(self.track)
+        if found.format == "portraits":
+            raise InputError(
+                "holds portraits, which are not frames of one clip", file=found.file, fix="Pass a tracked video"
+            )
+        track = tracks.read(found, fps=self.fps, nonfinite="drop" if self.drop_nonfinite else "error")
+        layout = tracks.layout_of(track, self.out, like=found.format)
+        tracks.check_output(self.out, layout, self.force)
+        if len(track) < 2:
+            raise InputError(
+                "has one frame", file=found.file, fix="A clip has at least two; a still needs no smoothing"
+            )
+        stack, left_out = fitting(stack, track)
+        after = _enhanced(stack, track)
+        tracks.save_track(
+            after,
+            self.out,
+            format=layout,
+            force=self.force,
+            fill_gaps=self.fill_gaps,
+            frames_from=self.track if self.track.is_dir() else None,
+        )
+        print(summary.table(track, after))
+        missing = summary.gaps(track)
+        if missing:
+            print(f"missing frames: {missing}")
+        if left_out:
+            print(f"left out: {', '.join(left_out)} (this format holds no FLAME expression and eyes)")
+        print(f"{self.out}: {len(after)} frames at {track.fps} fps, {tracks.FORMATS[layout]}, by {_ran(stack)}")
+        return 0
+
+
+def fitting(stack: Any, track: Any) -> tuple[Any, list[str]]:
+    """The stack without stages that would work on nothing, and the names of those."""
+    import numpy as np
+
+    if not track.source.startswith("liveportrait") or np.any(track.expression) or np.any(track.eyes):
+        return stack, []
+    names = [name for name in ("expression", "gaze") if getattr(stack, name) is not None]
+    return dataclasses.replace(stack, **dict.fromkeys(names)), names
+
+
+def _enhanced(stack: Any, track: Any) -> Any:
+    import warnings
+
+    import jax
+    import numpy as np
+
+    from gagjax.stack import enhance_track
+
+    if track.source.endswith(MARK):
+        warnings.warn("this track has been enhanced already; a second pass smooths what is left", stacklevel=1)
+    after = jax.tree.map(np.asarray, enhance_track(stack, track))
+    source = track.source.removesuffix(MARK) + MARK
+    return dataclasses.replace(after, source=source, names=track.names, fps=track.fps)
+
+
+def _ran(stack: Any) -> str:
+    names = [name for name in ("temporal", "expression", "gaze") if getattr(stack, name) is not None]
+    return ", ".join(names) if names else "nothing (this preset enhances no tracks)"

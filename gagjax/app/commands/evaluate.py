@@ -1,0 +1,66 @@
+"""`gagjax eval`: how good a track or a video is, against its truth or by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from gagjax.errors import InputError
+
+VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
+
+
+@dataclass
+class Evaluate:
+    """Measure a result: a track or a video, against the truth where there is one.
+
+    With --truth: errors, acceleration errors and lag, field by field; on FLAME tracks also in millimetres and degrees on
+    a head; on videos PSNR, SSIM, fine detail and flicker. Without: what needs no truth, which is jitter.
+
+    examples:
+      gagjax eval steady.npz --truth truth.npz
+      gagjax eval noisy.npz
+      gagjax eval sharp.mp4 --truth original.mp4 --csv figures.csv
+    """
+
+    result: tyro.conf.Positional[Path]
+    """A track or a video."""
+    truth: Path | None = None
+    """What it should be, of the same length."""
+    flame: Path | None = None
+    """The FLAME file of the tracks; without it, tracks are put on the built-in head."""
+    csv: Path | None = None
+    """Write the figures there, too."""
+    lpips: tuple[Path, ...] = ()
+    """Your weights for LPIPS, on videos: the state dict of lpips.LPIPS(net='alex'), or torchvision's AlexNet and alex.pth."""
+    fps: str | None = None
+    """Frame rate, where the file holds none (25 otherwise)."""
+    force: bool = False
+    """Replace an existing file."""
+
+    def run(self) -> int:
+        from gagjax.app.workflows import evaluate
+        from gagjax.io import atomic
+
+        for path in (self.result, self.truth):
+            if path is not None and not path.exists():
+                raise InputError("does not exist", file=path)
+        if self.csv is not None:
+            atomic.check(self.csv, self.force)
+        if self.result.suffix.lower() in VIDEOS:
+            if self.truth is None:
+                raise InputError(
+                    "needs a truth", file=self.result, fix="Pass --truth VIDEO, the frames as they should be"
+                )
+            rows = evaluate.of_videos(self.result, self.truth, self.lpips)
+        else:
+            if self.lpips:
+                raise InputError("measures pictures", field="--lpips", fix="Leave it out for tracks")
+            rows = evaluate.of_tracks(self.result, self.truth, self.flame, self.fps)
+        print(evaluate.as_text(rows))
+        if self.csv is not None:
+            with atomic.output(self.csv, self.force) as temporary:
+                temporary.write_text(evaluate.as_csv(rows), encoding="utf-8")
+        return 0

@@ -1,0 +1,175 @@
+"""`gagjax info`: what a file is."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tyro.conf import Positional
+
+from gagjax.errors import InputError
+
+
+@dataclass
+class Info:
+    """Say what a file is: a track, portraits, a video, an image, a frame database, a FLAME model or a checkpoint.
+
+    Of a track it lists frames, rate, missing frames, channels and jitter, and warns of what will matter later.
+
+    examples:
+      gagjax info clip/
+      gagjax info talking.pkl
+      gagjax info driver.mp4
+    """
+
+    path: Positional[Path]
+    """A file or a folder."""
+
+    def run(self) -> int:
+        title, lines, remarks = describe(self.path)
+        print(f"{self.path}: {title}")
+        width = max((len(word) for word, _ in lines), default=0)
+        for word, text in lines:
+            print(f"  {word:<{width}}  {text}")
+        for remark in remarks:
+            print(f"  warning: {remark}")
+        return 0
+
+
+Lines = list[tuple[str, str]]
+
+
+def describe(path: Path) -> tuple[str, Lines, list[str]]:
+    """What a file is: a title, pairs of a word and what it says, and warnings.
+
+    Raises:
+        InputError: If it is nothing that gagjax knows.
+    """
+    from gagjax.io import tracks
+
+    suffix = path.suffix.lower()
+    if not path.exists():
+        raise InputError("does not exist", file=path)
+    if path.is_dir() and (path / "data.mdb").is_file():
+        return _database(path)
+    if path.is_file() and suffix in tracks.VIDEOS:
+        return _video(path)
+    if path.is_file() and suffix in tracks.IMAGES:
+        from gagjax.io import images
+
+        height, width = images.read(path).shape[:2]
+        return "image", [("size", f"{width}×{height}")], []
+    if path.is_file() and suffix in (".pt", ".pth", ".pkl", ".npz"):
+        model = _model(path)
+        if model is not None:
+            return model
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = tracks.find(path)
+        if found.format == "portraits":
+            return _portraits(found)
+        track = tracks.read(found, nonfinite="drop")
+    remarks = [str(warning.message) for warning in caught] + list(_remarks(found, track, path))
+    inside = "" if found.file == path else f", {found.file.name}"
+    return f"{tracks.FORMATS[found.format]}{inside}", _of_track(track), remarks
+
+
+def _of_track(track: Any) -> Lines:
+    from gagjax.app.reports import summary
+
+    return [*summary.describe(track), ("source", track.source)]
+
+
+def _remarks(found: Any, track: Any, path: Path) -> Iterable[str]:
+    from gagjax.app.commands.enhance import MARK
+    from gagjax.io import tracks
+
+    if track.source == "gagavatar-smoothed":
+        yield "camera and eyes have been smoothed by the tracker; optim.pkl is better where you have it"
+    if track.source.endswith(MARK):
+        yield "this track has been enhanced already"
+    if len(track) == 1:
+        yield "one frame: a still, not a driver"
+    if path.is_dir() and found.format == "gagavatar" and not (path / "img_lmdb").is_dir():
+        yield "no img_lmdb: gagjax needs none, but the original's inference does"
+    if found.format in ("gagavatar", "vhap"):
+        yield "the format holds no frame rate; 25 is taken, --fps sets another"
+    try:
+        tracks.read(found)
+    except InputError as error:
+        yield str(error)
+
+
+def _portraits(found: Any) -> tuple[str, Lines, list[str]]:
+    from gagjax.io import tracks
+    from gagjax.io.formats import gagavatar
+
+    lines = []
+    for name, portrait in gagavatar.read_portraits(found.content, found.file).items():
+        image = portrait.image
+        lines.append((name, "no image" if image is None else f"image {image.shape[1]}×{image.shape[0]}"))
+    return f"{tracks.FORMATS[found.format]}, {len(lines)} of them", lines, []
+
+
+def _database(path: Path) -> tuple[str, Lines, list[str]]:
+    from gagjax.io.frame_database import FrameDatabase
+
+    with FrameDatabase(path) as database:
+        names = list(database)
+        lines = [("frames", str(len(names)))]
+        if names:
+            height, width = database[names[0]].shape[:2]
+            lines += [("size", f"{width}×{height}"), ("names", f"{names[0]} ... {names[-1]}")]
+    return "database of frames (LMDB)", lines, []
+
+
+def _video(path: Path) -> tuple[str, Lines, list[str]]:
+    from gagjax.io import video
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        info = video.info(path)
+    rate = str(info.fps) if info.fps.denominator == 1 else f"{info.fps} = {float(info.fps):.3f}"
+    lines = [
+        ("size", f"{info.width}×{info.height}" + (f", turned by {info.rotation}°" if info.rotation else "")),
+        ("frames", f"{info.frames} at {rate} fps, {info.seconds:.2f} s"),
+        ("codec", info.codec),
+        ("audio", ", ".join(info.audio) or "none"),
+    ]
+    remarks = [str(warning.message) for warning in caught]
+    if info.variable:
+        remarks.append("the frame rate varies; gagjax keeps each frame's time")
+    return "video", lines, remarks
+
+
+def _model(path: Path) -> tuple[str, Lines, list[str]] | None:
+    """A FLAME model or a network's checkpoint; None for anything else."""
+    import numpy as np
+
+    from gagjax.io.untrusted import checkpoints
+
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return None
+    content = checkpoints.load_pickle(path) if suffix == ".pkl" else checkpoints.load_torch(path)
+    if not isinstance(content, dict):
+        return None
+    flame = content.get("flame_model", content)
+    if isinstance(flame, dict) and "v_template" in flame:
+        lines = [(key, _shape(flame[key])) for key in ("v_template", "f", "shapedirs", "posedirs") if key in flame]
+        return "FLAME model", lines, []
+    weights = content.get("model", content)
+    if isinstance(weights, dict) and weights and all(isinstance(v, np.ndarray) for v in weights.values()):
+        total = sum(value.size for value in weights.values())
+        kind = "GAGAvatar checkpoint" if "head_base" in weights else "weights of a network"
+        return kind, [("tensors", str(len(weights))), ("numbers", f"{total:,}")], []
+    return None
+
+
+def _shape(value: Any) -> str:
+    import numpy as np
+
+    return "×".join(map(str, np.shape(value)))

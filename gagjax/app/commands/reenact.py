@@ -1,0 +1,221 @@
+"""`gagjax reenact`: an avatar driven by a track, enhanced on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from gagjax.errors import InputError
+
+CHUNK = 16  # frames rendered and enhanced at once
+VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
+
+
+@dataclass
+class Reenact:
+    """Drive an avatar with a tracked performance.
+
+    With a GAGAvatar checkpoint it drives the portrait's own avatar; without one, the built-in avatar, and says so. The
+    video shows source, driver and result side by side where the driver's frames are at hand, else the result alone.
+
+    examples:
+      gagjax reenact -d clip/ -o result.mp4 --enhanced
+      gagjax reenact -i tracked.pt -d clip/ -r GAGAvatar.pt --flame FLAME_with_eye.pt -o result.mp4 --preset balanced
+      gagjax reenact --avatar avatar/ -d clip/ -o result.mp4 --enhanced
+      gagjax reenact -d clip/ -o views.mp4 --orbit 40 --still
+      gagjax reenact -i tracked.pt -d clip/ -r GAGAvatar.pt --flame FLAME_with_eye.pt -o all.mp4 --grid 6
+    """
+
+    driver: Annotated[Path, tyro.conf.arg(aliases=["-d", "--driver-path"])]
+    """The driver's track: a GAGAvatar_track folder, .pkl, .npz (`gagjax info` says what a file is)."""
+    portrait: Annotated[Path | None, tyro.conf.arg(aliases=["-i", "--image-path"])] = None
+    """Whom to drive: a tracked portrait (tracked.pt or a tracking folder). The built-in avatar takes any image, too."""
+    checkpoint: Annotated[Path | None, tyro.conf.arg(aliases=["-r", "--resume-path"])] = None
+    """GAGAvatar.pt; without it, the built-in avatar is driven."""
+    avatar: Path | None = None
+    """A personal avatar's folder, as `gagjax fit` writes it, instead of -i and -r."""
+    flame: Path | None = None
+    """FLAME_with_eye.pt or generic_model.pkl, for GAGAvatar, and for a personal avatar that was fitted with it."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("reenacted.mp4")
+    """The video to write."""
+    name: str | None = None
+    """Which portrait, where the file holds several."""
+    enhanced: bool = False
+    """All four enhancements."""
+    temporal_smooth: bool = False
+    """Smooth the track over time."""
+    detail_enhance: bool = False
+    """Sharpen the frames and the eyes."""
+    expression_opt: bool = False
+    """Transfer the expression relative to the driver's neutral face."""
+    gaze_correct: bool = False
+    """Turn the eyes to the camera."""
+    preset: str | None = None
+    """default, live, reference, quality, balanced, fast, interaction, smooth, or a preset file."""
+    orbit: float = 0.0
+    """Swing the camera about the head by so many degrees to either side, once in four seconds."""
+    still: bool = False
+    """Hold the driver's first frame for one swing: the portrait from all sides."""
+    grid: int = 1
+    """So many portraits of the file side by side (the built-in avatar: identities), all driven alike."""
+    size: int = 512
+    """Picture size of the built-in avatar and of personal ones, pixels."""
+    fps: float | None = None
+    """Frame rate, where the driver's file holds none (25 otherwise)."""
+    force: bool = False
+    """Replace an existing output."""
+
+    def run(self) -> int:
+        if not 64 <= self.size <= 2048:
+            raise InputError(f"is {self.size}", field="--size", fix="Use 64 to 2048 pixels")
+        if not 0 <= self.orbit <= 180:
+            raise InputError(f"is {self.orbit:g}", field="--orbit", fix="Use 0 to 180 degrees")
+        if not 1 <= self.grid <= 36:
+            raise InputError(f"is {self.grid}", field="--grid", fix="Use 1 to 36 portraits")
+        if self.avatar is not None and (self.checkpoint or self.portrait or self.grid > 1):
+            raise InputError("goes without -r, -i and --grid", field="--avatar", fix="Leave those out, or --avatar")
+        from gagjax.app import presets
+        from gagjax.app.streaming.pipeline import ahead
+        from gagjax.app.workflows.avatar_source import open_avatar, open_avatars
+        from gagjax.app.workflows.orbit import held, orbit
+        from gagjax.io import atomic, video
+        from gagjax.io.tracks import load_track
+        from gagjax.stack import enhance_track
+
+        if self.out.suffix.lower() not in video.SUFFIXES:
+            raise InputError("is no video file name", file=self.out, fix=f"Use {', '.join(video.SUFFIXES)}")
+        atomic.check(self.out, self.force)
+        stack = presets.stack_of(self.preset, self.enhancements())
+        track = load_track(self.driver, fps=self.fps).validate(str(self.driver))
+        if len(track) < 2:
+            raise InputError("has one frame", file=self.driver, fix="A driver needs at least two; a still needs none")
+        if self.grid > 1:
+            avatars = open_avatars(self.checkpoint, self.flame, self.portrait, size=self.size, count=self.grid)
+        else:
+            avatars = [
+                open_avatar(
+                    self.checkpoint, self.flame, self.portrait, size=self.size, name=self.name, personal=self.avatar
+                )
+            ]
+        print(f"driving {avatars[0].described}" + (f" and {len(avatars) - 1} more" if len(avatars) > 1 else ""))
+        stack = stack.for_model(avatars[0].model, avatars[0].shape)
+        track = enhance_track(stack, track)
+        audio = None if self.still else audio_beside(self.driver)
+        track = held(track, 4.0) if self.still else track
+        track = orbit(track, self.orbit) if self.orbit else track
+        # Rendering, enhancing and encoding each run ahead of the next.
+        rows = ahead(self._rows(stack, avatars, track), CHUNK)
+        count = video.write(self.out, rows, track.fps, audio_from=audio, force=self.force)
+        sound = f", sound of {audio}" if audio else ""
+        print(f"{self.out}: {count} frames at {track.fps} fps, {_ran(stack)}{sound}")
+        return 0
+
+    def enhancements(self) -> tuple[str, ...]:
+        """What the flags switch on."""
+        flags = {
+            "temporal": self.temporal_smooth,
+            "expression": self.expression_opt,
+            "gaze": self.gaze_correct,
+            "detail": self.detail_enhance,
+        }
+        return tuple(name for name, on in flags.items() if on or self.enhanced)
+
+    def _rows(self, stack: Any, avatars: Any, track: Any) -> Iterator[Any]:
+        from tqdm import tqdm
+
+        from gagjax.app.reports import panels
+
+        each: list[Iterator[Any]] = [results_of(stack, avatar, track) for avatar in avatars]
+        pictures: Any = each[0] if len(each) == 1 else map(panels.tiled, zip(*each, strict=True))
+        results = tqdm(pictures, "rendering", len(track), unit="frame", dynamic_ncols=True)
+        alone = self.still or self.orbit or len(avatars) > 1
+        frames = None if alone else driver_frames(self.driver, track.names)
+        if frames is None:
+            yield from results
+            return
+        source = _picture_of(self.portrait)
+        for result, frame in zip(results, frames, strict=True):
+            pictures = ([] if source is None else [source]) + [frame, result]
+            labels = ([] if source is None else ["source"]) + ["driver", "result"]
+            height = result.shape[0]
+            yield panels.beside([panels.resized(each, height) for each in pictures], labels)
+
+
+def results_of(stack: Any, avatar: Any, track: Any) -> Iterator[Any]:
+    """The enhanced pictures of a track, rendered and enhanced a chunk at a time: memory does not grow with length."""
+    import itertools
+
+    import numpy as np
+
+    from gagjax.app.streaming.pipeline import ahead
+    from gagjax.stack import enhance_frames
+
+    if stack.detail is None and stack.eyes is None:
+        yield from avatar.frames(track)
+        return
+    centres, pictures, state = avatar.eye_centres(track), ahead(avatar.frames(track), CHUNK), None
+    for start in range(0, len(track), CHUNK):
+        part = np.stack(list(itertools.islice(pictures, CHUNK)))
+        pixels, state = enhance_frames(stack, part, centres[start : start + len(part)], state)
+        yield from np.asarray(pixels)
+
+
+def driver_frames(driver: Path, names: tuple[str, ...] | None) -> Iterator[Any] | None:
+    """The driver's own pictures by the names of its frames; one that is missing repeats the one before.
+
+    None where there are no pictures beside the track.
+    """
+    folder = driver if driver.is_dir() else driver.parent
+    if names is None or not (folder / "img_lmdb").is_dir():
+        return None
+    from gagjax.io.frame_database import FrameDatabase
+
+    database = FrameDatabase(folder)
+    present = [name for name in names if name in database]
+    if not present:
+        return None
+
+    def each() -> Iterator[Any]:
+        last = present[0]
+        for name in names:
+            last = name if name in database else last
+            yield database[last]
+
+    return each()
+
+
+def audio_beside(driver: Path) -> Path | None:
+    """The video of the driver's own name beside it, or the only one in its folder, if it has sound."""
+    from gagjax.io import video
+
+    found = [driver.with_suffix(suffix) for suffix in VIDEOS if driver.with_suffix(suffix).is_file()]
+    if driver.is_dir():
+        inside = sorted(path for path in driver.iterdir() if path.suffix.lower() in VIDEOS)
+        found = found or (inside if len(inside) == 1 else [])
+    return next((path for path in found if video.info(path).audio), None)
+
+
+def _picture_of(portrait: Path | None) -> Any:
+    if portrait is None or not portrait.is_file():
+        return None
+    if portrait.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp", ".bmp"):
+        from gagjax.io import images
+
+        return images.read(portrait)
+    if portrait.suffix.lower() in (".pt", ".pth"):
+        from gagjax.io.tracks import load_portraits
+
+        found = [each.image for each in load_portraits(portrait).values()]
+        return found[0] if len(found) == 1 else None
+    return None
+
+
+def _ran(stack: Any) -> str:
+    from gagjax.stack import STAGES
+
+    names = [name for name in STAGES if getattr(stack, name) is not None]
+    return "enhanced by " + ", ".join(names) if names else "nothing enhanced (--enhanced switches everything on)"

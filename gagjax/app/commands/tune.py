@@ -1,0 +1,111 @@
+"""`gagjax tune`: smoothing parameters fitted to tracks, written as a preset that every command takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from gagjax.errors import InputError
+
+
+@dataclass
+class Tune:
+    """Fit the smoothing to your tracker: one cutoff per field, found by gradient on your own tracks.
+
+    Without --lag the offline preset is fitted, which sees the whole clip; with --lag the live one, within that many
+    frames of delay. Part of the tracks is held out: the table says what the fit gains on those. Writes a small YAML
+    file for --preset and, beside it, a plot of what lag costs.
+
+    losses:
+      likelihood  the tracks as they are, no truth needed (offline only)
+      truth       the tracks are taken for the truth, and noise is added to them; or pass --truth with the true tracks
+      image       as truth, but measured on pictures of the built-in avatar
+
+    examples:
+      gagjax tune clips/* -o mine.yaml
+      gagjax tune noisy/*.npz --truth true/*.npz -o mine.yaml --lag 0.5
+      gagjax enhance clip/ -o steady/ --preset mine.yaml
+    """
+
+    tracks: tyro.conf.Positional[tuple[Path, ...]]
+    """Tracks of one tracker, in one format."""
+    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """The preset to write, .yaml."""
+    loss: Literal["likelihood", "truth", "image"] | None = None
+    """What to tune for; likelihood for the offline preset, truth for the live one."""
+    truth: tuple[Path, ...] = ()
+    """The true tracks, one for each of the tracks."""
+    lag: float | None = None
+    """Tune the live preset for at most this many frames of delay."""
+    noise: float = 0.3
+    """Noise that is added where the tracks are the truth, in standard deviations of each channel."""
+    steps: int = 120
+    """Most optimiser steps."""
+    folds: int = 0
+    """Cross-validate by clip in so many folds, and give bootstrap intervals; 0 does neither."""
+    seed: int = 0
+    """Of the noise, and of which tracks are held out."""
+    fps: str | None = None
+    """Frame rate, where the files hold none (25 otherwise)."""
+    plot: bool = True
+    """Draw the plot."""
+    force: bool = False
+    """Replace existing outputs."""
+
+    def run(self) -> int:
+        if self.out.suffix.lower() not in (".yaml", ".yml"):
+            raise InputError("is no preset file name", file=self.out, fix="Use NAME.yaml")
+        if not self.tracks:
+            raise InputError("names no track", field="tracks", fix="Pass one or more tracks")
+        causal = self.lag is not None
+        if self.lag is not None and not 0 <= self.lag <= 5:
+            raise InputError(f"is {self.lag:g}", field="--lag", fix="Use 0 to 5 frames")
+        loss = self.loss or ("truth" if causal or self.truth else "likelihood")
+        if causal and loss == "likelihood":
+            raise InputError(
+                "has no likelihood with --lag", field="--loss", fix="Use truth or image for the live preset"
+            )
+        if self.truth and len(self.truth) != len(self.tracks):
+            raise InputError(
+                f"names {len(self.truth)} tracks for {len(self.tracks)}",
+                field="--truth",
+                fix="Pass one for each, in order",
+            )
+        if not 1 <= self.steps <= 10_000:
+            raise InputError(f"is {self.steps}", field="--steps", fix="Use 1 to 10000")
+        if not 0 < self.noise <= 10:
+            raise InputError(f"is {self.noise:g}", field="--noise", fix="Use more than 0, up to 10")
+        if self.folds < 0 or self.folds == 1 or self.folds > len(self.tracks):
+            raise InputError(f"is {self.folds}", field="--folds", fix=f"Use 0, or 2 up to {len(self.tracks)} tracks")
+        from gagjax.app.workflows import tune
+        from gagjax.io import atomic
+
+        picture = self.out.with_suffix(".png")
+        for path in (self.out, *([picture] if self.plot else [])):
+            atomic.check(path, self.force)
+        job = tune.Job(
+            tracks=self.tracks,
+            truths=self.truth,
+            loss=loss,
+            lag=self.lag,
+            noise=self.noise,
+            steps=self.steps,
+            folds=self.folds,
+            seed=self.seed,
+            fps=self.fps,
+            plot=self.plot,
+        )
+        result = tune.fit(job)
+        with atomic.output(self.out, self.force) as temporary:
+            temporary.write_text(result.preset, encoding="utf-8")
+        if self.plot:
+            with atomic.output(picture, self.force) as temporary:
+                tune.draw(result, temporary)
+        print(result.text)
+        print(f"{self.out}: use it with --preset {self.out}")
+        if self.plot:
+            print(f"{picture}: what lag costs, and where the fit stands")
+        return 0

@@ -1,0 +1,1 @@
+"""Text tables, panels, curves and HTML pages that commands print and write."""

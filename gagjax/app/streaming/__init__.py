@@ -1,0 +1,1 @@
+"""Frames enhanced while they come: live tracks, live pictures, and stages that run side by side."""

@@ -1,0 +1,125 @@
+"""A track enhanced frame by frame: the state, its clock, and its checkpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gagjax import __version__
+from gagjax.errors import InputError
+from gagjax.filters import chain, scan
+from gagjax.io import atomic
+from gagjax.io.untrusted.checkpoints import load_npz
+from gagjax.stack import Stack
+from gagjax.track import Channels, Track
+
+PAUSE = 1.0  # seconds after which what came before says nothing any more
+
+
+class LiveTrack:
+    """The track stages of a causal stack as one step a frame.
+
+    Args:
+        stack: The stages; each must be a filter.
+        example: A frame, for what there is in the stream.
+        fps: Frames per second, for frames that do not say when they were.
+
+    Raises:
+        InputError: If a stage needs the whole sequence.
+    """
+
+    def __init__(self, stack: Stack, example: Channels, fps: float) -> None:
+        stages = [stage for stage in (stack.temporal, stack.expression, stack.gaze) if stage is not None]
+        if any(hasattr(stage, "apply") for stage in stages):
+            raise InputError("looks at whole clips", field="--preset", fix="Use live, or a preset file based on it")
+        if not stages:
+            raise InputError("changes no track", field="--preset", fix="Use live, or a preset file based on it")
+        still = Track(**{k: v[None] for k, v in example._asdict().items() if k != "extra" and v is not None})
+        bound = [stage.for_track(still) if hasattr(stage, "for_track") else stage for stage in stages]
+        self.filter = chain(*bound)
+        self.usual = 1 / fps
+        self.state: Any = None
+        self.last: float | None = None
+        self.jumps = 0
+        self._blank = example  # stands where there is no frame; never read
+        # Compiled before the first frame comes: for the first one and for all later ones.
+        _, state = self._step(example, None, self.usual, True)
+        self._structure: Any = jax.tree.structure(state)
+        self._step(example, state, self.usual, True)
+
+    def step(self, frame: Channels | None, time: float | None = None) -> tuple[Channels | None, str | None]:
+        """Enhance a frame.
+
+        Args:
+            frame: Its values; None where the tracker lost the face.
+            time: When it was, in seconds.
+
+        Returns:
+            The enhanced values, or the prediction for a lost frame (None before the first frame that is not), and what
+            is odd about its time, if anything is.
+        """
+        seconds, odd = self._elapsed(time)
+        if seconds is None:
+            self.state = None
+        if frame is None and self.state is None:
+            return None, odd
+        values = self._blank if frame is None else frame
+        after, self.state = self._step(values, self.state, seconds or self.usual, frame is not None)
+        return after, odd
+
+    def _elapsed(self, time: float | None) -> tuple[float | None, str | None]:
+        """Seconds since the frame before; None where the state of then is of no use. And a remark."""
+        before, self.last = self.last, time if time is not None else self.last
+        if time is None or before is None:
+            return self.usual, None
+        passed = time - before
+        if 0 < passed <= PAUSE:
+            return passed, None
+        self.jumps += 1
+        if passed > PAUSE:
+            return None, f"{passed:.1f} s after the frame before: begun anew"
+        return self.usual, f"its clock went back by {-passed:.3f} s: taken as one frame"
+
+    def _step(self, frame: Channels, state: Any, seconds: float, seen: bool) -> tuple[Channels, Any]:
+        xs = jax.tree.map(lambda x: np.asarray(x, np.float32)[None], frame)
+        valid, dt = np.array([seen]), np.array([seconds], np.float32)
+        ys, state = scan(self.filter, xs, state, valid=valid, dt=dt, method="sequential")
+        return jax.tree.map(lambda y: np.asarray(y)[0], ys), state
+
+    def save(self, path: Path, *, neck: bool, **more: Any) -> None:
+        """Write the state, with whether the stream has a neck and numbers of the caller's."""
+        about = {"version": __version__, "last": self.last, "started": self.state is not None, "more": more}
+        arrays = {f"leaf{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(self.state))}
+        with atomic.output(path, force=True) as temporary, temporary.open("wb") as file:
+            np.savez(
+                file, about=np.array(json.dumps(about)), structure=np.array(str(self._structure)), neck=neck, **arrays
+            )
+
+    def restore(self, path: Path) -> dict[str, Any]:
+        """Go on from a written state.
+
+        Returns:
+            The numbers that were saved with it.
+
+        Raises:
+            InputError: If it is none, or of another preset.
+        """
+        arrays = load_npz(path)
+        fix = "Remove it to begin anew"
+        try:
+            about = json.loads(str(arrays["about"]))
+            started, last, more = about["started"], about["last"], about["more"]
+            same = str(arrays["structure"]) == str(self._structure)
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise InputError("is no saved state", file=path, fix=fix) from error
+        leaves = [arrays[f"leaf{i}"] for i in range(self._structure.num_leaves)] if started and same else []
+        if not same or not isinstance(more, dict):
+            raise InputError("was saved with another preset or version", file=path, fix=fix)
+        self.state = jax.tree.unflatten(self._structure, [jnp.asarray(leaf) for leaf in leaves]) if started else None
+        self.last = None if last is None else float(last)
+        return more

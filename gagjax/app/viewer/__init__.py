@@ -1,0 +1,1 @@
+"""`gagjax view`: what is shown, and the page that shows it."""

@@ -1,0 +1,175 @@
+"""The page of `gagjax view`, by viser: what is in `viewing`, shown and handled."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import viser
+from viser import uplot
+
+from gagjax.app.viewer.session import Session, channels_of, curve
+from gagjax.errors import InputError
+
+APART = 0.17  # metres from the middle to each head
+# The page holds covariances as half floats. In metres squared they would vanish, and the thinnest, rounded, would be none.
+FINE, FLOOR = 100.0, 0.002 * np.eye(3)
+SKIN, STEADY = (190, 170, 160), (120, 170, 215)
+GREY, BLUE = "#999999", "#1f77b4"
+
+
+class Viewer:
+    """A page that shows a session.
+
+    Args:
+        session: What to show.
+        host: Whom to serve.
+        port: Where; the next free one if it is taken.
+        avatar: Shows its Gaussians instead of the mesh.
+    """
+
+    def __init__(self, session: Session, *, host: str = "127.0.0.1", port: int = 8080, avatar: Any = None) -> None:
+        self.session, self._avatar = session, avatar
+        self.frames = len(session.track)
+        self._lock = threading.RLock()
+        self._server: Any = viser.ViserServer(host=host, port=port, label="gagjax", verbose=False)
+        self.port = self._server.get_port()
+        self._heads: dict[str, Any] = {}
+        self._plot: Any = None
+        self._open = True
+        self._scene()
+        self._controls()
+        self._show()
+        self._draw()
+
+    def play(self) -> None:
+        """Move the time slider while the box is ticked, until `close`."""
+        rate = float(self.session.track.fps)
+        due = time.perf_counter()
+        while self._open:
+            due = max(due + 1 / rate, time.perf_counter())
+            if self._playing.value:
+                self._time.value = (int(self._time.value) + 1) % self.frames
+            time.sleep(max(0.001, due - time.perf_counter()))
+
+    def close(self) -> None:
+        """End the page."""
+        self._open = False
+        self._server.stop()
+
+    def _scene(self) -> None:
+        scene = self._server.scene
+        scene.set_up_direction("+y")
+        for name, side, text in (("before", 1, "before"), ("after", -1, "after")):
+            scene.add_label(f"/label/{name}", text, position=(side * APART, 0.2, 0.0))
+
+        @self._server.on_client_connect
+        def _(client: viser.ClientHandle) -> None:
+            client.camera.position = (0.0, 0.03, -0.72)
+            client.camera.look_at = (0.0, 0.0, 0.0)
+            client.camera.up_direction = (0.0, 1.0, 0.0)
+
+    def _controls(self) -> None:
+        gui, track = self._server.gui, self.session.track
+        self._time = gui.add_slider("frame", 0, max(self.frames - 1, 1), 1, 0)
+        self._playing = gui.add_checkbox("play", False)
+        self._time.on_update(lambda _: self._show())
+        self._units = channels_of(track)
+        self._channel = gui.add_dropdown("curve", tuple(self._units), initial_value="jaw opening")
+        self._channel.on_update(lambda _: self._draw())
+        self._curves = gui.add_folder("before and after")
+        self._knobs = {}
+        if not self.session.knobs:
+            return
+        with gui.add_folder("enhancement"):
+            for path, knob in self.session.knobs.items():
+                value = self.session.values[path]
+                slider = gui.add_slider(knob.label, knob.low, max(knob.high, value), 0.05, round(value, 2), hint=path)
+                slider.on_update(lambda event, path=path: self._turn(path, float(event.target.value)))
+                self._knobs[path] = slider
+        with gui.add_folder("preset"):
+            name = gui.add_text("file", "mine.yaml")
+            said = gui.add_markdown("")
+            gui.add_button("save").on_click(lambda _: self._save(Path(name.value), said))
+
+    def _turn(self, path: str, value: float) -> None:
+        with self._lock:
+            self.session.turn(path, value)
+            self._draw()
+            self._show()
+
+    def _save(self, path: Path, said: Any) -> None:
+        try:
+            self.session.save(path)
+            said.content = f"saved: `--preset {path}`"
+        except InputError as error:
+            said.content = f"**not saved:** {str(error).replace('pass --force', 'remove it')}"
+
+    def _show(self) -> None:
+        """The heads of the frame on the time slider."""
+        frame = int(self._time.value)
+        with self._lock, self._server.atomic():
+            for name, side in (("before", 1), ("after", -1)):
+                place = (side * APART, 0.0, 0.0)
+                if self._avatar is not None:
+                    self._splat(name, frame, place)
+                    continue
+                mesh = self.session.head(name == "after", frame)
+                if name in self._heads:
+                    self._heads[name].vertices = mesh
+                else:
+                    faces = np.asarray(self.session.model.faces)
+                    colour = SKIN if name == "before" else STEADY
+                    self._heads[name] = self._server.scene.add_mesh_simple(
+                        f"/head/{name}", mesh, faces, color=colour, side="double", position=place
+                    )
+
+    def _splat(self, name: str, frame: int, place: tuple[float, float, float]) -> None:
+        from gagjax.avatars.avatar import UNITS
+
+        # Light stands with the camera and looks follow it, so the Gaussians are made in the head's world and turned after.
+        gaussians = _gaussians(self._avatar, self.session.parameters(name == "after", frame))
+        rotation, shift = self.session.place(name == "after", frame)
+        self._heads[name] = self._server.scene.add_gaussian_splats(
+            f"/head/{name}",
+            centers=FINE * (np.asarray(gaussians.means) / UNITS @ rotation + shift),
+            covariances=rotation.T @ (np.asarray(gaussians.covariances) * (FINE / UNITS) ** 2) @ rotation + FLOOR,
+            rgbs=np.clip(np.asarray(gaussians.features)[:, :3], 0, 1),
+            opacities=np.asarray(gaussians.opacities)[:, None],
+            position=place,
+            scale=1 / FINE,
+        )
+
+    def _draw(self) -> None:
+        """The curves of the chosen channel."""
+        name = self._channel.value
+        seconds = np.arange(self.frames) / float(self.session.track.fps)
+        before = np.where(self.session.track.valid, curve(self.session.track, name), np.nan)
+        after = curve(self.session.after, name)
+        data = (seconds, before.astype(np.float64), after.astype(np.float64))
+        if self._plot is not None:
+            self._plot.title = f"{name} ({self._units[name]})"
+            self._plot.data = data
+            return
+        with self._curves:
+            self._plot = self._server.gui.add_uplot(
+                data,
+                (
+                    uplot.Series(label="s"),
+                    uplot.Series(label="before", stroke=GREY, width=1),
+                    uplot.Series(label="after", stroke=BLUE, width=2),
+                ),
+                title=f"{name} ({self._units[name]})",
+                scales={"x": uplot.Scale(time=False), "y": uplot.Scale(auto=True)},
+                legend=uplot.Legend(show=True),
+                aspect=1.4,
+            )
+
+
+@jax.jit
+def _gaussians(avatar: Any, parameters: Any) -> Any:
+    return avatar.gaussians(parameters)

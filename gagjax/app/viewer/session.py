@@ -1,0 +1,199 @@
+"""What the viewer shows, without a browser: the enhanced track, its curves, the head's vertices, the preset."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from gagjax import so3
+from gagjax.app import presets
+from gagjax.errors import InputError
+from gagjax.flame.model import FlameModel, vertices
+from gagjax.io import atomic
+from gagjax.stack import Stack, enhance_track
+from gagjax.track import SHAPES, Track
+
+UNITS = 5.0  # track units in a metre
+
+
+class Knob(NamedTuple):
+    """A hyperparameter with a slider.
+
+    Attributes:
+        path: Where it is in the stack, as presets name it.
+        label: What the slider says.
+        low, high: Its range.
+    """
+
+    path: str
+    label: str
+    low: float
+    high: float
+
+
+#: The knobs there may be; those that a stack has are shown. Frequencies are cutoffs of the smoothing.
+KNOBS = (
+    Knob("temporal.expression.lowest", "expression, lowest Hz", 0.1, 12.0),
+    Knob("temporal.jaw.lowest", "jaw, lowest Hz", 0.1, 12.0),
+    Knob("temporal.eyes.lowest", "eyes, lowest Hz", 0.1, 12.0),
+    Knob("temporal.rotation.lowest", "camera rotation, lowest Hz", 0.1, 12.0),
+    Knob("temporal.translation.lowest", "camera translation, lowest Hz", 0.1, 12.0),
+    Knob("temporal.expression.cutoff", "expression, Hz", 0.1, 12.0),
+    Knob("temporal.jaw.cutoff", "jaw, Hz", 0.1, 12.0),
+    Knob("temporal.eyes.cutoff", "eyes, Hz", 0.1, 12.0),
+    Knob("expression.gain", "expression, gain", 0.0, 2.0),
+    Knob("gaze.strength", "gaze, strength", 0.0, 1.0),
+    Knob("gaze.corrector.strength", "gaze, strength", 0.0, 1.0),
+)
+
+
+def channels_of(track: Track) -> dict[str, str]:
+    """The curves that a track has: a name and its unit."""
+    found = {
+        "jaw opening": "deg",
+        "left eye, up and down": "deg",
+        "left eye, sideways": "deg",
+        "camera, nodding": "deg",
+        "camera, turning": "deg",
+        "camera, tilting": "deg",
+        "camera, x": "units",
+        "camera, y": "units",
+        "camera, distance": "units",
+    }
+    return found | {f"expression {k}": "coefficient" for k in range(10)}
+
+
+def curve(track: Track, name: str) -> Float[np.ndarray, "T"]:
+    """One number a frame, in the unit that `channels_of` names.
+
+    Raises:
+        InputError: If there is no such curve.
+    """
+    turned = np.asarray(so3.log(jnp.asarray(track.transform)[:, :, :3]))
+    turned = turned - np.median(turned, axis=0) if name.startswith("camera,") else turned
+    found: dict[str, Any] = {
+        "jaw opening": np.rad2deg(track.jaw)[:, 0],
+        "left eye, up and down": np.rad2deg(track.eyes)[:, 0],
+        "left eye, sideways": np.rad2deg(track.eyes)[:, 1],
+        "camera, nodding": np.rad2deg(turned[:, 0]),
+        "camera, turning": np.rad2deg(turned[:, 1]),
+        "camera, tilting": np.rad2deg(turned[:, 2]),
+        "camera, x": np.asarray(track.transform)[:, 0, 3],
+        "camera, y": np.asarray(track.transform)[:, 1, 3],
+        "camera, distance": np.asarray(track.transform)[:, 2, 3],
+    }
+    if name.startswith("expression "):
+        return np.asarray(track.expression)[:, int(name.removeprefix("expression "))]
+    if name not in found:
+        raise InputError(f"{name!r} is no curve", field="curve")
+    return np.asarray(found[name])
+
+
+class Session:
+    """A track, a stack whose knobs turn, and what comes of them.
+
+    Args:
+        track: As it was tracked.
+        stack: The stages.
+        model: The head that shows it.
+        preset: What the stack is called, for a preset file that builds on it.
+        after: A track to show instead of what the stack makes, such as a saved result.
+    """
+
+    def __init__(
+        self, track: Track, stack: Stack, model: FlameModel, *, preset: str = "default", after: Track | None = None
+    ) -> None:
+        if after is not None and len(after) != len(track):
+            raise InputError(f"has {len(after)} frames, the track {len(track)}", field="after")
+        self.track, self.model, self.preset = track, model, preset
+        self._stack, self._fixed = stack.for_model(model), after
+        self.knobs = {} if after is not None else {k.path: k for k in KNOBS if _get(self._stack, k.path) is not None}
+        self.values = {path: float(_get(self._stack, path)) for path in self.knobs}
+        self.changed: dict[str, float] = {}
+        shape = track.shape
+        self._shape = np.zeros(SHAPES, np.float32) if shape is None else np.atleast_2d(np.asarray(shape))[0]
+        self._middle = np.median(np.asarray(track.transform)[:, :, 3], axis=0)
+        self.after = self._enhanced()
+
+    def turn(self, path: str, value: float) -> None:
+        """Set a knob and enhance again. Nothing is compiled: hyperparameters are data."""
+        if value != self.values[path]:
+            self.values[path] = self.changed[path] = value
+            self._stack = _set(self._stack, path.split("."), np.float32(value))
+            self.after = self._enhanced()
+
+    def head(self, after: bool, frame: int) -> Float[np.ndarray, "V 3"]:
+        """The head's vertices in metres as the camera sees them: x left, y up, z away, its usual place at 0."""
+        expression, jaw, eyes, neck = self._at(after, frame)
+        mesh = np.asarray(_posed(self.model, self._shape, expression, jaw, eyes, neck))
+        rotation, shift = self.place(after, frame)
+        return mesh @ rotation + shift
+
+    def place(self, after: bool, frame: int) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
+        """What takes the head's own frame before the camera: rotation (of row vectors) and shift in metres."""
+        transform = np.asarray((self.after if after else self.track).transform)[frame]
+        return transform[:, :3], (transform[:, 3] - self._middle) / UNITS
+
+    def parameters(self, after: bool, frame: int) -> Any:
+        """The frame as avatars take it (`gagjax.avatars.Parameters`), with the camera that looks."""
+        from gagjax.avatars import Parameters
+        from gagjax.camera import from_track
+
+        expression, jaw, eyes, neck = self._at(after, frame)
+        pose = np.concatenate([np.zeros(3, np.float32), jaw])
+        transform = np.asarray((self.after if after else self.track).transform)[frame]
+        return Parameters(expression, pose, eyes, neck, np.zeros(0, np.float32), from_track(jnp.asarray(transform)))
+
+    def _at(self, after: bool, frame: int) -> list[np.ndarray]:
+        track = self.after if after else self.track
+        neck = np.zeros((1, 3), np.float32) if track.neck is None else track.neck
+        return [np.asarray(x)[min(frame, len(x) - 1)] for x in (track.expression, track.jaw, track.eyes, neck)]
+
+    def save(self, path: Path, *, force: bool = False) -> None:
+        """Write the knobs as a preset for `--preset`.
+
+        Raises:
+            InputError: If the name does not end in .yaml, or it exists and `force` is False.
+        """
+        import yaml
+
+        if path.suffix.lower() not in (".yaml", ".yml"):
+            raise InputError("is no preset file name", file=path, fix="Use NAME.yaml")
+        base = self.preset if self.preset in presets.STACKS else "default"
+        enabled = {
+            stage for stage in ("temporal", "expression", "gaze", "detail", "eyes") if getattr(self._stack, stage)
+        }
+        enable = [name for name, stages in presets.ENHANCEMENTS.items() if enabled & set(stages)]
+        # Of a preset file every knob is written: what the file had changed is not known here.
+        values = self.changed if self.preset in presets.STACKS else self.values
+        content = {"preset": base, "enable": enable, "set": {name: round(v, 6) for name, v in values.items()}}
+        with atomic.output(path, force) as temporary:
+            temporary.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+    def _enhanced(self) -> Track:
+        return enhance_track(self._stack, self.track) if self._fixed is None else self._fixed
+
+
+@jax.jit
+def _posed(model: FlameModel, shape: Array, expression: Array, jaw: Array, eyes: Array, neck: Array) -> Array:
+    pose = jnp.concatenate([jnp.zeros(3), jaw])
+    return vertices(model, shape[: model.shapes], expression, pose, eyes, neck)
+
+
+def _get(value: Any, path: str) -> Any:
+    for name in path.split("."):
+        if not dataclasses.is_dataclass(value) or name not in {f.name for f in dataclasses.fields(value)}:
+            return None
+        value = getattr(value, name)
+    return value if value is not None and np.ndim(value) == 0 else None
+
+
+def _set(value: Any, names: list[str], number: Any) -> Any:
+    inner = number if len(names) == 1 else _set(getattr(value, names[0]), names[1:], number)
+    return dataclasses.replace(value, **{names[0]: inner})

@@ -1,0 +1,1 @@
+"""What each command does, named after it; usable without the command line."""

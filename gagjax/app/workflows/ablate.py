@@ -1,0 +1,197 @@
+"""What `gagjax ablate` does: variants of the stack on clips with a known truth."""
+
+from __future__ import annotations
+
+import csv
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from gagjax.app.reports import html_page
+from gagjax.app.reports.ablation import Shown, parts_of
+from gagjax.app.workflows.avatar_source import Source, open_avatar
+from gagjax.app.workflows.evaluate import fields
+from gagjax.errors import InputError
+from gagjax.flame.builtin_head import CONTROLS
+from gagjax.io.tracks import load_track
+from gagjax.metrics import motion, report
+from gagjax.metrics.report import Measure
+from gagjax.simulate import driver, observe
+from gagjax.stack import Stack, enhance_frames, enhance_track
+from gagjax.track import Track
+
+BUILTIN = "builtin"
+#: Figures of tracks without a head: over those of the noisy track.
+SHARES = {
+    "error": Measure("error over the noisy track's", "", "low", "Root mean square over all channels that move.", 3),
+    "bend": Measure("acceleration error over the noisy track's", "", "low", "The same of second differences.", 3),
+    "lag": Measure("lag", "frames", "zero", "By cross-correlation of first differences.", 2),
+}
+COST = {
+    "ms": Measure("time", "ms/frame", "low", "Track and frame stages together, compiled, best of two runs.", 3),
+    "mb": Measure(
+        "memory", "MB", "low", "What the compiled programs of the first clip hold: input, output, between.", 1
+    ),
+}
+
+
+class Clip(NamedTuple):
+    """A truth and what a tracker made of it; whether it is the built-in head's."""
+
+    name: str
+    truth: Track
+    noisy: Track
+    builtin: bool
+
+
+def variants() -> dict[str, Callable[[], Stack]]:
+    """The stacks that are compared, in order."""
+    return {
+        "nothing": Stack,
+        "temporal": lambda: Stack.default(enable=("temporal",)),
+        "expression": lambda: Stack.default(enable=("expression",)),
+        "gaze": lambda: Stack.default(enable=("gaze",)),
+        "detail": lambda: Stack.default(enable=("detail", "eyes")),
+        "default, all": Stack.default,
+        "reference, all": Stack.reference,
+    }
+
+
+def clips_of(drivers: Sequence[str], seeds: int, frames: int) -> list[Clip]:
+    """Every clip of every driver.
+
+    Raises:
+        InputError: If a track cannot be read, is too short, or does not move.
+    """
+    from gagjax.tuning import tracks
+
+    found = []
+    for name in drivers:
+        if name == BUILTIN:
+            for seed in range(seeds):
+                truth = driver(frames, seed=seed, controls=CONTROLS)
+                found.append(Clip(f"{name} {seed}", truth, observe(truth, seed=seed + 100), True))
+            continue
+        truth = load_track(Path(name)).validate(name)
+        if len(truth) < 15 or not tracks.moving(truth):
+            raise InputError(f"has {len(truth)} frames, or does not move", file=name, fix="Pass a clip of 15 or more")
+        for seed in range(seeds):
+            found.append(Clip(f"{Path(name).stem} {seed}", truth, tracks.observed(truth, seed), False))
+    return found
+
+
+def run(clips: Sequence[Clip], folder: Path, size: int) -> str:
+    """Measure all variants on all clips; write report and CSV; return the table as text."""
+    avatar = open_avatar(None, None, None, size=size) if any(clip.builtin for clip in clips) else None
+    samples: dict[str, list[dict[str, float]]] = {}
+    kept: dict[str, Shown] = {}
+    first: Shown | None = None
+    with warnings.catch_warnings(), tqdm(total=len(clips) * 7, desc="ablating", unit="run", dynamic_ncols=True) as bar:
+        warnings.simplefilter("ignore", UserWarning)  # the reference says what is wrong with it at every turn
+        for clip in clips:
+            true = None if avatar is None or not clip.builtin else np.stack(list(avatar.frames(clip.truth)))
+            for name, make in variants().items():
+                stack = make() if avatar is None else make().for_model(avatar.model, avatar.shape)
+                values, shown = _measured(stack, clip, avatar, true)
+                if name not in kept:
+                    kept[name] = shown
+                    values["mb"] = _memory(stack, clip, shown)
+                samples.setdefault(name, []).append(values)
+                bar.update()
+            first = first or Shown(clip.truth, true)
+    measures = {**report.MOTION, **report.IMAGE, **SHARES, **COST}
+    keys = [key for key in measures if any(np.isfinite(each.get(key, np.nan)) for each in samples["nothing"])]
+    means = {name: {key: _mean(each, key) for key in keys} for name, each in samples.items()}
+    chosen = {key: measures[key] for key in keys}
+    _write_csv(folder / "ablation.csv", samples, keys)
+    assert first is not None
+    parts = parts_of([clip.name for clip in clips], chosen, means, samples, first, clips[0].noisy, kept)
+    (folder / "report.html").write_text(html_page.page("gagjax ablate", parts), encoding="utf-8")
+    return report.as_text(chosen, means)
+
+
+def _measured(
+    stack: Stack, clip: Clip, avatar: Source | None, true: np.ndarray | None
+) -> tuple[dict[str, float], Shown]:
+    def work() -> tuple[Track, np.ndarray | None, float]:
+        started = time.perf_counter()
+        track = jax.block_until_ready(enhance_track(stack, clip.noisy))
+        spent = time.perf_counter() - started
+        if avatar is None or true is None:
+            return track, None, spent
+        pixels = np.stack(list(avatar.frames(track)))
+        started = time.perf_counter()
+        if stack.detail is not None or stack.eyes is not None:
+            pixels = np.asarray(enhance_frames(stack, pixels, avatar.eye_centres(track))[0])
+        return track, pixels, spent + time.perf_counter() - started
+
+    # The first run compiles; its time does not count.
+    *_, first = work()
+    track, pixels, second = work()
+    values = {"ms": 1e3 * min(first, second) / len(clip.truth)}
+    if not clip.builtin or avatar is None or true is None or pixels is None:
+        return values | _shares(track, clip), Shown(track, None)
+    closing = [CONTROLS[name] for name in ("blink_left", "blink_right")]
+    values |= report.measure_track(track, clip.truth, avatar.model, closing=closing)
+    values |= report.measure_frames(pixels, true)
+    return values, Shown(track, pixels)
+
+
+def _memory(stack: Stack, clip: Clip, shown: Shown) -> float:
+    """What the programs of the track and of the frames need at once, MB."""
+    sizes = [0]
+    if any(stage is not None for stage in (stack.temporal, stack.expression, stack.gaze)):
+        sizes.append(_held(jax.jit(lambda s, t: enhance_track(s, t).channels).lower(stack, clip.noisy)))
+    if shown.frames is not None and (stack.detail is not None or stack.eyes is not None):
+        centres = np.full((len(shown.frames), 2, 2), 0.5, np.float32)
+        sizes.append(_held(jax.jit(lambda s, f: enhance_frames(s, f, centres)[0]).lower(stack, shown.frames)))
+    return max(sizes) / 1e6
+
+
+def _held(lowered: Any) -> int:
+    found = lowered.compile().memory_analysis()
+    return int(found.temp_size_in_bytes + found.output_size_in_bytes + found.argument_size_in_bytes)
+
+
+def _shares(track: Track, clip: Clip) -> dict[str, float]:
+    """Errors over the noisy track's, every field in units of its own motion."""
+    truth, noisy, mine = (_scaled(each, clip.truth) for each in (clip.truth, clip.noisy, track))
+    seen = np.asarray(clip.noisy.valid)
+    held = noisy[np.maximum.accumulate(np.where(seen, np.arange(len(seen)), 0))]
+
+    def rms(x: np.ndarray) -> float:
+        return float(np.sqrt(np.mean(np.square(x))))
+
+    return {
+        "error": rms(mine - truth) / rms(held - truth),
+        "bend": rms(np.diff(mine - truth, 2, axis=0)) / rms(np.diff(held - truth, 2, axis=0)),
+        "lag": float(motion.lag(mine, truth, max_lag=10)),
+    }
+
+
+def _scaled(track: Track, truth: Track) -> np.ndarray:
+    parts = []
+    for name, (reference, _) in fields(truth).items():
+        spread = reference.std(0)
+        moving = spread > 1e-6
+        parts.append((fields(track)[name][0][:, moving] - reference[:, moving].mean(0)) / spread[moving])
+    return np.concatenate(parts, 1)
+
+
+def _mean(samples: Sequence[dict[str, float]], key: str) -> float:
+    values = [each[key] for each in samples if key in each and np.isfinite(each[key])]
+    return float(np.mean(values)) if values else float("nan")
+
+
+def _write_csv(path: Path, samples: dict[str, list[dict[str, float]]], keys: Sequence[str]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["variant", "sample", *keys])
+        for name, each in samples.items():
+            writer.writerows([name, k, *(values.get(key, "") for key in keys)] for k, values in enumerate(each))

@@ -1,0 +1,202 @@
+"""The avatar that a command drives: GAGAvatar with a checkpoint, else the built-in one; both by one interface."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+import bridge  # noqa: F401  registers gsplat with the rasterizer
+from gagjax.errors import InputError
+from gagjax.track import SHAPES, Track
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """An avatar ready to be driven.
+
+    Attributes:
+        model: Its FLAME model.
+        size: Width and height of its pictures.
+        shape: FLAME shape of the identity, (300,).
+        described: What it is, for the user.
+        render: Pictures of a track, one by one, values in [0, 1].
+    """
+
+    model: Any
+    size: int
+    shape: np.ndarray
+    described: str
+    render: Callable[[Track], Iterator[Any]]
+
+    def frames(self, track: Track) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+        """The pictures of a track as bytes; memory does not grow with its length."""
+        from gagjax.app.reports.panels import as_bytes
+
+        for frame in self.render(track):
+            yield as_bytes(frame)
+
+    def eye_centres(self, track: Track) -> np.ndarray:
+        """Where the eyes are seen in each picture, (T, 2, 2) as fractions, NaN where an eye is not."""
+        from gagjax.gaze import eye_centres_in_image
+
+        return np.asarray(eye_centres_in_image(self.model, dataclasses.replace(track, shape=self.shape)))
+
+
+def open_avatar(
+    checkpoint: Path | None,
+    flame: Path | None,
+    portrait: Path | None,
+    *,
+    size: int = 512,
+    name: str | None = None,
+    personal: Path | None = None,
+) -> Source:
+    """The avatar for a command's options.
+
+    Args:
+        checkpoint: `GAGAvatar.pt`, or None for the built-in avatar.
+        flame: A FLAME file; GAGAvatar cannot do without.
+        portrait: A tracked portrait (`tracked.pt`, a tracking folder, a saved identity); for the built-in avatar also
+            an image, of which it can make no use.
+        size: Picture size of the built-in avatar; GAGAvatar has its own.
+        name: Which portrait, where the file holds several.
+        personal: The folder of a fitted avatar, instead of a checkpoint and a portrait.
+
+    Raises:
+        InputError: If something that is needed is missing or cannot be used.
+    """
+    if personal is not None:
+        return _personal(personal, flame, size)
+    if checkpoint is None:
+        return _builtin(portrait, flame, size, name)
+    for path, what in ((checkpoint, "checkpoint"), (portrait, "portrait"), (flame, "FLAME file")):
+        if path is None:
+            fix = {"portrait": "Pass -i tracked.pt", "FLAME file": "Pass --flame FLAME_with_eye.pt"}.get(what, "")
+            raise InputError(f"GAGAvatar needs a {what}", fix=fix)
+        if not Path(path).exists():
+            raise InputError("does not exist", file=path)
+    try:
+        from bridge.gagavatar import Avatar
+    except ImportError as error:
+        raise InputError(
+            f"cannot be used: {error}", file=checkpoint, fix="pip install 'gagjax[torch]', or leave -r out"
+        ) from error
+    avatar = Avatar.open(checkpoint, flame, portrait, name=name)
+    return Source(
+        avatar.model, avatar.size, np.asarray(avatar.shape), f"GAGAvatar ({checkpoint}) of {portrait}", avatar.frames
+    )
+
+
+def open_avatars(
+    checkpoint: Path | None, flame: Path | None, portrait: Path | None, *, size: int = 512, count: int = 4
+) -> list[Source]:
+    """Several avatars for a grid: the first portraits of a file, or identities of the built-in avatar.
+
+    Raises:
+        InputError: As `open_avatar`; or if the file does not hold several portraits.
+    """
+    if checkpoint is None:
+        if portrait is not None:
+            raise InputError(
+                "cannot be shown in a grid without a checkpoint", file=portrait, fix="Leave -i out, or pass -r"
+            )
+        from gagjax import avatars
+
+        return [
+            _source_of(avatars.builtin(seed), size, f"the built-in avatar, identity {seed}") for seed in range(count)
+        ]
+    from gagjax.io.tracks import load_portraits
+
+    names = [] if portrait is None else list(load_portraits(portrait))[:count]
+    if len(names) < 2:
+        raise InputError(
+            "holds no two portraits", file=portrait, fix="Pass a tracked.pt with several, or leave --grid out"
+        )
+    return [open_avatar(checkpoint, flame, portrait, size=size, name=name) for name in names]
+
+
+def _source_of(avatar: Any, size: int, described: str) -> Source:
+    from gagjax import avatars
+
+    return Source(
+        avatar.model,
+        size,
+        np.zeros(SHAPES, np.float32),
+        described,
+        lambda track: avatars.frames(avatar, dataclasses.replace(track, shape=None), size=size),
+    )
+
+
+def _personal(folder: Path, flame: Path | None, size: int) -> Source:
+    from gagjax import avatars
+    from gagjax.avatars.personal import files
+
+    head = None
+    if flame is not None:
+        from gagjax import flame as heads
+
+        head = heads.load(flame)
+    saved = files.load(folder, head)
+    colour = (float(saved.background[0]), float(saved.background[1]), float(saved.background[2]))
+    return Source(
+        saved.model,
+        size,
+        np.zeros(SHAPES, np.float32),
+        f"the personal avatar {folder}",
+        lambda track: avatars.frames(
+            saved.avatar, dataclasses.replace(track, shape=None), size=size, background=colour
+        ),
+    )
+
+
+def _builtin(portrait: Path | None, flame: Path | None, size: int, name: str | None) -> Source:
+    from gagjax import avatars
+
+    if flame is not None:
+        raise InputError(
+            "the built-in avatar has its own head model",
+            file=flame,
+            fix="Leave --flame out, or pass a checkpoint with -r",
+        )
+    shape = None if portrait is None else tracked_shape(portrait, name)
+    # A tracked shape is in FLAME's own basis, which the built-in head does not have: it only picks one of its faces.
+    seed = 0 if shape is None else zlib.crc32(np.round(shape, 3).astype("<f4").tobytes())
+    why = "no checkpoint was given (-r GAGAvatar.pt); it does not look like the portrait"
+    return _source_of(avatars.builtin(seed), size, f"the built-in avatar: {why}")
+
+
+def tracked_shape(portrait: Path, name: str | None = None) -> np.ndarray | None:
+    """The FLAME shape that a tracked portrait holds; None for an image.
+
+    Raises:
+        InputError: If it is neither an image nor a tracked portrait.
+    """
+    if not portrait.exists():
+        raise InputError("does not exist", file=portrait)
+    if portrait.is_file() and portrait.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp", ".bmp"):
+        from gagjax.io import images
+
+        images.read(portrait)
+        return None
+    from gagjax.io.tracks import load_portraits, load_track
+
+    if portrait.suffix.lower() in (".pt", ".pth"):
+        found = load_portraits(portrait)
+        if name is None and len(found) > 1:
+            raise InputError(
+                f"holds {len(found)} portraits",
+                file=portrait,
+                fix=f"Choose one with --name: {', '.join(list(found)[:5])}",
+            )
+        track = found[name].track if name in found else next(iter(found.values())).track
+    else:
+        track = load_track(portrait)
+    if track.shape is None:
+        return None
+    return np.asarray(track.shape).reshape(-1, SHAPES)[0]

@@ -1,0 +1,174 @@
+"""What `gagjax eval` prints: figures of tracks and videos, with units."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gagjax import so3
+from gagjax.errors import InputError
+from gagjax.io import video
+from gagjax.io.tracks import load_track
+from gagjax.metrics import motion, report
+from gagjax.track import Track
+
+
+class Row(NamedTuple):
+    """One figure."""
+
+    name: str
+    value: float
+    unit: str
+
+
+def of_tracks(result: Path, truth: Path | None, flame: Path | None, fps: str | None) -> list[Row]:
+    """Figures of a track file.
+
+    Raises:
+        InputError: If the tracks do not fit each other, or one cannot be read.
+    """
+    track = load_track(result, fps=fps).validate(str(result))
+    true = None if truth is None else load_track(truth, fps=fps).validate(str(truth))
+    if true is not None and len(true) != len(track):
+        raise InputError(f"has {len(track)} frames, its truth {len(true)}", file=result, fix="Compare the same clip")
+    if len(track) < 4:
+        raise InputError(f"has {len(track)} frames", file=result, fix="Four are needed to see jitter")
+    rows = []
+    if true is not None and np.any(true.expression):
+        from gagjax.flame.builtin_head import builtin
+        from gagjax.flame.loader import load
+
+        model = builtin() if flame is None else load(flame)
+        values = report.measure_track(track, true, model)
+        rows += [Row(report.MOTION[key].label, value, report.MOTION[key].unit) for key, value in values.items()]
+    return rows + of_fields(track, true)
+
+
+def of_fields(track: Track, truth: Track | None) -> list[Row]:
+    """Jitter of every field that moves, and with a truth its error and lag; rotations in degrees."""
+    rows = []
+    mine, true = fields(track), None if truth is None else fields(truth)
+    for name, (xs, unit) in mine.items():
+        if true is not None and name not in true:
+            continue
+        reference = None if true is None else true[name][0]
+        if np.ptp(xs if reference is None else reference, axis=0).max() < 1e-6:
+            continue
+        rows.append(Row(f"{name}: jitter", _rms(np.diff(xs, 2, axis=0)), f"{unit or 1}/frame²"))
+        if reference is not None:
+            error = xs - reference
+            rows.append(Row(f"{name}: error", _rms(error), unit))
+            rows.append(Row(f"{name}: acceleration error", _rms(np.diff(error, 2, axis=0)), f"{unit or 1}/frame²"))
+            if len(xs) >= 15:
+                rows.append(Row(f"{name}: lag", float(motion.lag(xs, reference, max_lag=10)), "frames"))
+    return rows
+
+
+def fields(track: Track) -> dict[str, tuple[np.ndarray, str]]:
+    """Every field as (T, C) numbers and their unit."""
+    transform = np.asarray(track.transform)
+
+    def turned(x: Any) -> np.ndarray:
+        x = jnp.asarray(x)
+        return np.rad2deg(np.asarray(so3.log(jnp.swapaxes(x[:1], -1, -2) @ x)))
+
+    found = {
+        "expression": (np.asarray(track.expression), ""),
+        "jaw": (np.rad2deg(np.asarray(track.jaw)), "°"),
+        "eyes": (np.rad2deg(np.asarray(track.eyes)), "°"),
+        "head rotation": (turned(transform[..., :3]), "°"),
+        "head translation": (transform[..., 3], "units"),
+    }
+    for name, value in track.extra.items():
+        flat = turned(value) if name in track.rotations else np.asarray(value).reshape(len(track), -1)
+        found[name] = (flat, "°" if name in track.rotations else "")
+    return found
+
+
+def of_videos(result: Path, truth: Path, lpips: Sequence[Path] = ()) -> list[Row]:
+    """Figures of a video against another, a chunk of frames at a time.
+
+    Args:
+        result: The video.
+        truth: What it should be.
+        lpips: The user's weights for LPIPS; none leaves it out.
+
+    Raises:
+        InputError: If sizes or lengths differ, or a file cannot be read.
+    """
+    distance = _lpips(lpips) if lpips else None
+    frames, info = video.read(result)
+    true, other = video.read(truth)
+    with frames, true:
+        if (info.width, info.height) != (other.width, other.height):
+            raise InputError(
+                f"is {info.width} x {info.height}, its truth {other.width} x {other.height}",
+                file=result,
+                fix="Compare videos of one size",
+            )
+        sums: dict[str, list[tuple[float, int]]] = {}
+        count = 0
+        while True:
+            mine, theirs = _chunk(frames), _chunk(true)
+            if len(mine) != len(theirs):
+                raise InputError("is not as long as its truth", file=result, fix="Compare the same clip")
+            if not len(mine):
+                break
+            count += len(mine)
+            if len(mine) < 2:
+                mine, theirs = np.repeat(mine, 2, 0), np.repeat(theirs, 2, 0)
+            for key, value in report.measure_frames(mine, theirs).items():
+                sums.setdefault(key, []).append((value, len(mine)))
+            if distance is not None:
+                sums.setdefault("lpips", []).append((distance(mine, theirs), len(mine)))
+    if not count:
+        raise InputError("has no frames", file=result)
+    means = {key: np.average([v for v, _ in each], weights=[n for _, n in each]) for key, each in sums.items()}
+    known = report.IMAGE | {"lpips": report.Measure("LPIPS", "", "low", "Perceptual distance, AlexNet.", 4)}
+    return [Row(known[key].label, float(value), known[key].unit) for key, value in means.items()]
+
+
+def _lpips(files: Sequence[Path]) -> Callable[[Any, Any], float]:
+    try:
+        from bridge import perceptual
+    except ImportError as error:
+        raise InputError("needs torch", field="--lpips", fix="pip install 'gagjax[torch]'") from error
+    metric = perceptual.Lpips.load(*files)
+
+    def distance(mine: Any, theirs: Any) -> float:
+        return float(np.mean(perceptual.lpips(metric, *(jnp.asarray(x, jnp.float32) / 255 for x in (mine, theirs)))))
+
+    return distance
+
+
+def as_text(rows: list[Row]) -> str:
+    """Names, figures and units in columns."""
+    width = max(len(row.name) for row in rows)
+    return "\n".join(f"{row.name:<{width}}  {row.value:>12.5g}  {row.unit}".rstrip() for row in rows)
+
+
+def as_csv(rows: list[Row]) -> str:
+    """The same as comma-separated values."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Row._fields)
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _chunk(frames: Any) -> np.ndarray:
+    import itertools
+
+    part = list(itertools.islice(frames, report.CHUNK))
+    return np.stack(part) if part else np.zeros((0, 1, 1, 3), np.uint8)
+
+
+def _rms(x: Any) -> float:
+    return float(np.sqrt(np.mean(np.square(jax.device_get(x)))))

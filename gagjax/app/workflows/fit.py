@@ -1,0 +1,139 @@
+"""What `gagjax fit` does: a clip in, an avatar's folder out, with progress that can be watched and gone on with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gagjax.errors import InputError
+
+if TYPE_CHECKING:
+    from gagjax.app.commands.fit import Fit
+
+CHECKPOINT, PROGRESS = "checkpoint.safetensors", "progress"
+SAVE_EVERY = 250
+
+
+def fit(options: Fit) -> str:
+    """Fit as the command's options say; what came of it, for the user.
+
+    Raises:
+        InputError: If the clip or the head cannot be used, or the avatar is there already.
+    """
+    from gagjax import flame
+    from gagjax.avatars.personal import canonical, clip, files, training
+    from gagjax.io import atomic
+    from gagjax.io.tracks import save_track
+
+    for name in (files.JSON, files.TENSORS, files.TRACK):
+        atomic.check(options.out / name, options.force)
+    found = clip.read(options.clip, options.size, fps=options.fps)
+    head = flame.builtin(options.head_seed) if options.flame is None else flame.load(options.flame)
+    shape = one_shape(found.track, options.clip)
+    if options.flame is None and shape is not None and not shape.any():
+        shape = None
+    model = canonical.person(head, shape)
+    usable = np.flatnonzero(np.asarray(found.track.valid))
+    held = usable[options.hold_out // 2 :: options.hold_out] if options.hold_out else usable[:0]
+    if len(usable) - len(held) < 2:
+        raise InputError(f"has {len(usable)} tracked frames", file=options.clip, fix="A fit needs at least a few")
+    settings = training.Settings(steps=options.steps, motion=options.motion, seed=options.seed)
+    run = training.Fit(_start(options, model, found.track), found, settings, held)
+    checkpoint = options.out / CHECKPOINT
+    if checkpoint.is_file():
+        run.resume(checkpoint)
+        print(f"{checkpoint}: goes on after step {run.done}")
+    print(f"{len(found)} frames of {found.size} pixels, {len(held)} held out; {len(run.avatar)} Gaussians")
+    _run(run, options)
+    figures = measured(run, held)
+    files.save(
+        options.out,
+        run.avatar,
+        head=head,
+        seed=options.head_seed if options.flame is None else None,
+        shape=shape,
+        background=found.background,
+        force=options.force,
+    )
+    save_track(run.track, options.out / files.TRACK, force=options.force)
+    checkpoint.unlink(missing_ok=True)
+    used = f" --flame {options.flame}" if options.flame is not None else ""
+    return (
+        f"{figures}\n{options.out}: drive it with gagjax reenact --avatar {options.out}{used} -d DRIVER -o result.mp4"
+    )
+
+
+def measured(run: Any, held: np.ndarray) -> str:
+    """PSNR on the frames that were not learned from: with the track as it came, and with their motion refined."""
+    if not len(held):
+        return "no frame was held out; --hold-out 8 measures on every eighth"
+
+    def psnr() -> float:
+        truth = run.clip.frames.astype(np.float32) / 255
+        return float(np.mean([-10 * np.log10(((run.picture(i) - truth[i]) ** 2).mean() + 1e-12) for i in held]))
+
+    given = psnr()
+    if not run.settings.motion:
+        return f"held-out PSNR {given:.1f} dB with the track as given"
+    run.refine(held)
+    return f"held-out PSNR {given:.1f} dB with the track as given, {psnr():.1f} dB with these frames' motion refined"
+
+
+def one_shape(track: Any, file: Path) -> np.ndarray | None:
+    """The clip's one shape: its own, or the mean over its frames."""
+    if track.shape is None:
+        return None
+    shape = np.asarray(track.shape, np.float32)
+    if not np.isfinite(shape).all():
+        raise InputError("is not finite", file=file, field="shape", fix="Track the clip again")
+    return shape if shape.ndim == 1 else shape[np.asarray(track.valid)].mean(0)
+
+
+def panel(run: Any, index: int) -> np.ndarray:
+    """Truth, fitted picture and four times their difference, side by side."""
+    truth, picture = run.clip.frames[index] / 255, np.clip(run.picture(index), 0, 1)
+    row = np.concatenate([truth, picture, 4 * np.abs(truth - picture)], 1)
+    return (np.clip(row, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def _start(options: Fit, model: Any, track: Any) -> Any:
+    from gagjax.avatars.personal import appearance, deformation
+
+    if options.model == "appearance":
+        return appearance.create(model, options.gaussians, options.seed)
+    made = deformation.create(
+        model,
+        options.gaussians,
+        options.seed,
+        blend=options.blend,
+        channels=options.channels,
+        factor=options.upscale,
+    )
+    valid = np.asarray(track.valid)
+    neck = np.zeros((len(track), 3)) if track.neck is None else np.asarray(track.neck)
+    channels = (np.asarray(x)[valid] for x in (track.expression, track.jaw, track.eyes, neck))
+    return deformation.guide(made, *channels, seed=options.seed)
+
+
+def _run(run: Any, options: Fit) -> None:
+    from tqdm import tqdm
+
+    from gagjax.io import images
+
+    shown = int(run.usable[len(run.usable) // 2])
+    smooth: dict[str, float] = {}
+    with tqdm(total=options.steps, initial=run.done, desc="fitting", unit="step", dynamic_ncols=True) as bar:
+
+        def report(state: Any, figures: dict[str, float]) -> None:
+            for name, value in figures.items():
+                smooth[name] = value if name not in smooth else 0.95 * smooth[name] + 0.05 * value
+            bar.update()
+            bar.set_postfix(loss=f"{smooth['loss']:.4f}", psnr=f"{smooth['psnr']:.1f}", refresh=False)
+            if options.pictures and state.done % options.pictures == 0:
+                images.write(options.out / PROGRESS / f"{state.done:06}.png", panel(state, shown), force=True)
+            if state.done % SAVE_EVERY == 0:
+                state.save(options.out / CHECKPOINT)
+
+        run.run(report=report)

@@ -1,0 +1,41 @@
+"""Parameters: what one frame of a track says to an avatar."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from gagjax import flame
+from gagjax.camera import Camera
+from gagjax.flame.model import FlameModel
+from gagjax.pytree import pytree
+
+
+@pytree
+class Parameters:
+    """One frame: expression, pose, identity and who looks.
+
+    Args:
+        expression: FLAME expression coefficients, (100,).
+        pose: Global rotation and jaw rotation, axis-angle, radians, (6,).
+        eyes: Left and right eye rotation, (6,).
+        neck: Neck rotation, (3,).
+        shape: FLAME shape coefficients, (S,); an avatar of one person has its own and does not look at these.
+        camera: Who looks, or None for a camera in front of the face.
+    """
+
+    expression: Float[Array, "100"]
+    pose: Float[Array, "6"]
+    eyes: Float[Array, "6"]
+    neck: Float[Array, "3"]
+    shape: Float[Array, "S"]
+    camera: Camera | None = None
+
+    @classmethod
+    def neutral(cls, camera: Camera | None = None) -> Parameters:
+        """The head at rest."""
+        return cls(jnp.zeros(100), jnp.zeros(6), jnp.zeros(6), jnp.zeros(3), jnp.zeros(0), camera)
+
+    def vertices(self, model: FlameModel) -> Float[Array, "V 3"]:
+        """The posed mesh of a model, metres."""
+        return flame.vertices(model, self.shape, self.expression, self.pose, self.eyes, self.neck)

@@ -1,0 +1,130 @@
+"""A tracked clip: pictures, where the head is in them, and who is the background."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from gagjax.errors import InputError
+from gagjax.track import Track
+
+_IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """Pictures with a track.
+
+    Args:
+        frames: Square, (T, S, S, 3).
+        track: One entry a picture.
+        background: Colour behind the head, (3,) in [0, 1].
+        masks: The person's coverage in [0, 255], (T, S, S), or None.
+    """
+
+    frames: UInt8[np.ndarray, "T S S 3"]
+    track: Track
+    background: Float[np.ndarray, "3"]
+    masks: UInt8[np.ndarray, "T S S"] | None = None
+
+    @property
+    def size(self) -> int:
+        """Width and height of the pictures."""
+        return self.frames.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+def read(folder: str | Path, size: int = 128, *, fps: Any = None) -> Clip:
+    """A clip from a folder.
+
+    The folder holds a track (`track.npz`, or what GAGAvatar_track or VHAP write) and the pictures it was made from:
+    a database `img_lmdb`, a folder `frames` or `images` of pictures in the order of the track, or one video. A folder
+    `masks` of grey pictures is read where there is one. Pictures must be square, as trackers crop them.
+
+    Args:
+        folder: The folder.
+        size: Pictures are brought to this size.
+        fps: Frame rate, where the track holds none.
+
+    Raises:
+        InputError: If there is no track, there are no pictures, or they do not go together.
+    """
+    from gagjax.io.tracks import load_track
+
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError("is no folder", file=folder, fix="Pass a folder with frames/ and track.npz")
+    own = folder / "track.npz"
+    track = load_track(own if own.is_file() else folder, fps=fps).validate(str(folder))
+    frames = _pictures(folder, track, size)
+    if len(frames) != len(track):
+        raise InputError(
+            f"holds {len(frames)} pictures for a track of {len(track)} frames", file=folder, fix="One picture a frame"
+        )
+    masks = None
+    if (folder / "masks").is_dir():
+        masks = _images(folder / "masks", size)[..., 0]
+        if len(masks) != len(track):
+            raise InputError(f"holds {len(masks)} masks for {len(track)} frames", file=folder / "masks")
+    return Clip(frames, track, behind(frames, masks), masks)
+
+
+def behind(frames: UInt8[np.ndarray, "T S S 3"], masks: UInt8[np.ndarray, "T S S"] | None) -> Float[np.ndarray, "3"]:
+    """The colour behind the head: the median of what masks leave out, or else of the two upper corners."""
+    corner = max(frames.shape[1] // 10, 1)
+    if masks is not None and (masks < 8).any():
+        pixels = frames[masks < 8]
+    else:
+        pixels = np.concatenate([frames[:, :corner, :corner], frames[:, :corner, -corner:]]).reshape(-1, 3)
+    return (np.median(pixels, axis=0) / 255).astype(np.float32)
+
+
+def _pictures(folder: Path, track: Track, size: int) -> UInt8[np.ndarray, "T S S 3"]:
+    if (folder / "img_lmdb").is_dir() and track.names is not None:
+        from gagjax.io.frame_database import FrameDatabase
+
+        with FrameDatabase(folder) as database:
+            missing = [name for name in track.names if name not in database]
+            if missing:
+                raise InputError(f"has no picture of frame {missing[0]}", file=folder / "img_lmdb")
+            return np.stack([_square(database[name], size, folder) for name in track.names])
+    for name in ("frames", "images"):
+        if (folder / name).is_dir():
+            return _images(folder / name, size)
+    videos = sorted(path for path in folder.iterdir() if path.suffix.lower() in _VIDEOS)
+    if len(videos) == 1:
+        from gagjax.io import video
+
+        pictures, _ = video.read(videos[0])
+        with pictures:
+            return np.stack([_square(picture, size, videos[0]) for picture in pictures])
+    found = f"{len(videos)} videos" if videos else "none"
+    raise InputError(f"has no pictures ({found})", file=folder, fix="Add frames/, images/, img_lmdb/ or one video")
+
+
+def _images(folder: Path, size: int) -> UInt8[np.ndarray, "T S S 3"]:
+    from gagjax.io import images
+
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGES)
+    if not files:
+        raise InputError("holds no pictures", file=folder, fix=f"Add {', '.join(_IMAGES)}")
+    return np.stack([_square(images.read(path), size, path) for path in files])
+
+
+def _square(picture: UInt8[np.ndarray, "H W 3"], size: int, file: Path) -> UInt8[np.ndarray, "S S 3"]:
+    from PIL import Image
+
+    if picture.shape[0] != picture.shape[1]:
+        raise InputError(
+            f"is {picture.shape[1]} x {picture.shape[0]} pixels, not square", file=file, fix="Crop as the tracker did"
+        )
+    if len(picture) == size:
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BOX))

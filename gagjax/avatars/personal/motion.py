@@ -1,0 +1,89 @@
+"""Motion that is fitted with the appearance: small corrections of a track, in units of the tracker's usual error."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from gagjax import so3
+from gagjax.avatars.parameters import Parameters
+from gagjax.camera import from_track
+from gagjax.pytree import pytree
+from gagjax.track import Track
+
+# Usual errors of a monocular tracker: expression, jaw, eyes, rotation, translation (left, up, forward, world units).
+_ERRORS = (np.full(100, 0.06), np.full(3, 0.015), np.full(6, 0.02), np.full(3, 0.008), np.array([0.012, 0.012, 0.05]))
+COLUMNS = sum(map(len, _ERRORS))
+_SPLIT = np.cumsum([len(x) for x in _ERRORS])[:-1]
+
+
+@pytree
+class Motion:
+    """The arrays of a track that a fit reads, and what a correction of one unit means.
+
+    Args:
+        expression: (T, 100).
+        jaw: (T, 3).
+        eyes: (T, 6).
+        neck: (T, 3).
+        transform: (T, 3, 4).
+        unit: The tracker's usual error in each column, (115,); 0 where nothing may change.
+    """
+
+    expression: Float[Array, "T 100"]
+    jaw: Float[Array, "T 3"]
+    eyes: Float[Array, "T 6"]
+    neck: Float[Array, "T 3"]
+    transform: Float[Array, "T 3 4"]
+    unit: Float[Array, "115"]
+
+    @classmethod
+    def of(cls, track: Track) -> Motion:
+        """The motion of a track. Expression columns that never move stay as they are: the tracker does not give them."""
+        neck = np.zeros((len(track), 3)) if track.neck is None else track.neck
+        unit = np.concatenate(_ERRORS)
+        unit[:100] *= np.ptp(np.asarray(track.expression), axis=0) > 0
+        values = (track.expression, track.jaw, track.eyes, neck, track.transform, unit)
+        return cls(*(jnp.asarray(x, jnp.float32) for x in values))
+
+    def frame(
+        self, index: Int[Array, ""], change: Float[Array, "115"], size: int
+    ) -> tuple[Parameters, Float[Array, "3 4"]]:
+        """One corrected frame, with its camera for pictures of `size`, and the camera in the track's convention."""
+        expression, jaw, eyes, turn, shift = jnp.split(change * self.unit, _SPLIT)
+        moved = moved_camera(self.transform[index], turn, shift)
+        pose = jnp.concatenate([jnp.zeros(3), self.jaw[index] + jaw])
+        parameters = Parameters(
+            self.expression[index] + expression,
+            pose,
+            self.eyes[index] + eyes,
+            self.neck[index],
+            jnp.zeros(0),
+            from_track(moved, size),
+        )
+        return parameters, moved
+
+
+def moved_camera(
+    transform: Float[Array, "3 4"], turn: Float[Array, "3"], shift: Float[Array, "3"]
+) -> Float[Array, "3 4"]:
+    """A track's camera, turned about the head's origin and shifted."""
+    rotation = jnp.matmul(so3.exp(turn), transform[:, :3], precision="highest")
+    return jnp.concatenate([rotation, (transform[:, 3] + shift)[:, None]], 1)
+
+
+def corrected(track: Track, changes: Float[Array, "T 115"]) -> Track:
+    """The track with its corrections."""
+    motion = Motion.of(track)
+    expression, jaw, eyes, turn, shift = jnp.split(jnp.asarray(changes) * motion.unit, _SPLIT, axis=1)
+    return dataclasses.replace(
+        track,
+        expression=np.asarray(motion.expression + expression),
+        jaw=np.asarray(motion.jaw + jaw),
+        eyes=np.asarray(motion.eyes + eyes),
+        transform=np.asarray(jax.vmap(moved_camera)(motion.transform, turn, shift)),
+    )

@@ -1,0 +1,130 @@
+"""LivePortrait's motion templates.
+
+`{"n_frames", "output_fps", "motion": [frame, ...], "c_eyes_lst": [(1, 2), ...], "c_lip_lst": [(1, 1), ...]}`, a frame
+being `scale` (1, 1), `t` (1, 3), `exp` (1, 21, 3) and a rotation `R` (1, 3, 3) (`R_d` in older files, whose lists are
+called `c_d_eyes_lst` and `c_d_lip_lst`). Newer files also hold the keypoints `kp` and `x_s` (1, 21, 3).
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from gagjax.errors import InputError
+from gagjax.io.formats import fields, pickling
+from gagjax.track import Track, as_rate
+
+DISTANCE = 9.3  # of the camera from the head, the middle of what GAGAvatar sees
+_ROTATIONS = ("R", "R_d")
+_FRAME: dict[str, tuple[int, ...]] = {"scale": (1,), "t": (3,), "exp": (21, 3)}
+_KEYPOINTS: dict[str, tuple[int, ...]] = {"kp": (21, 3), "x_s": (21, 3)}
+_LISTS: dict[str, tuple[int, ...]] = {"c_eyes_lst": (2,), "c_d_eyes_lst": (2,), "c_lip_lst": (1,), "c_d_lip_lst": (1,)}
+
+
+def is_template(content: Any) -> bool:
+    """Whether a file's content looks like this format."""
+    return isinstance(content, Mapping) and "motion" in content
+
+
+def is_from_template(track: Track) -> bool:
+    """Whether a track holds what a template needs."""
+    return "R" in track.rotations and all(name in track.extra for name in _FRAME)
+
+
+def read(content: Mapping[str, Any], file: Path) -> Track:
+    """A template as a track.
+
+    LivePortrait's keypoint offsets are not FLAME: they are carried as the extra channel `exp`, beside `scale`, `t`,
+    the rotation `R` and the eye and lip ratios, while expression, jaw and eyes are zero. `transform` is a frontal
+    camera at GAGAvatar's distance that shows the head's rotation. The template turns row vectors, `x @ R`, in image
+    axes (x right, y down); they are taken as right-handed, so that depth points away from the viewer.
+
+    Raises:
+        InputError: If a field is missing or has a wrong shape, or there is no frame.
+    """
+    motion = fields.member(content, "motion", file)
+    if not isinstance(motion, list | tuple) or not motion:
+        raise InputError("has no frames", file=file, field="motion", fix="Make the template again")
+    places = [f"motion[{i}]" for i in range(len(motion))]
+    key = next((name for name in _ROTATIONS if isinstance(motion[0], Mapping) and name in motion[0]), "R")
+    extra = {"R": fields.stacked(motion, key, (3, 3), file, places)}
+    for name, shape in {**_FRAME, **_KEYPOINTS}.items():
+        if name in _FRAME or name in motion[0]:
+            extra[name] = fields.stacked(motion, name, shape, file, places)
+    for name, shape in _LISTS.items():
+        values = content.get(name)
+        if isinstance(values, list | tuple) and values:
+            if len(values) != len(motion):
+                raise InputError(f"has {len(values)} entries for {len(motion)} frames", file=file, field=name)
+            extra[name] = np.stack([fields.numbers(v, shape, file, f"{name}[{i}]") for i, v in enumerate(values)])
+    frames = len(motion)
+    return Track(
+        np.zeros((frames, 100), np.float32),
+        np.zeros((frames, 3), np.float32),
+        np.zeros((frames, 6), np.float32),
+        frontal_camera(extra["R"]),
+        extra=extra,
+        fps=_rate(content, file),
+        rotations=("R",),
+        source="liveportrait" if key == "R" else f"liveportrait-{key}",
+    )
+
+
+def write(track: Track, path: Path) -> None:
+    """A template out of a track that came from one, in the layout that it had.
+
+    Raises:
+        InputError: If the track holds no template's channels.
+    """
+    if not is_from_template(track):
+        raise InputError(
+            "the track holds no LivePortrait channels",
+            file=path,
+            fix="Write a folder or .npz; LivePortrait's keypoints cannot be made from FLAME",
+        )
+    extra = {name: np.asarray(value, np.float32) for name, value in track.extra.items()}
+    key = "R_d" if track.source.startswith("liveportrait-R_d") else "R"
+    names = {"scale": "scale", key: "R", "exp": "exp", "t": "t"} | {name: name for name in _KEYPOINTS if name in extra}
+    if all(name in extra for name in _KEYPOINTS):  # derived from the others, so it follows them
+        extra["x_s"] = extra["scale"][:, :, None] * (extra["kp"] @ extra["R"] + extra["exp"]) + extra["t"][:, None]
+    motion = [{name: extra[channel][i : i + 1] for name, channel in names.items()} for i in range(len(track))]
+    rate = track.fps
+    content: dict[str, Any] = {
+        "n_frames": len(track),
+        "output_fps": rate.numerator if rate.denominator == 1 else float(rate),
+        "motion": motion,
+    }
+    for name in _LISTS:
+        if name in extra:
+            content[name] = [extra[name][i : i + 1] for i in range(len(track))]
+    path.write_bytes(pickling.dumps(content))
+
+
+def frontal_camera(rotation: Float[np.ndarray, "T 3 3"]) -> Float[np.ndarray, "T 3 4"]:
+    """The track camera that shows a head turned by LivePortrait's rotation, seen from the front.
+
+    Args:
+        rotation: `x @ R` in image axes: x right, y down, z away from the viewer, (T, 3, 3).
+
+    Returns:
+        `[R | t]` of a track, (T, 3, 4).
+    """
+    # World (x to the subject's left, y up, z to the viewer) to image axes is diag(1, -1, -1) both ways; the frontal
+    # camera (x left, y up, z forward) is diag(-1, 1, -1).
+    turned = np.diag([1.0, -1.0, -1.0]) @ rotation @ np.diag([-1.0, -1.0, 1.0])
+    place = np.broadcast_to([[0.0], [0.0], [DISTANCE]], (len(rotation), 3, 1))
+    return np.concatenate([turned, place], 2).astype(np.float32)
+
+
+def _rate(content: Mapping[str, Any], file: Path) -> Fraction:
+    value = content.get("output_fps", 25)
+    try:
+        return as_rate(value.item() if isinstance(value, np.ndarray | np.generic) else value)
+    except (InputError, ValueError) as error:
+        raise InputError(f"{reprlib.repr(value)} is no frame rate", file=file, field="output_fps") from error

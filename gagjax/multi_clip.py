@@ -1,0 +1,90 @@
+"""Many clips at once, shared out over the devices of a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from gagjax import shape_bucketing
+from gagjax.stack import Stack, run_stages, track_stages
+from gagjax.track import Track
+
+AXIS = "clips"
+
+
+def enhance_tracks(stack: Stack, tracks: Sequence[Track], *, devices: Sequence[Any] | None = None) -> list[Track]:
+    """Run the track stages over many clips, each device its share of them.
+
+    Clips of one bucket of lengths (`gagjax.shape_bucketing`) go through one compiled program, vectorised over clips. Devices work
+    without a word to each other (`jax.shard_map` over the clips).
+
+    Args:
+        stack: The stages.
+        tracks: The clips, of any lengths.
+        devices: Where to run; all of the default backend otherwise.
+
+    Returns:
+        The enhanced clips, in order: what `enhance_track` gives for each, up to rounding.
+
+    Example:
+        >>> from gagjax.simulate import driver
+        >>> short, long = enhance_tracks(Stack.live(enable=("temporal",)), [driver(20), driver(30)])
+        >>> len(short), len(long)
+        (20, 30)
+    """
+    mesh = Mesh(np.asarray(jax.devices() if devices is None else list(devices)), (AXIS,))
+    groups: dict[Hashable, list[int]] = {}
+    for number, track in enumerate(tracks):
+        groups.setdefault(_likeness(track), []).append(number)
+    found: dict[int, Track] = {}
+    for numbers in groups.values():
+        made = _enhanced(stack, [tracks[n] for n in numbers], mesh)
+        found |= dict(zip(numbers, made, strict=True))
+    return [found[number] for number in range(len(tracks))]
+
+
+def _likeness(track: Track) -> Hashable:
+    """What clips have in common that go through one program together."""
+    structure = jax.tree.structure(track.channels)
+    return shape_bucketing.bucket(len(track)), structure, track.fps, track.rotations, track.source
+
+
+def _enhanced(stack: Stack, tracks: Sequence[Track], mesh: Mesh) -> list[Track]:
+    stages = track_stages(stack, tracks[0])
+    if not stages:
+        return list(tracks)
+    whole = shape_bucketing.bucket(len(tracks[0]))
+    # Every device gets as many clips; the last clip again where there are too few.
+    wanted = -(-len(tracks) // mesh.size) * mesh.size
+    filled = [*tracks, *[tracks[-1]] * (wanted - len(tracks))]
+    channels = jax.tree.map(
+        lambda *xs: np.stack([np.asarray(x) for x in xs]),
+        *(shape_bucketing.lengthen(t.channels, whole) for t in filled),
+    )
+    real = np.arange(whole) < np.array([len(t) for t in filled])[:, None]
+    valid = np.stack([np.asarray(shape_bucketing.lengthen(np.asarray(t.valid), whole)) for t in filled]) & real
+    sharded = jax.device_put((channels, valid, real), NamedSharding(mesh, PartitionSpec(AXIS)))
+    after = jax.device_get(_program(mesh)(stages, jnp.float32(1 / tracks[0].fps), *sharded))
+    made = [jax.tree.map(lambda x, n=n: x[n], after) for n in range(len(tracks))]
+    return [t.with_channels(shape_bucketing.shorten(c, len(t))) for t, c in zip(tracks, made, strict=True)]
+
+
+_programs: dict[Mesh, Any] = {}
+
+
+def _program(mesh: Mesh) -> Any:
+    """The stages over clips, for a mesh; kept, so that it compiles once for each bucket."""
+    if mesh not in _programs:
+        shared, own = PartitionSpec(), PartitionSpec(AXIS)
+
+        def clips(stages: Any, dt: Any, channels: Any, valid: Any, real: Any) -> Any:
+            return jax.vmap(lambda c, v, r: run_stages(stages, c, v, r, dt))(channels, valid, real)
+
+        specs = (shared, shared, own, own, own)
+        _programs[mesh] = jax.jit(jax.shard_map(clips, mesh=mesh, in_specs=specs, out_specs=own, check_vma=False))
+    return _programs[mesh]

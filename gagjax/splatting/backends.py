@@ -1,0 +1,101 @@
+"""The rasterizer's backends: one protocol, and a registry that packages outside the core add theirs to."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from jaxtyping import Array, Float
+
+from gagjax.camera import Camera
+from gagjax.errors import SplattingError
+from gagjax.splatting.cpu import rasterize_cpu
+from gagjax.splatting.gaussians import Gaussians
+
+
+class Backend(Protocol):
+    """One machine that composites Gaussians with the meaning that `rasterize` states."""
+
+    def unavailable(self) -> str | None:
+        """What keeps this backend from running here and how to mend it; None where it runs."""
+        ...
+
+    def preferred(self) -> bool:
+        """Whether "auto" takes this backend here rather than the CPU's."""
+        ...
+
+    def rasterize(
+        self, gaussians: Gaussians, camera: Camera, background: Float[Array, "C"]
+    ) -> tuple[Float[Array, "H W C"], Float[Array, "H W"]]:
+        """Features (H, W, C) and alpha (H, W) of one set of Gaussians seen by one camera."""
+        ...
+
+
+class CpuBackend:
+    """Compositing by numba on the host."""
+
+    def unavailable(self) -> str | None:
+        return None
+
+    def preferred(self) -> bool:
+        return False  # what is left when no other backend is preferred
+
+    def rasterize(
+        self, gaussians: Gaussians, camera: Camera, background: Float[Array, "C"]
+    ) -> tuple[Float[Array, "H W C"], Float[Array, "H W"]]:
+        return rasterize_cpu(gaussians, camera, background)
+
+
+_BACKENDS: dict[str, Backend] = {"cpu": CpuBackend()}
+
+
+def register(name: str, backend: Backend) -> None:
+    """Make a backend known to `rasterize` under a name; a second registration of the name replaces the first.
+
+    Args:
+        name: What `rasterize(..., backend=name)` calls it.
+        backend: The backend.
+
+    Raises:
+        SplattingError: If the name is "auto" or "cpu".
+    """
+    if name in ("auto", "cpu"):
+        raise SplattingError(f"the backend name {name!r} is taken")
+    _BACKENDS[name] = backend
+
+
+def names() -> tuple[str, ...]:
+    """The names that `rasterize` knows, apart from "auto"."""
+    return tuple(_BACKENDS)
+
+
+def choose(name: str) -> Backend:
+    """The backend of a name, or the one that "auto" stands for here.
+
+    Raises:
+        SplattingError: If no backend has this name, or it cannot run here.
+    """
+    if name == "auto":
+        return next((backend for backend in _BACKENDS.values() if backend.preferred()), _BACKENDS["cpu"])
+    if name not in _BACKENDS:
+        known = ", ".join(f'"{each}"' for each in ("auto", *_BACKENDS))
+        hint = '; `import bridge` registers "gsplat"' if name == "gsplat" else ""
+        raise SplattingError(f"backend must be one of {known}, got {name!r}{hint}")
+    backend = _BACKENDS[name]
+    reason = backend.unavailable()
+    if reason is not None:
+        raise SplattingError(f'backend="{name}" cannot run here: {reason}')
+    return backend
+
+
+def report() -> str:
+    """Which backend "auto" takes here, and why the others are not taken."""
+    taken = choose("auto")
+    name = next(name for name, backend in _BACKENDS.items() if backend is taken)
+    others = [
+        f"{other}: {backend.unavailable() or 'available, not preferred here'}"
+        for other, backend in _BACKENDS.items()
+        if other not in (name, "cpu")
+    ]
+    if "gsplat" not in _BACKENDS:
+        others.append("gsplat: `import bridge` registers it")
+    return "; ".join([name, *others])
