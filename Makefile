@@ -34,10 +34,10 @@ $(VENV)/bench: $(VENV)/dev
 demo: $(VENV)/run
 	$(BIN)/gagjax demo -o $(OUT) --force
 
+# The hooks of .pre-commit-config.yaml; without a git repository, which pre-commit needs, the tools themselves.
 lint: $(VENV)/dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	@if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then $(BIN)/pre-commit run --all-files; \
+	 else $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy; fi
 
 test: lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --nbmake tests notebooks

@@ -20,7 +20,8 @@ import torch
 
 import gagjax as gj
 from benchmarks.common import timed, write_table
-from bridge.gagavatar import Avatar, Config, GAGAvatar, checkpoint, handover, memory
+from bridge.gagavatar import Avatar, Config, GAGAvatar, checkpoint, handover
+from gagjax import memory
 from tests.oracles import flame as flame_rule
 from tests.oracles import gagavatar_weights as rule
 

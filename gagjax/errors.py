@@ -36,6 +36,17 @@ class InputError(GagjaxError, ValueError):
         super().__init__(f"{message}. {fix}" if fix else message)
 
 
+class ExistsError(InputError):
+    """An output that is there already and may not be replaced.
+
+    Args:
+        file: The file or folder.
+    """
+
+    def __init__(self, file: str | Path) -> None:
+        super().__init__("exists already", file=file, fix="Choose another name, or pass force=True to replace it")
+
+
 def _short(text: object, limit: int) -> str:
     line = " ".join(str(text).split())
     return line if len(line) <= limit else f"{line[: limit - 3]}..."

@@ -72,6 +72,51 @@ def pytree(cls: type[T]) -> type[T]:
     return made
 
 
+def at_path(value: Any, path: str) -> Any:
+    """The field of nested dataclasses that a dotted path names.
+
+    Args:
+        value: A dataclass instance.
+        path: Names of fields, such as "temporal.jaw.lowest".
+
+    Raises:
+        KeyError: If a name on the way is no field; the message lists the fields that there are.
+    """
+    for name in path.split("."):
+        value = getattr(value, _field_of(value, name))
+    return value
+
+
+def with_path(value: T, path: str, new: Any) -> T:
+    """A copy of nested dataclasses with the field of a dotted path replaced.
+
+    Args:
+        value: A dataclass instance; not changed.
+        path: Names of fields, such as "temporal.jaw.lowest".
+        new: The field's new content.
+
+    Raises:
+        KeyError: If a name on the way is no field; the message lists the fields that there are.
+
+    Example:
+        >>> @pytree
+        ... class Gain:
+        ...     value: float
+        >>> with_path(Gain(1.5), "value", np.float32(2)).value.item()
+        2.0
+    """
+    name, _, rest = path.partition(".")
+    inner = with_path(getattr(value, _field_of(value, name)), rest, new) if rest else new
+    return dataclasses.replace(value, **{_field_of(value, name): inner})  # type: ignore[type-var]
+
+
+def _field_of(value: Any, name: str) -> str:
+    fields = sorted(f.name for f in dataclasses.fields(value)) if dataclasses.is_dataclass(value) else []
+    if name not in fields:
+        raise KeyError(f"there is no {name!r} among {', '.join(fields) or 'no fields'}")
+    return name
+
+
 def is_concrete(value: Any) -> bool:
     """Whether a value can be looked at now: not a tracer and not a stand-in that JAX put into a pytree."""
     return isinstance(value, np.ndarray | np.generic | int | float | bool) or (

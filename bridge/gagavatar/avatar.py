@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from jaxtyping import Array, Float
 
-from bridge.gagavatar import handover, memory, portraits
+from bridge.gagavatar import handover, portraits
 from bridge.gagavatar.decoder import Noise
 from bridge.gagavatar.identity import Identity
 from bridge.gagavatar.model import GAGAvatar
-from gagjax import flame
+from gagjax import flame, memory
 from gagjax.errors import InputError
 from gagjax.track import Track
 

@@ -90,7 +90,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _signals_as_exceptions(), _plain_warnings():
             return parse(name, words[1:]).run() or 0
     except InputError as error:
-        return _complain(str(error))
+        # Libraries name their argument, the command line its flag.
+        return _complain(str(error).replace("force=True", "--force"))
     except _Stopped as stopped:
         print(f"stopped by {stopped.signal.name}", file=sys.stderr)
         return 128 + stopped.signal

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gagjax.numerics import safe_sqrt
+
 # ITU-R BT.601, the weights of JPEG and of most 8-bit video.
 LUMA = (0.299, 0.587, 0.114)
 
@@ -58,4 +60,4 @@ def sobel_magnitude(
     """
     gx, gy = sobel(luma(image), padding)
     square = gx * gx + gy * gy + epsilon
-    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    return safe_sqrt(square)

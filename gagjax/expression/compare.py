@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gagjax.errors import InputError
 from gagjax.expression.regions import Gains, RegionEditor
 from gagjax.flame.model import FlameModel, vertices
+from gagjax.numerics import safe_sqrt
 
 METRICS = ("l2", "cosine", "weighted", "vertex")
 
@@ -38,19 +37,19 @@ def distance(
     """
     a, b = jnp.asarray(a), jnp.asarray(b)
     if metric == "l2":
-        return _root(((a - b) ** 2).sum(-1))
+        return safe_sqrt(((a - b) ** 2).sum(-1))
     if metric == "cosine":
-        lengths = _root((a**2).sum(-1)) * _root((b**2).sum(-1))
+        lengths = safe_sqrt((a**2).sum(-1)) * safe_sqrt((b**2).sum(-1))
         return 1.0 - jnp.where(lengths > 0, (a * b).sum(-1) / jnp.where(lengths > 0, lengths, 1.0), 0.0)
     if metric == "weighted":
         if weights is None:
             raise InputError("needs weights=", field="metric")
-        return _root((jnp.asarray(weights) * (a - b) ** 2).sum(-1))
+        return safe_sqrt((jnp.asarray(weights) * (a - b) ** 2).sum(-1))
     if metric == "vertex":
         if editor is None:
             raise InputError("needs editor=", field="metric", fix="Pass RegionEditor.for_model(model)")
         apart = a - b
-        return 1e3 * _root(jnp.einsum("...a,ab,...b->...", apart, editor.grams.sum(0), apart, precision="highest"))
+        return 1e3 * safe_sqrt(jnp.einsum("...a,ab,...b->...", apart, editor.grams.sum(0), apart, precision="highest"))
     raise InputError(f"{metric!r} is unknown", field="metric", fix=f"Use one of {', '.join(METRICS)}")
 
 
@@ -108,7 +107,3 @@ def transfer(
     turn = jnp.zeros_like(jaw) if rotation is None else jnp.broadcast_to(jnp.asarray(rotation, jnp.float32), jaw.shape)
     pose = jnp.concatenate([turn, jaw], -1)
     return vertices(model, identity, expression, pose, jnp.zeros(6) if eyes is None else eyes)
-
-
-def _root(square: Any) -> Any:
-    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)

@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gagjax.numerics import safe_norm
 from gagjax.pytree import is_concrete
 
 
@@ -43,9 +44,7 @@ def weight_vector(error: Any, variance: Any, gate: Any = None, huber: Any = None
 
     The distance is that of the whole vector over one direction's deviation.
     """
-    square = jnp.sum(error**2, axis=-1)
-    length = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
-    return weight(length, variance, gate, huber, None if dof is None else dof + error.shape[-1] - 1)
+    return weight(safe_norm(error), variance, gate, huber, None if dof is None else dof + error.shape[-1] - 1)
 
 
 def check_noise(filter: Any) -> None:

@@ -13,6 +13,7 @@ from gagjax import so3
 from gagjax.filters import robust
 from gagjax.filters.kalman import noise_for_cutoff
 from gagjax.filters.one_euro import check_one_euro, smoothing
+from gagjax.numerics import safe_norm
 from gagjax.pytree import is_concrete, pytree, static
 
 _DIFFUSE = 1e4
@@ -101,8 +102,7 @@ class OneEuroRotation:
         turn = so3.quaternion_log(so3.quaternion_multiply(so3.quaternion_conjugate(state.mean), target))
         slow = smoothing(self.derivative_cutoff, self.fps)
         slope = state.slope + slow * (turn * self.fps - state.slope)
-        square = jnp.sum(slope**2, axis=-1)
-        speed = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+        speed = safe_norm(slope)
         alpha = smoothing(self.min_cutoff + self.beta * speed, self.fps)
         mean = so3.slerp(state.mean, target, alpha)
         return OneEuroRotationState(mean, slope), so3.matrix_from_quaternion(mean)

@@ -25,6 +25,7 @@ from gagjax.flame.eye_aspect_ratio import lid_aperture
 from gagjax.flame.model import FlameModel, eye_centres, joints, landmarks, vertices
 from gagjax.flame.subset import at_landmarks
 from gagjax.gaze.geometry import NOMINAL_EYE_CENTRES, camera_to_world, look_along
+from gagjax.numerics import safe_norm
 from gagjax.pytree import is_concrete, pytree, static
 from gagjax.track import Channels
 
@@ -176,12 +177,12 @@ class GazeCorrector:
     def _within_limits(self, turn: Float[Array, "*batch 2 3"]) -> tuple[Array, Array]:
         """The turn bent into an ellipse of the two limits, and how far a target that far out is followed at all."""
         limits = jnp.deg2rad(jnp.stack([jnp.asarray(self.vertical), jnp.asarray(self.horizontal), jnp.ones(())]))
-        share = _length(turn / limits)
+        share = safe_norm(turn / limits)
         room = jnp.maximum(1.0 - self.linear, 1e-6)
         bent = self.linear + room * jnp.tanh((share - self.linear) / room)
         beyond = share > self.linear
         scale = jnp.where(beyond, bent / jnp.where(beyond, share, 1.0), 1.0)
-        angle = jnp.rad2deg(_length(turn))
+        angle = jnp.rad2deg(safe_norm(turn))
         weight = 1.0 - _ramp((angle - self.release) / jnp.maximum(self.released - self.release, 1e-6))
         return turn * scale[..., None], weight
 
@@ -189,7 +190,7 @@ class GazeCorrector:
         """How far the eyes' own slow motion means the target, by its distance from it: 1 near, 0 far, per eye."""
         looking, aim = (so3.exp(x.reshape(*x.shape[:-1], 2, 3))[..., 2] for x in (slow, goal))
         # Between directions of view: the turn of an eye about its own line of sight says nothing.
-        apart = jnp.arctan2(_length(jnp.cross(looking, aim)), (looking * aim).sum(-1))
+        apart = jnp.arctan2(safe_norm(jnp.cross(looking, aim)), (looking * aim).sum(-1))
         return 1.0 - _ramp((jnp.rad2deg(apart) - self.attract) / jnp.maximum(self.ignore - self.attract, 1e-6))
 
     def blend(
@@ -208,7 +209,7 @@ class GazeCorrector:
         strength = (self.strength * weight)[..., None]
         fast = so3.log(_undo(calm, original))
         most = jnp.deg2rad(self.keep_limit)
-        size = _length(fast)[..., None]
+        size = safe_norm(fast)[..., None]
         moving = size > 1e-6
         share = jnp.where(moving, size, 1.0) / most
         capped = fast * jnp.where(moving, jnp.tanh(share) / share, 1.0)
@@ -310,11 +311,6 @@ def _ramp(x: Array) -> Array:
     """0 below 0, 1 above 1, smooth between."""
     x = jnp.clip(x, 0.0, 1.0)
     return x * x * (3.0 - 2.0 * x)
-
-
-def _length(v: Array) -> Array:
-    square = (v**2).sum(-1)
-    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
 
 
 def _undo(a: Array, b: Array) -> Array:

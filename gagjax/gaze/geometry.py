@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gagjax import so3
+from gagjax.numerics import safe_sqrt
 
 FOCAL = 12.0  # GAGAvatar's camera, in half-image units
 UNITS_PER_METRE = 5.0  # GAGAvatar's camera and Gaussians are in FLAME metres times five
@@ -106,8 +107,7 @@ def angle_between(a: Float[Array, "*batch 3"], b: Float[Array, "*batch 3"]) -> F
     a, b = jnp.asarray(a), jnp.asarray(b)
     across, along = jnp.cross(a, b), (a * b).sum(-1)
     square = (across**2).sum(-1)
-    safe = jnp.where(square > 0, square, 1.0)
-    length = jnp.where(square > 0, jnp.sqrt(safe), 0.0)
+    length = safe_sqrt(square)
     # Both arguments zero (a zero vector) would be 0/0 in the derivative.
     empty = (square == 0) & (along == 0)
     return jnp.where(empty, 0.0, jnp.arctan2(length, jnp.where(empty, 1.0, along)))
@@ -178,7 +178,7 @@ def pitch_yaw(direction: Float[Array, "*batch 3"]) -> Float[Array, "*batch 2"]:
     d = jnp.asarray(direction, jnp.float32)
     x, y, z = d[..., 0], d[..., 1], d[..., 2]
     flat = x * x + z * z
-    level = jnp.where(flat > 0, jnp.sqrt(jnp.where(flat > 0, flat, 1.0)), 0.0)
+    level = safe_sqrt(flat)
     vertical = flat == 0
     nothing = vertical & (y == 0)
     # arctan2 over the horizontal length is the arc sine of the normalised y, without its infinite slope at the poles.

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from gagjax.errors import InputError
+from gagjax.errors import ExistsError, InputError
 
 try:
     import fcntl
@@ -107,7 +107,7 @@ def check(path: str | Path, force: bool = False, *, folder: bool = False) -> Pat
     if folder and target.exists() and not target.is_dir():
         raise InputError("is a file; the output is a folder", file=target, fix="Choose another name")
     if (target.exists() or target.is_symlink()) and not force:
-        raise InputError("exists already", file=target, fix="Choose another name, or pass --force to replace it")
+        raise ExistsError(target)
     return target
 
 

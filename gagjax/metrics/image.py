@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gagjax.numerics import safe_sqrt
+
 # Wang, Simoncelli and Bovik, Multiscale structural similarity for image quality assessment, 2003.
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _C1, _C2 = 0.01**2, 0.03**2
@@ -160,7 +162,7 @@ def gradient_error(frames: Float[Array, "T H W C"], truth: Float[Array, "T H W C
     dx = error[:, :-1, 1:] - error[:, :-1, :-1]
     dy = error[:, 1:, :-1] - error[:, :-1, :-1]
     square = dx**2 + dy**2
-    return jnp.mean(jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0), axis=(1, 2, 3))
+    return jnp.mean(safe_sqrt(square), axis=(1, 2, 3))
 
 
 @jax.jit

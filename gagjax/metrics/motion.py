@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from gagjax import so3
+from gagjax.numerics import safe_sqrt
 
 Points = Float[Array, "T *dims D"]
 Valid = Bool[Array, "T"] | None
@@ -162,7 +163,7 @@ def angle_between(a: Float[Array, "*batch 3"], b: Float[Array, "*batch 3"]) -> F
     """Angle of two directions, degrees, by atan2(|a x b|, a . b): exact for small angles, defined for all."""
     across = jnp.cross(a, b)
     square = jnp.sum(across**2, -1)
-    length = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    length = safe_sqrt(square)
     return jnp.rad2deg(jnp.arctan2(length, jnp.sum(a * b, -1)))
 
 
@@ -217,7 +218,7 @@ def _mean_norm(error: Any, valid: Any, order: int) -> Any:
     if error.shape[0] <= order:
         raise ValueError(f"a difference of order {order} needs more than {error.shape[0]} frames")
     square = jnp.sum(jnp.diff(error, n=order, axis=0) ** 2, -1)
-    norm = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    norm = safe_sqrt(square)
     norm = norm.reshape(norm.shape[0], -1).mean(1)
     if valid is None:
         return norm.mean()

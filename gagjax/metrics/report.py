@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Shaped
 
 from gagjax import so3
 from gagjax.metrics import image, motion
+from gagjax.text_table import text_table
 from gagjax.track import Track
 
 UNITS_PER_METRE = 5.0
@@ -181,13 +182,7 @@ def as_text(measures: Mapping[str, Measure], columns: Mapping[str, Mapping[str, 
             cells.append("" if value is None else shown(value, each) + ("*" if name in best else " "))
         if any(cells):
             rows.append([f"{each.label} ({each.unit})" if each.unit else each.label, *cells])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
+    return text_table(rows)
 
 
 def shown(value: float, measure: Measure) -> str:

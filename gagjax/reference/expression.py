@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from gagjax.numerics import safe_sqrt
 from gagjax.pytree import pytree, static
 from gagjax.reference import Variant, check_variant
 from gagjax.reference.memoryless import Memoryless
@@ -106,7 +107,7 @@ def distance(
     if kind == "perceptual":
         weight = np.where(np.arange(EXPRESSIONS) < REGIONS["global"].stop, 2, 1).astype(np.float32)
     square = jnp.sum(weight * (a - b) ** 2, -1)
-    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    return safe_sqrt(square)
 
 
 def blend(

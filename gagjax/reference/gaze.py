@@ -8,6 +8,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from gagjax.numerics import safe_sqrt
 from gagjax.pytree import pytree, static
 from gagjax.reference import Variant, check_variant
 from gagjax.reference.memoryless import Memoryless
@@ -30,7 +31,7 @@ def rotation(target: Float[Array, "*batch 3"]) -> Float[Array, "*batch 6"]:
     flat = x * x + z * z
     level = flat > 0
     # asin(y / length) as an arc tangent of the parts: the same angle, its derivative finite at the poles as well.
-    length = jnp.where(level, jnp.sqrt(jnp.where(level, flat, 1)), 0)
+    length = safe_sqrt(flat)
     pitch = jnp.where(level | (y != 0), jnp.arctan2(y, jnp.where(level | (y != 0), length, 1)), 0)
     yaw = jnp.where(level, jnp.arctan2(x, jnp.where(level, z, 1)), 0)
     zero = jnp.zeros_like(pitch)

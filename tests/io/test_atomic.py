@@ -38,7 +38,7 @@ def test_a_failed_block_keeps_the_old_output(tmp_path):
 
 def test_refuses_existing_without_force(tmp_path):
     (tmp_path / "a").write_text("old")
-    with pytest.raises(InputError, match="--force"), atomic.output(tmp_path / "a"):
+    with pytest.raises(InputError, match="force=True"), atomic.output(tmp_path / "a"):
         pytest.fail("the block must not run")
     with atomic.output(tmp_path / "a", force=True) as temporary:
         temporary.write_text("new")

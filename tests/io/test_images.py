@@ -23,7 +23,7 @@ def test_round_trip(tmp_path):
     smooth = np.tile(np.linspace(0, 255, 30).astype(np.uint8)[None, :, None], (20, 1, 3))
     images.write(tmp_path / "c.jpg", smooth)
     assert np.abs(images.read(tmp_path / "c.jpg").astype(int) - smooth).max() < 6
-    with pytest.raises(InputError, match="--force"):
+    with pytest.raises(InputError, match="force=True"):
         images.write(tmp_path / "a.png", RGB)
     with pytest.raises(InputError, match=r"\.png"):
         images.write(tmp_path / "a.xyz", RGB)
@@ -78,7 +78,7 @@ def test_frame_database_round_trip(tmp_path):
         for absent in ("v_12", "", "v" * 1000):
             with pytest.raises(KeyError):
                 database[absent]
-    with pytest.raises(InputError, match="--force"):
+    with pytest.raises(InputError, match="force=True"):
         frame_database.write(tmp_path / "clip" / "img_lmdb", [])
 
 

@@ -299,7 +299,7 @@ def test_a_newer_version_is_refused(tmp_path):
 def test_existing_output_is_kept_without_force(tmp_path):
     for name in ("a.npz", "a.pkl", "folder"):
         gj.save_track(make.track(), tmp_path / name)
-        with pytest.raises(InputError, match="--force"):
+        with pytest.raises(InputError, match="force=True"):
             gj.save_track(make.track(), tmp_path / name)
         gj.save_track(make.track(3), tmp_path / name, force=True)
         assert len(gj.load_track(tmp_path / name)) == 3

@@ -218,7 +218,7 @@ def test_a_failed_write_leaves_nothing(tmp_path):
         video.write(tmp_path / "a.avi", frames(), 25)
     assert list(tmp_path.iterdir()) == []
     video.write(tmp_path / "a.mp4", frames(), 25)
-    with pytest.raises(InputError, match="--force"):
+    with pytest.raises(InputError, match="force=True"):
         video.write(tmp_path / "a.mp4", frames(), 25)
     assert atomic.MARK not in "".join(p.name for p in tmp_path.iterdir())
 

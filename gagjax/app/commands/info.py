@@ -11,6 +11,7 @@ from typing import Any
 from tyro.conf import Positional
 
 from gagjax.errors import InputError
+from gagjax.text_table import text_table
 
 
 @dataclass
@@ -31,9 +32,8 @@ class Info:
     def run(self) -> int:
         title, lines, remarks = describe(self.path)
         print(f"{self.path}: {title}")
-        width = max((len(word) for word, _ in lines), default=0)
-        for word, text in lines:
-            print(f"  {word:<{width}}  {text}")
+        if lines:
+            print(text_table([(f"  {word}", text) for word, text in lines], left=2))
         for remark in remarks:
             print(f"  warning: {remark}")
         return 0

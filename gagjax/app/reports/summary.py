@@ -7,41 +7,26 @@ from typing import Any
 
 import numpy as np
 
+from gagjax.metrics.channels import channel_jitter, channels_of
+from gagjax.text_table import text_table
 from gagjax.track import Track
 
 
 def jitter(track: Track) -> dict[str, tuple[float, str]]:
-    """How much each channel that moves jitters: the mean length of its change of speed, for each frame squared.
-
-    Rotations are measured on the sphere, in degrees; frames that the tracker lost, and their neighbours, are left out.
+    """Jitter of each channel that moves, by `gagjax.metrics.channels`.
 
     Returns:
-        Name to value and unit; {} for fewer than three frames.
+        Name to value (per frame squared) and unit; {} for fewer than three frames in a row.
     """
     valid = np.asarray(track.valid)
-    seen = valid[2:] & valid[1:-1] & valid[:-2]
-    if not seen.any():
-        return {}
-    transform = np.asarray(track.transform, np.float64)
-    found: dict[str, tuple[float, str]] = {
-        "head rotation": (_of_rotations(transform[:, :, :3], seen), "deg"),
-        "head position": (_of_vectors(transform[:, :, 3], seen), "units"),
-        "expression": (_of_vectors(track.expression, seen), ""),
-        "jaw": (np.degrees(_of_vectors(track.jaw, seen)), "deg"),
-        "eyes": (np.degrees(_of_vectors(track.eyes, seen)), "deg"),
+    found = {name: (channel_jitter(each, valid), each.unit) for name, each in channels_of(track).items()}
+    turning = found["head rotation"][0]
+    return {
+        name: (value, unit)
+        for name, (value, unit) in found.items()
+        # A channel that never moves has nothing to say; a rotation that the camera was made of says nothing new.
+        if value > 1e-9 and not (name in track.rotations and np.isclose(value, turning, rtol=1e-3))
     }
-    if track.neck is not None:
-        found["neck"] = (np.degrees(_of_vectors(track.neck, seen)), "deg")
-    for name, value in track.extra.items():
-        if name in track.rotations:
-            turning = _of_rotations(np.asarray(value, np.float64), seen)
-            # The rotation that a camera was made of says nothing new.
-            if not np.isclose(turning, found["head rotation"][0], rtol=1e-3):
-                found[name] = (turning, "deg")
-        else:
-            found[name] = (_of_vectors(value, seen), "")
-    # A channel that never moves has nothing to say.
-    return {name: entry for name, entry in found.items() if entry[0] > 1e-9}
 
 
 def table(before: Track, after: Track) -> str:
@@ -54,13 +39,7 @@ def table(before: Track, after: Track) -> str:
         rows.append((label, f"{value:.4f}", f"{now:.4f}", f"{100 * (now / value - 1):+.0f} %"))
     if len(rows) == 1:
         return "nothing moves in this track"
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    )
+    return text_table(rows)
 
 
 def gaps(track: Track) -> str:
@@ -97,16 +76,3 @@ def describe(track: Track) -> Iterator[tuple[str, str]]:
 
 def _shape(value: Any) -> str:
     return "×".join(map(str, np.shape(value)[1:]))
-
-
-def _of_vectors(value: Any, seen: np.ndarray) -> float:
-    flat = np.asarray(value, np.float64).reshape(len(value), -1)
-    return float(np.linalg.norm(np.diff(flat, 2, axis=0), axis=1)[seen].mean())
-
-
-def _of_rotations(rotation: np.ndarray, seen: np.ndarray) -> float:
-    from scipy.spatial.transform import Rotation
-
-    # From frame to frame, in the world's axes: R_next R_now^T.
-    steps = Rotation.from_matrix(rotation[1:] @ rotation[:-1].transpose(0, 2, 1)).as_rotvec()
-    return float(np.degrees(np.linalg.norm(np.diff(steps, axis=0), axis=1)[seen].mean()))

@@ -15,7 +15,7 @@ import numpy as np
 
 from gagjax.app.streaming.latency import Latency
 from gagjax.app.streaming.live_track import LiveTrack
-from gagjax.errors import InputError
+from gagjax.errors import ExistsError, InputError
 from gagjax.io import atomic
 from gagjax.io.formats import json_lines
 from gagjax.stack import Stack
@@ -176,7 +176,7 @@ def _output(out: str, opened: contextlib.ExitStack, *, force: bool, keep: bool) 
     if path.suffix != ".jsonl":
         raise InputError("does not end in .jsonl", file=path, fix="Name the output NAME.jsonl, or - for a pipe")
     if path.exists() and not force:
-        raise InputError("exists already", file=path, fix="Choose another name, or pass --force to replace it")
+        raise ExistsError(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Unbuffered: closing it after the disk is full would fail once more.

@@ -107,7 +107,7 @@ class Viewer:
             self.session.save(path)
             said.content = f"saved: `--preset {path}`"
         except InputError as error:
-            said.content = f"**not saved:** {str(error).replace('pass --force', 'remove it')}"
+            said.content = f"**not saved:** {str(error).replace('pass force=True to replace it', 'remove it')}"
 
     def _show(self) -> None:
         """The heads of the frame on the time slider."""

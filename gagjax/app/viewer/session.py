@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ from gagjax.app import presets
 from gagjax.errors import InputError
 from gagjax.flame.model import FlameModel, vertices
 from gagjax.io import atomic
+from gagjax.pytree import at_path, with_path
 from gagjax.stack import Stack, enhance_track
 from gagjax.track import SHAPES, Track
 
@@ -125,7 +125,7 @@ class Session:
         """Set a knob and enhance again. Nothing is compiled: hyperparameters are data."""
         if value != self.values[path]:
             self.values[path] = self.changed[path] = value
-            self._stack = _set(self._stack, path.split("."), np.float32(value))
+            self._stack = with_path(self._stack, path, np.float32(value))
             self.after = self._enhanced()
 
     def head(self, after: bool, frame: int) -> Float[np.ndarray, "V 3"]:
@@ -187,13 +187,8 @@ def _posed(model: FlameModel, shape: Array, expression: Array, jaw: Array, eyes:
 
 
 def _get(value: Any, path: str) -> Any:
-    for name in path.split("."):
-        if not dataclasses.is_dataclass(value) or name not in {f.name for f in dataclasses.fields(value)}:
-            return None
-        value = getattr(value, name)
-    return value if value is not None and np.ndim(value) == 0 else None
-
-
-def _set(value: Any, names: list[str], number: Any) -> Any:
-    inner = number if len(names) == 1 else _set(getattr(value, names[0]), names[1:], number)
-    return dataclasses.replace(value, **{names[0]: inner})
+    try:
+        found = at_path(value, path)
+    except KeyError:  # a stage that this preset does not run
+        return None
+    return found if found is not None and np.ndim(found) == 0 else None

@@ -16,11 +16,11 @@ from tqdm import tqdm
 from gagjax.app.reports import html_page
 from gagjax.app.reports.ablation import Shown, parts_of
 from gagjax.app.workflows.avatar_source import Source, open_avatar
-from gagjax.app.workflows.evaluate import fields
 from gagjax.errors import InputError
 from gagjax.flame.builtin_head import CONTROLS
 from gagjax.io.tracks import load_track
 from gagjax.metrics import motion, report
+from gagjax.metrics.channels import channels_of
 from gagjax.metrics.report import Measure
 from gagjax.simulate import driver, observe
 from gagjax.stack import Stack, enhance_frames, enhance_track
@@ -177,10 +177,12 @@ def _shares(track: Track, clip: Clip) -> dict[str, float]:
 
 def _scaled(track: Track, truth: Track) -> np.ndarray:
     parts = []
-    for name, (reference, _) in fields(truth).items():
+    mine = channels_of(track)
+    for name, channel in channels_of(truth).items():
+        reference = channel.values
         spread = reference.std(0)
         moving = spread > 1e-6
-        parts.append((fields(track)[name][0][:, moving] - reference[:, moving].mean(0)) / spread[moving])
+        parts.append((mine[name].values[:, moving] - reference[:, moving].mean(0)) / spread[moving])
     return np.concatenate(parts, 1)
 
 

@@ -12,11 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gagjax import so3
 from gagjax.errors import InputError
 from gagjax.io import video
 from gagjax.io.tracks import load_track
 from gagjax.metrics import motion, report
+from gagjax.metrics.channels import channel_jitter, channels_of
+from gagjax.text_table import text_table
 from gagjax.track import Track
 
 
@@ -52,16 +53,18 @@ def of_tracks(result: Path, truth: Path | None, flame: Path | None, fps: str | N
 
 
 def of_fields(track: Track, truth: Track | None) -> list[Row]:
-    """Jitter of every field that moves, and with a truth its error and lag; rotations in degrees."""
+    """Jitter of every channel that moves, and with a truth its error and lag; rotations in degrees."""
     rows = []
-    mine, true = fields(track), None if truth is None else fields(truth)
-    for name, (xs, unit) in mine.items():
+    mine, true = channels_of(track), None if truth is None else channels_of(truth)
+    valid = np.asarray(track.valid)
+    for name, channel in mine.items():
         if true is not None and name not in true:
             continue
-        reference = None if true is None else true[name][0]
+        xs, unit = channel.values, channel.unit
+        reference = None if true is None else true[name].values
         if np.ptp(xs if reference is None else reference, axis=0).max() < 1e-6:
             continue
-        rows.append(Row(f"{name}: jitter", _rms(np.diff(xs, 2, axis=0)), f"{unit or 1}/frame²"))
+        rows.append(Row(f"{name}: jitter", channel_jitter(channel, valid), f"{unit or 1}/frame²"))
         if reference is not None:
             error = xs - reference
             rows.append(Row(f"{name}: error", _rms(error), unit))
@@ -69,27 +72,6 @@ def of_fields(track: Track, truth: Track | None) -> list[Row]:
             if len(xs) >= 15:
                 rows.append(Row(f"{name}: lag", float(motion.lag(xs, reference, max_lag=10)), "frames"))
     return rows
-
-
-def fields(track: Track) -> dict[str, tuple[np.ndarray, str]]:
-    """Every field as (T, C) numbers and their unit."""
-    transform = np.asarray(track.transform)
-
-    def turned(x: Any) -> np.ndarray:
-        x = jnp.asarray(x)
-        return np.rad2deg(np.asarray(so3.log(jnp.swapaxes(x[:1], -1, -2) @ x)))
-
-    found = {
-        "expression": (np.asarray(track.expression), ""),
-        "jaw": (np.rad2deg(np.asarray(track.jaw)), "°"),
-        "eyes": (np.rad2deg(np.asarray(track.eyes)), "°"),
-        "head rotation": (turned(transform[..., :3]), "°"),
-        "head translation": (transform[..., 3], "units"),
-    }
-    for name, value in track.extra.items():
-        flat = turned(value) if name in track.rotations else np.asarray(value).reshape(len(track), -1)
-        found[name] = (flat, "°" if name in track.rotations else "")
-    return found
 
 
 def of_videos(result: Path, truth: Path, lpips: Sequence[Path] = ()) -> list[Row]:
@@ -150,8 +132,8 @@ def _lpips(files: Sequence[Path]) -> Callable[[Any, Any], float]:
 
 def as_text(rows: list[Row]) -> str:
     """Names, figures and units in columns."""
-    width = max(len(row.name) for row in rows)
-    return "\n".join(f"{row.name:<{width}}  {row.value:>12.5g}  {row.unit}".rstrip() for row in rows)
+    lines = text_table([(row.name, f"{row.value:12.5g}") for row in rows]).splitlines()
+    return "\n".join(f"{line}  {row.unit}".rstrip() for line, row in zip(lines, rows, strict=True))
 
 
 def as_csv(rows: list[Row]) -> str:

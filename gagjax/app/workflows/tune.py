@@ -17,6 +17,7 @@ from gagjax import tuning
 from gagjax.errors import InputError
 from gagjax.filters import OneEuro
 from gagjax.io.tracks import load_track
+from gagjax.text_table import text_table
 from gagjax.track import Channels, Track
 from gagjax.tuning import losses, tracks
 
@@ -248,14 +249,7 @@ def _table(models: dict[str, Any], out: tuning.Clip, scores: dict[str, float | N
             (name, "" if value is None else f"{value:.5g}", error, f"{figures.jitter[0]:.3f}", f"{figures.lag[0]:+.2f}")
         )
     header = ("", "loss", "error / input's", "jitter / input's", "lag, frames")
-    widths = [max(len(row[k]) for row in (header, *rows)) for k in range(len(header))]
-    return [
-        "  ".join(
-            cell.rjust(width) if k else cell.ljust(width)
-            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in (header, *rows)
-    ]
+    return text_table([header, *rows]).splitlines()
 
 
 def _trust(

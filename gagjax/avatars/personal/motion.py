@@ -1,4 +1,4 @@
-"""Motion that is fitted with the appearance: small corrections of a track, in units of the tracker's usual error."""
+"""Motion that is fitted with the appearance: small corrections of a track, in units of a prior on their size."""
 
 from __future__ import annotations
 
@@ -15,10 +15,18 @@ from gagjax.camera import from_track
 from gagjax.pytree import pytree
 from gagjax.track import Track
 
-# Usual errors of a monocular tracker: expression, jaw, eyes, rotation, translation (left, up, forward, world units).
-_ERRORS = (np.full(100, 0.06), np.full(3, 0.015), np.full(6, 0.02), np.full(3, 0.008), np.array([0.012, 0.012, 0.05]))
-COLUMNS = sum(map(len, _ERRORS))
-_SPLIT = np.cumsum([len(x) for x in _ERRORS])[:-1]
+# How far a correction may plausibly go, one unit of each: a tenth of a coefficient's prior deviation, a degree of jaw and
+# head, two of the eyes, 4 mm across and 20 mm in depth (at five world units to a metre). It is a prior of the fit, not
+# a model of one tracker: benchmarks perturb tracks with noise of other sizes.
+_UNITS = (
+    np.full(100, 0.1),
+    np.full(3, np.deg2rad(1.0)),
+    np.full(6, np.deg2rad(2.0)),
+    np.full(3, np.deg2rad(1.0)),
+    np.array([0.02, 0.02, 0.1]),
+)
+COLUMNS = sum(map(len, _UNITS))
+_SPLIT = np.cumsum([len(x) for x in _UNITS])[:-1]
 
 
 @pytree
@@ -31,7 +39,7 @@ class Motion:
         eyes: (T, 6).
         neck: (T, 3).
         transform: (T, 3, 4).
-        unit: The tracker's usual error in each column, (115,); 0 where nothing may change.
+        unit: The prior's size in each column, (115,); 0 where nothing may change.
     """
 
     expression: Float[Array, "T 100"]
@@ -45,7 +53,7 @@ class Motion:
     def of(cls, track: Track) -> Motion:
         """The motion of a track. Expression columns that never move stay as they are: the tracker does not give them."""
         neck = np.zeros((len(track), 3)) if track.neck is None else track.neck
-        unit = np.concatenate(_ERRORS)
+        unit = np.concatenate(_UNITS)
         unit[:100] *= np.ptp(np.asarray(track.expression), axis=0) > 0
         values = (track.expression, track.jaw, track.eyes, neck, track.transform, unit)
         return cls(*(jnp.asarray(x, jnp.float32) for x in values))

@@ -1,0 +1,70 @@
+"""The channels of a track as numbers with units, and how much each of them jitters: one definition for every command."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.spatial.transform import Rotation
+
+from gagjax.track import Track
+
+
+class Channel(NamedTuple):
+    """One channel of a track.
+
+    Attributes:
+        values: (T, C); rotations as rotation vectors in degrees, relative to the first frame.
+        unit: "deg", "units" (of GAGAvatar's space) or "" for coefficients.
+        rotations: (T, 3, 3) where the channel is a rotation, else None.
+    """
+
+    values: Float[np.ndarray, "T C"]
+    unit: str
+    rotations: Float[np.ndarray, "T 3 3"] | None = None
+
+
+def channels_of(track: Track) -> dict[str, Channel]:
+    """Every channel of a track by its name: head rotation and position, expression, jaw, eyes, neck, and the extra ones."""
+    transform = np.asarray(track.transform, np.float64)
+    found = {
+        "head rotation": _rotation(transform[..., :3]),
+        "head position": Channel(transform[..., 3], "units"),
+        "expression": Channel(np.asarray(track.expression, np.float64), ""),
+        "jaw": Channel(np.rad2deg(np.asarray(track.jaw, np.float64)), "deg"),
+        "eyes": Channel(np.rad2deg(np.asarray(track.eyes, np.float64)), "deg"),
+    }
+    if track.neck is not None:
+        found["neck"] = Channel(np.rad2deg(np.asarray(track.neck, np.float64)), "deg")
+    for name, extra in track.extra.items():
+        value = np.asarray(extra, np.float64)
+        found[name] = _rotation(value) if name in track.rotations else Channel(value.reshape(len(track), -1), "")
+    return found
+
+
+def channel_jitter(channel: Channel, valid: Bool[np.ndarray, "T"]) -> float:
+    """The mean length of a channel's second difference, per frame squared; the change of angular velocity for rotations.
+
+    Args:
+        channel: Of `channels_of`.
+        valid: (T,) frames that the tracker saw; differences that touch another frame are left out.
+
+    Returns:
+        In the channel's unit per frame squared; NaN where no three frames in a row were seen.
+    """
+    seen = valid[2:] & valid[1:-1] & valid[:-2]
+    if not seen.any():
+        return float("nan")
+    if channel.rotations is None:
+        change = np.diff(channel.values, 2, axis=0)
+    else:
+        # From frame to frame, in the world's axes: R_next R_now^T.
+        step = channel.rotations[1:] @ channel.rotations[:-1].transpose(0, 2, 1)
+        change = np.rad2deg(np.diff(Rotation.from_matrix(step).as_rotvec(), axis=0))
+    return float(np.linalg.norm(change, axis=1)[seen].mean())
+
+
+def _rotation(value: Float[np.ndarray, "T 3 3"]) -> Channel:
+    from_first = Rotation.from_matrix(value[:1].transpose(0, 2, 1) @ value).as_rotvec()
+    return Channel(np.rad2deg(from_first), "deg", value)
