@@ -28,9 +28,7 @@ def run(stack: Stack, source: str, out: Path, *, fps: float, force: bool = False
     """Enhance pictures until they end, or until Ctrl-C; see `gagjax.app.commands.live.Live` for the arguments."""
     if stack.detail is None and stack.eyes is None:
         raise InputError("enhances no frames", field="--preset", fix="Use live, or a preset file based on it")
-    if out.suffix.lower() not in video.SUFFIXES:
-        raise InputError("is no video file name", file=out, fix=f"Pass -o with {', '.join(video.SUFFIXES)}")
-    atomic.check(out, force)
+    atomic.check(out, force, folder=video.kind_of(out) == "pictures")
     camera = source.startswith("camera:")
     latency = Latency()
     times: collections.deque[float] = collections.deque()
