@@ -85,7 +85,7 @@ class Parts:
         if self.kind in ("gif", "pictures"):
             pictures, stamps = itertools.tee(self._pictures())
             stamped = (time for _, time in stamps)
-            write(path, (each for each, _ in pictures), coding.rate, times=stamped, aspect=coding.aspect, force=force)
+            write(path, (each for each, _ in pictures), coding.rate, times=stamped, force=force)
             return self.frames
         with contextlib.ExitStack() as stack:
             temporary = stack.enter_context(atomic.output(path, force))
@@ -142,6 +142,7 @@ class Part:
 
     def put(self, picture: UInt8[np.ndarray, "H W 3"], time: Fraction) -> None:
         """Encode the next frame."""
+        picture = self._coding.fitted(picture)
         if self._output is None:
             self._start = Fraction(time)
             self._output = av.open(str(self._temporary.resolve()), "w")

@@ -91,7 +91,7 @@ def _said(info: Any, kind: str) -> list[str]:
     lines = [change for change in info.changes if not change.startswith("the frame rate varies")]
     if info.aspect != 1:
         width, height = info.shown_size
-        if kind in ("gif", "pictures"):
+        if kind != "h264":
             lines.append(f"scaled to square pixels, {width} x {height}")
         else:
             lines.append(f"pixel aspect {info.aspect.numerator}:{info.aspect.denominator} kept")

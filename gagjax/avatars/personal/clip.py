@@ -14,7 +14,6 @@ from gagjax.io import suffixes
 from gagjax.track import Track
 
 
-
 @dataclasses.dataclass(frozen=True)
 class Clip:
     """Pictures with a track.

@@ -17,6 +17,7 @@ import av
 
 from gagjax.errors import InputError
 from gagjax.io.video.colour import Placement, has_alpha, is_transparent, light_of, placement
+from gagjax.io.video.cut_off import missing_bytes
 from gagjax.io.video.opening import DAMAGED, opened, picture_stream
 from gagjax.io.video.tone import Light
 
@@ -46,7 +47,7 @@ class Shown(NamedTuple):
     Attributes:
         times: When each frame is shown, in seconds of the file's own clock.
         tally: What became of the packets.
-        declared: How many packets the container says that it holds; 0 where it does not.
+        missing: By how many bytes the file is shorter than its container says.
         rate: The container's own statement of frames per second.
         codec: Name of the video codec.
         size: Stored width and height of the first frame.
@@ -64,7 +65,7 @@ class Shown(NamedTuple):
 
     times: tuple[Fraction, ...]
     tally: Tally
-    declared: int
+    missing: int
     rate: Fraction | None
     codec: str
     size: tuple[int, int]
@@ -177,7 +178,7 @@ def _once(path: Path, from_key: bool) -> Shown | None:
         return None
     with opened(path) as container:
         stream = picture_stream(container, path)
-        declared = max(0, int(stream.frames))
+        missing = missing_bytes(path, stream)
         codec = stream.codec_context.name
         aspect = stream.sample_aspect_ratio
         rates = (stream.guessed_rate, stream.average_rate)
@@ -192,7 +193,7 @@ def _once(path: Path, from_key: bool) -> Shown | None:
     return Shown(
         known,
         tally,
-        declared,
+        missing,
         _rate(known, *rates),
         codec,
         size,

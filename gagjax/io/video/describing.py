@@ -127,8 +127,8 @@ def _remarks(shown: decoding.Shown) -> Iterator[str]:
     tally, count = shown.tally, len(shown.times)
     if tally.cut:
         yield f"it is cut off after frame {count} ({tally.cut})"
-    elif tally.packets < shown.declared:
-        yield f"holds {tally.packets} of the {shown.declared} frames that it declares: it is cut off"
+    elif shown.missing:
+        yield f"it is cut off: {shown.missing} bytes are missing at its end"
     if tally.before_key:
         yield (
             f"{tally.before_key} of {tally.packets} packets come before the first key frame, where nothing can be "

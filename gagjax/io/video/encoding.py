@@ -10,6 +10,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 from jaxtyping import UInt8
+from PIL import Image
 
 from gagjax.errors import InputError
 
@@ -35,13 +36,21 @@ class Coding(NamedTuple):
         kind: What the output is.
         rate: Nominal frames per second.
         crf: Constant rate factor: 0 is lossless (H.264), 18 looks like the source, 28 is small.
-        aspect: Width of a pixel over its height.
+        aspect: Width of a pixel over its height. H.264 says it; for the others pictures are scaled to square pixels.
     """
 
     kind: Kind
     rate: Fraction
     crf: float = 18.0
     aspect: Fraction = Fraction(1)
+
+    def fitted(self, pixels: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W2 3"]:
+        """A picture as it is stored: with square pixels where the output cannot say that they are not."""
+        if self.kind == "h264" or self.aspect == 1:
+            return pixels
+        height, width = pixels.shape[:2]
+        size = (max(1, round(width * self.aspect)), height)
+        return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
 
 
 def kind_of(path: str | Path) -> Kind:
@@ -67,7 +76,9 @@ def kind_of(path: str | Path) -> Kind:
 
 def muxer_options(path: Path) -> dict[str, str]:
     """Options of FFmpeg's muxers for an output."""
-    return {"movflags": "+faststart"} if path.suffix.lower() in (".mp4", ".mov", ".m4v") else {}
+    # Matroska's muxer writes random names into a file, unless asked for the same bytes each time.
+    exact = {"fflags": "+bitexact"} if path.suffix.lower() in (".mkv", ".webm") else {}
+    return {"movflags": "+faststart"} if path.suffix.lower() in (".mp4", ".mov", ".m4v") else exact
 
 
 def part_suffix(kind: Kind) -> str:
@@ -94,7 +105,7 @@ def encoder(output: Any, shape: tuple[int, ...], coding: Coding) -> Any:
     if lossy:
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = ColorRange.MPEG
-        if coding.aspect != 1:
+        if coding.kind == "h264" and coding.aspect != 1:
             context.sample_aspect_ratio = coding.aspect.limit_denominator(255)
     ticks = max(1, -(-_DENSE // coding.rate.numerator))  # a whole number of them for each frame of an even rate
     context.time_base = Fraction(1, coding.rate.numerator * ticks)

@@ -1,4 +1,4 @@
-"""Outputs without sound and pixel aspect: a GIF, or a folder of PNG pictures. Pixels are made square."""
+"""Outputs without sound: a GIF, or a folder of PNG pictures."""
 
 from __future__ import annotations
 
@@ -16,15 +16,6 @@ from gagjax.io import atomic
 
 _HUNDREDTH = Fraction(1, 100)  # GIF's clock
 _NAME = re.compile(r"\d{6}\.png")
-
-
-def square(pixels: UInt8[np.ndarray, "H W 3"], aspect: Fraction) -> UInt8[np.ndarray, "H W2 3"]:
-    """A picture with square pixels, as wide as it is shown."""
-    if aspect == 1:
-        return pixels
-    height, width = pixels.shape[:2]
-    size = (max(1, round(width * aspect)), height)
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
 
 
 def write_gif(path: Path, frames: Iterable[tuple[UInt8[np.ndarray, "H W 3"], Fraction]], *, force: bool) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +20,10 @@ _ENCODERS = {
     "webm": ("libopus", (48000, 24000, 16000, 12000, 8000)),
     "": ("aac", (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)),
 }
+
+
+_MUXERS = {".mp4": "mp4", ".mov": "mov", ".m4v": "ipod", ".mkv": "matroska", ".webm": "webm"}
+_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 
 
 class Sound:
@@ -50,7 +55,7 @@ class Sound:
         streams = [each for each in source.streams.audio if each.codec_context is not None]
         try:
             for stream in streams:
-                if name_of(stream) in output.supported_codecs:
+                if can_hold(output.format.name, stream):
                     self._copied[stream.index] = output.add_stream_from_template(stream)
                 elif encode:
                     self._encoded[stream.index] = _encoder(stream, output)
@@ -96,8 +101,7 @@ class Sound:
                 yield from self._again(packet)
             elif packet.size and packet.dts is not None:
                 yield from self._heard(packet)
-        for index, stream in self._encoded.items():
-            del index
+        for stream in self._encoded.values():
             yield from stream.encode(None)
 
     def _heard(self, packet: Any) -> Iterator[Any]:
@@ -138,23 +142,38 @@ def name_of(stream: Any) -> str:
     return stream.codec_context.codec.canonical_name
 
 
-def will_encode(source: Path, target: Path) -> tuple[str, ...]:
-    """The codecs of a file's audio that the container of an output cannot hold."""
-    import io
+def can_hold(muxer: str, stream: Any) -> bool:
+    """Whether a container takes a stream as it is: FFmpeg is asked by writing the header of a file that is thrown away.
 
-    if target.suffix.lower() not in (".mp4", ".mov", ".m4v", ".mkv", ".webm"):
+    Args:
+        muxer: FFmpeg's name of the container.
+        stream: A stream of an open file.
+    """
+    try:
+        with av.open(io.BytesIO(), "w", format=muxer) as tried:
+            if name_of(stream) not in tried.supported_codecs:
+                return False
+            tried.add_stream_from_template(stream)
+            tried.start_encoding()
+    except (av.error.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def will_encode(source: Path, target: Path) -> tuple[str, ...]:
+    """The codecs of a film's audio that the container of an output cannot hold as they are."""
+    if target.suffix.lower() not in _MUXERS:
         return ()
-    name = {".mkv": "matroska", ".m4v": "ipod"}.get(target.suffix.lower(), target.suffix.lower()[1:])
-    with opening.opened(source) as container, av.open(io.BytesIO(), "w", format=name) as output:
-        names = [name_of(each) for each in container.streams.audio if each.codec_context is not None]
-        return tuple(each for each in names if each not in output.supported_codecs)
+    with opening.opened(source) as container:
+        streams = [each for each in container.streams.audio if each.codec_context is not None]
+        return tuple(name_of(each) for each in streams if not can_hold(_MUXERS[target.suffix.lower()], each))
 
 
 def _encoder(stream: Any, output: Any) -> Any:
     codec, rates = _ENCODERS.get(output.format.name, _ENCODERS[""])
     rate = stream.codec_context.sample_rate
     rate = rate if rate in rates else next((each for each in reversed(rates) if each > rate), rates[0])
-    layout = stream.codec_context.layout.name if stream.codec_context.layout.nb_channels <= 8 else "stereo"
+    layout = _LAYOUTS.get(stream.codec_context.layout.nb_channels, "stereo")
     made = output.add_stream(codec, rate=rate, layout=layout)
     made.bit_rate = 96_000 * max(1, stream.codec_context.layout.nb_channels)
     return made

@@ -45,7 +45,7 @@ def write(
             shown. A file without audio adds none; a GIF and pictures hold none.
         times: When each frame is shown, in seconds from the first; for a source whose rate varies.
         crf: Constant rate factor: 0 is lossless, 18 looks like the source, 28 is small.
-        aspect: Width of a pixel over its height. A GIF and pictures are scaled to square pixels.
+        aspect: Width of a pixel over its height. All but H.264 is scaled to square pixels.
         force: Replace an existing output.
 
     Returns:
@@ -57,11 +57,11 @@ def write(
     """
     path = Path(path)
     coding = Coding(encoding.kind_of(path), as_rate(fps), crf, Fraction(aspect))
-    timed = _timed(path, frames, coding.rate, times)
+    timed = _timed(path, frames, coding, times)
     if coding.kind == "gif":
-        return series.write_gif(path, ((series.square(each, aspect), time) for each, time in timed), force=force)
+        return series.write_gif(path, timed, force=force)
     if coding.kind == "pictures":
-        return series.write_pictures(path, (series.square(each, aspect) for each, _ in timed), force=force)
+        return series.write_pictures(path, (each for each, _ in timed), force=force)
     with contextlib.ExitStack() as stack:
         temporary = stack.enter_context(atomic.output(path, force))
         first = next(timed)
@@ -81,9 +81,9 @@ def write(
 
 
 def _timed(
-    path: Path, frames: Iterable[Any], rate: Fraction, times: Iterable[float | Fraction] | None
+    path: Path, frames: Iterable[Any], coding: Coding, times: Iterable[float | Fraction] | None
 ) -> Iterator[tuple[UInt8[np.ndarray, "H W 3"], Fraction]]:
-    """Frames as bytes, each with its time; all of one size, and at least one."""
+    """Frames as bytes as they are stored, each with its time; all of one size, and at least one."""
     stamps = None if times is None else iter(times)
     shape = None
     for count, frame in enumerate(frames):
@@ -91,6 +91,6 @@ def _timed(
         shape = pixels.shape if shape is None else shape
         if pixels.shape != shape:
             raise ValueError(f"frame {count} has shape {pixels.shape}, the first has {shape}")
-        yield pixels, count / rate if stamps is None else Fraction(next(stamps))
+        yield coding.fitted(pixels), count / coding.rate if stamps is None else Fraction(next(stamps))
     if shape is None:
         raise InputError("there is no frame to write", file=path)
