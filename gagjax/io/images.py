@@ -51,6 +51,20 @@ def decode(data: bytes, path: str | Path, field: str | None = None) -> UInt8[np.
         raise InputError(f"is no readable image ({reason})", file=path, field=field, fix=_DAMAGED) from error
 
 
+def is_transparent(path: str | Path) -> bool:
+    """Whether anything in an image that `read` reads is seen through."""
+    with Image.open(path) as image:
+        return seen_through(image)
+
+
+def seen_through(image: Image.Image) -> bool:
+    """Whether anything in an open image is."""
+    if not image.has_transparency_data:
+        return False
+    lowest = image.convert("RGBA").getchannel("A").getextrema()[0]
+    return isinstance(lowest, (int, float)) and lowest < 255
+
+
 def write(path: str | Path, image: Shaped[np.ndarray, "H W 3"], *, force: bool = False) -> None:
     """Write an image; the suffix chooses the format.
 

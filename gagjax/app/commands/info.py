@@ -61,7 +61,8 @@ def describe(path: Path) -> tuple[str, Lines, list[str]]:
         from gagjax.io import images
 
         height, width = images.read(path).shape[:2]
-        return "image", [("size", f"{width}×{height}")], []
+        through = ["what is seen through is put over black"] if images.is_transparent(path) else []
+        return "image", [("size", f"{width}×{height}")], through
     if path.is_file() and suffix in (".pt", ".pth", ".pkl", ".npz"):
         model = _model(path)
         if model is not None:

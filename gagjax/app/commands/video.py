@@ -95,6 +95,11 @@ def _said(info: Any, kind: str) -> list[str]:
             lines.append(f"scaled to square pixels, {width} x {height}")
         else:
             lines.append(f"pixel aspect {info.aspect.numerator}:{info.aspect.denominator} kept")
+    if info.sound is not None and info.sound < -0.1 and kind in ("h264", "vp9"):
+        lines.append(
+            f"the sound begins {-info.sound:.2f} s before the first frame that can be shown; players of .mp4 and .mov "
+            "start it with the picture"
+        )
     if kind == "pictures":
         lines.append("a folder of PNG pictures, as the name has no suffix; .mp4 makes it a film")
     elif kind == "gif":

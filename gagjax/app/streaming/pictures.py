@@ -18,6 +18,7 @@ from gagjax.app.streaming.latency import Latency
 from gagjax.app.streaming.pipeline import newest
 from gagjax.errors import InputError
 from gagjax.io import atomic, video
+from gagjax.io.video import colour
 from gagjax.stack import Stack, enhance_frames
 
 #: How FFmpeg names cameras, by system: format and device.
@@ -83,6 +84,6 @@ def _pictures(source: str, camera: bool) -> Iterator[tuple[Any, float]]:
         try:
             for frame in container.decode(container.streams.video[0]):
                 came = time.perf_counter()
-                yield frame.to_ndarray(format="rgb24"), came
+                yield colour.to_rgb(frame, colour.placement(frame)), came
         except av.error.FFmpegError as error:
             print(f"warning: {name} ended: {error}", file=sys.stderr)

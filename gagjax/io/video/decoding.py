@@ -23,6 +23,8 @@ from gagjax.io.video.tone import Light
 
 #: Decoders that know the transparency which WebM keeps beside VP8 and VP9.
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+#: A clock that goes back by more seconds than this begins anew; less is a fault of a single stamp.
+JUMP = Fraction(1, 4)
 
 
 class Tally:
@@ -215,12 +217,27 @@ def _depth(frame: Any) -> int:
 
 
 def _complete(times: list[Fraction | None], rate: Fraction | None) -> tuple[Fraction, ...]:
-    """Times where some are not said: each then follows the one before by a frame; none goes back."""
+    """Times where some are not said, or go back.
+
+    Frames before the first time that is said lead up to it; others follow the one before by a frame. Where the clock
+    jumps back, as between films that were put one after another, all that follows is moved on.
+    """
     step = 1 / (rate or Fraction(25))
+    said = next((number for number, time in enumerate(times) if time is not None), 0)
+    start = times[said] if times[said] is not None else Fraction(0)
     found: list[Fraction] = []
-    for time in times:
-        following = found[-1] + step if found else Fraction(0)
-        found.append(following if time is None or (found and time <= found[-1]) else time)
+    moved = Fraction(0)
+    for number, time in enumerate(times):
+        if number < said or not found:
+            found.append((start or Fraction(0)) - (said - number) * step)
+            continue
+        following = found[-1] + step
+        if time is None:
+            found.append(following)
+            continue
+        if time + moved < found[-1] - JUMP:
+            moved = following - time
+        found.append(time + moved if time + moved > found[-1] else following)
     return tuple(found)
 
 

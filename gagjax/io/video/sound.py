@@ -13,7 +13,7 @@ import av
 
 from gagjax.errors import InputError
 from gagjax.io.video import opening
-from gagjax.io.video.decoding import gone_through
+from gagjax.io.video.decoding import JUMP, gone_through
 
 #: What sound is encoded as where a container cannot hold it as it is: codec and the rates that it takes.
 _ENCODERS = {
@@ -52,6 +52,8 @@ class Sound:
         self._copied: dict[int, Any] = {}
         self._encoded: dict[int, Any] = {}
         self._unheard: dict[int, Any] = {}
+        self._shifts: dict[int, int] = {}
+        self._latest: dict[int, tuple[int, int]] = {}
         streams = [each for each in source.streams.audio if each.codec_context is not None]
         try:
             for stream in streams:
@@ -114,11 +116,24 @@ class Sound:
         self._unheard[index] = None
         for each in (before, packet):
             if each is not None:
-                shift = round(self.start / each.time_base)
-                each.dts -= shift
-                each.pts = each.dts if each.pts is None else each.pts - shift
+                each.pts = each.dts if each.pts is None else each.pts
+                shift = self._shift(each)
+                each.dts, each.pts = each.dts - shift, each.pts - shift
+                self._latest[index] = (each.dts, each.duration or 1)
                 each.stream = self._copied[index]
                 yield each
+
+    def _shift(self, packet: Any) -> int:
+        """By how much a packet moves back, in its ticks; a clock that begins anew goes on where it was."""
+        index = packet.stream.index
+        shift = self._shifts.setdefault(index, round(self.start / packet.time_base))
+        if index in self._latest:
+            latest, duration = self._latest[index]
+            if (latest - (packet.dts - shift)) * packet.time_base > JUMP:
+                shift = self._shifts[index] = packet.dts - latest - duration
+            elif packet.dts - shift <= latest:  # a fault of this stamp alone
+                shift = packet.dts - latest - 1
+        return shift
 
     def _again(self, packet: Any) -> Iterator[Any]:
         stream = self._encoded[packet.stream.index]

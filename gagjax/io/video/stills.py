@@ -11,11 +11,11 @@ import warnings
 from collections.abc import Callable, Generator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 
 from gagjax.errors import InputError
 from gagjax.io import images, suffixes
@@ -163,15 +163,10 @@ def _header(picture: Picture, path: Path) -> tuple[str, tuple[int, int], int, bo
             sideways = image.getexif().get(_ORIENTATION) in _SIDEWAYS
             size = image.size[::-1] if sideways else image.size
             bits = 16 if image.mode.startswith("I") else 8
-            through = image.has_transparency_data and _seen_through(image)
-            return image.format or "unknown", size, bits, through
+            return image.format or "unknown", size, bits, images.seen_through(image)
     except Exception:  # the whole reader says it in words
         decoded = images.decode(picture.data(), path / picture.name)
         return "unknown", (decoded.shape[1], decoded.shape[0]), 8, False
-
-
-def _seen_through(image: Any) -> bool:
-    return ImageOps.exif_transpose(image).convert("RGBA").getchannel("A").getextrema()[0] < 255
 
 
 def _remarks(pictures: Sequence[Picture]) -> Generator[str, None, None]:
