@@ -50,7 +50,7 @@ class Shown(NamedTuple):
         times: When each frame is shown, in seconds of the file's own clock.
         tally: What became of the packets.
         missing: By how many bytes the file is shorter than its container says.
-        rate: The container's own statement of frames per second.
+        rate: Frames per second: the container's own statement where the times agree with it, or else their average.
         codec: Name of the video codec.
         size: Stored width and height of the first frame.
         resized: The first frame of another size; None where there is none.
@@ -68,7 +68,7 @@ class Shown(NamedTuple):
     times: tuple[Fraction, ...]
     tally: Tally
     missing: int
-    rate: Fraction | None
+    rate: Fraction
     codec: str
     size: tuple[int, int]
     resized: int | None

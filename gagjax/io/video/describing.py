@@ -90,7 +90,7 @@ def of_film(path: Path) -> Info:
     """
     shown = decoding.gone_through(path)
     times = shown.times
-    rate = shown.rate or Fraction(25)
+    rate = shown.rate
     if not 1e-4 < rate < 1e5:
         raise InputError(f"declares {float(rate):.3g} frames per second", file=path, fix=DAMAGED)
     even = (abs(time - times[0] - number / rate) for number, time in enumerate(times))

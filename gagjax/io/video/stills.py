@@ -45,7 +45,9 @@ def is_stills(path: str | Path) -> bool:
     if (path / "data.mdb").is_file():
         return True
     files = [each for each in path.iterdir() if each.is_file() and not each.name.startswith(".")]
-    return any(map(suffixes.is_image, files)) and not any(each.suffix.lower() in _TRACKS for each in files)
+    if any(each.suffix.lower() in _TRACKS for each in files):
+        return False
+    return (path / "img_lmdb" / "data.mdb").is_file() or any(map(suffixes.is_image, files))
 
 
 def of_stills(path: Path, fps: Fraction | None) -> Info:
