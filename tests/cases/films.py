@@ -107,7 +107,7 @@ def decoded(path, kind):
 
 def flash_of(path):
     """When the picture becomes white, on the file's clock."""
-    return next(each.time for each in decoded(path, "video") if each.to_ndarray(format="gray").mean() > 130)
+    return next(each.time for each in decoded(path, "video") if each.to_ndarray(format="gray").mean() > 180)
 
 
 def beep_of(path):
