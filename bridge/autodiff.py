@@ -24,6 +24,9 @@ def torch_function(function: Callable[..., Any], *, output: Any = None) -> Calla
     The forward call runs without a torch graph; the backward call runs the function again with one, so that nothing has
     to be kept between the two and the function must be deterministic. On CUDA both run on XLA's own stream.
 
+    Complex numbers cross as they are. The gradient follows JAX's convention (`df/dx - i df/dy` of a real result), which
+    is the conjugate of torch's.
+
     Args:
         function: Takes and returns pytrees of torch tensors. It must not write into its arguments (that is detected),
             and must not call JAX: a JAX call inside a callback can hang.
@@ -34,7 +37,9 @@ def torch_function(function: Callable[..., Any], *, output: Any = None) -> Calla
         A function of JAX arrays (any pytrees, positional), differentiable once in reverse mode.
 
     Raises:
-        BridgeError: When traced, if the function returns something else than tensors.
+        BridgeError: When traced, if the function returns something else than tensors, or a type is not known on both
+            sides, or a result has 64 bits while x64 is off. An error of the running program (`JaxRuntimeError`) that
+            carries the same text where a result has another shape or type than announced.
 
     Example:
         >>> import jax.numpy as jnp, torch
@@ -52,8 +57,12 @@ def torch_function(function: Callable[..., Any], *, output: Any = None) -> Calla
 
     @functools.lru_cache(maxsize=64)
     def crossing(treedef: Any, avals: tuple[jax.ShapeDtypeStruct, ...]) -> Any:
+        for aval in avals:
+            _check_type(aval.dtype, "an argument")
         out_leaves, out_tree = jax.tree.flatten(shapes(treedef, avals))
-        moving = tuple(i for i, aval in enumerate(avals) if jnp.issubdtype(aval.dtype, jnp.floating))
+        for aval in out_leaves:
+            _check_type(aval.dtype, "a result")
+        moving = tuple(i for i, aval in enumerate(avals) if jnp.issubdtype(aval.dtype, jnp.inexact))
 
         def forward_torch(*tensors: Any) -> list[Any]:
             import torch
@@ -73,10 +82,9 @@ def torch_function(function: Callable[..., Any], *, output: Any = None) -> Calla
             wanted = [inputs[i] for i in moving]
             if not pairs:
                 return [torch.zeros_like(w) for w in wanted]
-            grads = torch.autograd.grad(
-                [r for r, _ in pairs], wanted, [c.to(r.dtype) for r, c in pairs], allow_unused=True
-            )
-            return [torch.zeros_like(w) if g is None else g for g, w in zip(grads, wanted, strict=True)]
+            # torch's gradients are the conjugates of JAX's, on the way in as on the way out.
+            grads = torch.autograd.grad([r for r, _ in pairs], wanted, [c.conj() for _, c in pairs], allow_unused=True)
+            return [torch.zeros_like(w) if g is None else g.conj() for g, w in zip(grads, wanted, strict=True)]
 
         forward = _callback(forward_torch, out_leaves)
         backward = _callback(backward_torch, [avals[i] for i in moving])
@@ -117,7 +125,7 @@ def jax_function(function: Callable[..., Any]) -> Callable[..., Any]:
 
     Forward and backward are one compiled program each. What the backward pass needs stays on the device inside JAX,
     where torch's memory counters do not see it. torch raises its usual error if an input or output is written in place
-    between forward and backward.
+    between forward and backward. Complex numbers cross as they are, with gradients in torch's convention.
 
     Args:
         function: Takes and returns pytrees of JAX arrays. Arguments are torch tensors at the call, in any pytree;
@@ -165,15 +173,14 @@ def jax_function(function: Callable[..., Any]) -> Callable[..., Any]:
             is_tensor and leaf.requires_grad and torch.is_grad_enabled()
             for leaf, is_tensor in zip(leaves, tensors, strict=True)
         )
-        hand_over = functools.partial(to_jax, copy="allow")
         constants = tuple(
-            hand_over(leaf.detach()) if is_tensor else leaf
+            _hand_over(leaf.detach()) if is_tensor else leaf
             for leaf, is_tensor, m in zip(leaves, tensors, moving, strict=True)
             if not m
         )
         if not any(moving):
             return to_torch(evaluate(treedef, moving, constants, ()))
-        call = _Call(functools.partial(linearise, treedef, moving, constants), pull_back, hand_over)
+        call = _Call(functools.partial(linearise, treedef, moving, constants), pull_back)
         outputs = _crossing().apply(call, *(leaf for leaf, m in zip(leaves, moving, strict=True) if m))
         return jax.tree.unflatten(call.out_tree, outputs)
 
@@ -183,8 +190,8 @@ def jax_function(function: Callable[..., Any]) -> Callable[..., Any]:
 class _Call:
     """What one call of a `jax_function` shares between its forward and its backward half."""
 
-    def __init__(self, linearise: Any, pull_back: Any, hand_over: Any) -> None:
-        self.linearise, self.pull_back, self.hand_over = linearise, pull_back, hand_over
+    def __init__(self, linearise: Any, pull_back: Any) -> None:
+        self.linearise, self.pull_back = linearise, pull_back
         self.out_tree: Any = None
 
 
@@ -196,10 +203,10 @@ def _crossing() -> Any:
     class Crossing(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, call: _Call, *inputs: torch.Tensor) -> Any:
-            values, ctx.vjp = call.linearise(tuple(call.hand_over(t.detach()) for t in inputs))
+            values, ctx.vjp = call.linearise(tuple(_hand_over(t.detach()) for t in inputs))
             flat, call.out_tree = jax.tree.flatten(values)
             outputs = tuple(to_torch(value) for value in flat)
-            ctx.mark_non_differentiable(*(t for t in outputs if not t.is_floating_point()))
+            ctx.mark_non_differentiable(*(t for t in outputs if not (t.is_floating_point() or t.is_complex())))
             # Saved for their version counters: a write in place would change what JAX keeps, and torch then says so.
             ctx.save_for_backward(*inputs, *outputs)
             ctx.call, ctx.results = call, [(v.shape, v.dtype) for v in flat]
@@ -214,20 +221,39 @@ def _crossing() -> Any:
                 )
             _ = ctx.saved_tensors
             call = ctx.call
-            cotangents = [
-                _cotangent(g, shape, dtype, call.hand_over)
-                for g, (shape, dtype) in zip(gradients, ctx.results, strict=True)
-            ]
+            cotangents = [_cotangent(g, shape, dtype) for g, (shape, dtype) in zip(gradients, ctx.results, strict=True)]
             pulled = call.pull_back(ctx.vjp, jax.tree.unflatten(call.out_tree, cotangents))
-            return None, *(to_torch(g) for g in pulled)
+            return None, *(to_torch(g).conj().resolve_conj() for g in pulled)
 
     return Crossing
 
 
-def _cotangent(gradient: Any, shape: Any, dtype: Any, hand_over: Callable[[Any], Any]) -> Any:
-    if not jnp.issubdtype(dtype, jnp.floating):
+def _cotangent(gradient: Any, shape: Any, dtype: Any) -> Any:
+    if not jnp.issubdtype(dtype, jnp.inexact):
         return np.zeros(shape, jax.dtypes.float0)
-    return jnp.zeros(shape, dtype) if gradient is None else hand_over(gradient.contiguous())
+    return jnp.zeros(shape, dtype) if gradient is None else _hand_over(gradient.conj().contiguous())
+
+
+def _hand_over(tensor: Any) -> Any:
+    # Lazy conjugates and negations are torch's own habit: it makes them in passing, of gradients too.
+    return to_jax(tensor.resolve_conj().resolve_neg(), copy="allow")
+
+
+def _check_type(dtype: Any, what: str) -> None:
+    """Refuse, before anything runs, a type that cannot cross as it is."""
+    import torch
+
+    name = jnp.dtype(dtype).name
+    if not isinstance(getattr(torch, name, None), torch.dtype) or name.startswith(
+        ("int4", "uint4", "int2", "uint2", "complex32")
+    ):
+        raise BridgeError(f"{what} of the torch function has type {name}, which torch and JAX do not share")
+    if jnp.dtype(dtype).itemsize > (8 if name.startswith("complex") else 4) and not jax.config.read("jax_enable_x64"):
+        half = {"complex128": "complex64"}.get(name, name.replace("64", "32"))
+        raise BridgeError(
+            f"{what} of the torch function has type {name}, which would be narrowed without notice while "
+            f"jax_enable_x64 is off; convert with .to(torch.{half}), or turn x64 on"
+        )
 
 
 def _leaves(result: Any, expected: Any) -> list[Any]:
@@ -252,7 +278,11 @@ def _run_on_zeros(function: Callable[..., Any], arguments: Any) -> Any:
     def shape(tensor: Any) -> jax.ShapeDtypeStruct:
         if not isinstance(tensor, torch.Tensor):
             raise BridgeError(f"a torch function must return tensors, got {type(tensor).__name__}")
-        return jax.ShapeDtypeStruct(tuple(tensor.shape), jnp.dtype(str(tensor.dtype).removeprefix("torch.")))
+        try:
+            dtype = jnp.dtype(str(tensor.dtype).removeprefix("torch."))
+        except TypeError:
+            raise BridgeError(f"the torch function returned {tensor.dtype}, which JAX does not have") from None
+        return jax.ShapeDtypeStruct(tuple(tensor.shape), dtype)
 
     return jax.tree.map(shape, result)
 
@@ -281,10 +311,13 @@ def _callback(function: Callable[..., list[Any]], results: list[Any]) -> Callabl
                 )
             for buffer, value in zip(outputs, values, strict=True):
                 target = torch.from_dlpack(buffer)
-                if target.shape != value.shape:
+                if target.shape != value.shape or target.dtype != value.dtype:
                     raise BridgeError(
-                        f"the torch function returned {tuple(value.shape)}, announced {tuple(target.shape)}"
+                        f"the torch function returned {tuple(value.shape)} of {value.dtype}, announced were "
+                        f"{tuple(target.shape)} of {target.dtype}: shapes and types must not depend on the values"
                     )
                 target.copy_(value.detach())
 
-    return buffer_callback(on_buffers, results, vmap_method="sequential")
+    # XLA leaves out what makes no bytes, and with it the check above: a result announced as empty may not be.
+    empty = any(0 in each.shape for each in results)
+    return buffer_callback(on_buffers, results, vmap_method="sequential", has_side_effect=empty)

@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Array, Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
 from bridge.autodiff import torch_function
 from bridge.gagavatar import checkpoint
 from gagjax.errors import InputError
+from gagjax.metrics.image import comparable
 
 # The mean and spread of ImageNet's colours, for values in [-1, 1].
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
@@ -93,25 +94,26 @@ class Lpips(nn.Module):
         return found
 
 
-def lpips(metric: Lpips, frames: Float[Tensor, "T H W 3"], truth: Float[Tensor, "T H W 3"]) -> Float[Tensor, "T"]:
+def lpips(metric: Lpips, frames: Shaped[Array, "T H W 3"], truth: Shaped[Array, "T H W 3"]) -> Float[Array, "T"]:
     """LPIPS of JAX arrays, by the bridge: works under `jit` and `grad`.
 
     Args:
         metric: Of `Lpips.load`.
-        frames: (T, H, W, 3) in [0, 1].
-        truth: Likewise.
+        frames: (T, H, W, 3) in [0, 1], or uint8.
+        truth: Likewise, of the same type.
 
     Returns:
         (T,): 0 for equal pictures, about 0.5 for unrelated ones.
 
     Raises:
-        InputError: If the shapes differ, or the pictures are smaller than the network's strides.
+        InputError: If the shapes or kinds of numbers differ, or the pictures are smaller than the network's strides.
     """
     if frames.shape != truth.shape or frames.ndim != 4 or frames.shape[-1] != 3:
         raise InputError(f"has shape {tuple(frames.shape)}, truth {tuple(truth.shape)}", field="frames")
     if min(frames.shape[1:3]) < LEAST:
         raise InputError(f"is smaller than {LEAST} pixels", field="frames", fix="Compare larger pictures")
-    return torch_function(metric)(frames, truth)
+    x, y = comparable(frames, truth)
+    return torch_function(metric)(x, y)
 
 
 def _fill(parameter: Tensor, found: Mapping[str, Tensor], names: Sequence[str], files: Sequence[str | Path]) -> None:

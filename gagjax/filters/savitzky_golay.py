@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool
 
-from gagjax.pytree import pytree, static
+from gagjax.pytree import is_concrete, pytree, static
 
 
 @pytree
@@ -53,24 +55,93 @@ class SavitzkyGolay:
         return _fit(self, xs, valid)
 
 
-@jax.jit
 def _fit(filter: SavitzkyGolay, xs: Any, valid: Any) -> Any:
     frames = jax.tree.leaves(xs)[0].shape[0]
-    window = min(filter.window, frames)
-    seen = jnp.ones(frames) if valid is None else jnp.asarray(valid).astype(float)
-    start = jnp.clip(jnp.arange(frames) - window // 2, 0, frames - window)
-    taps = start[:, None] + jnp.arange(window)
-    place = (taps - jnp.arange(frames)[:, None]) / (window / 2)
-    weight = seen[taps]
-    powers = place[..., None] ** jnp.arange(min(filter.degree, window - 1) + 1)
-    normal = jnp.einsum("twi,tw,twj->tij", powers, weight, powers, precision="highest")
-    # Too few frames for the degree: the smallest fit that goes through them.
-    solution = jnp.linalg.pinv(normal, rtol=1e-5, hermitian=True)[:, 0]
-    kernel = jnp.einsum("tj,twj,tw->tw", solution, powers, weight, precision="highest")
+    if valid is None or (is_concrete(valid) and bool(np.all(valid))):
+        kernels = _kernels(min(filter.window, frames), filter.degree)
+        return _whole(jnp.asarray(kernels, float), xs)
+    return _with_gaps(filter, xs, jnp.asarray(valid))
+
+
+@functools.lru_cache(maxsize=64)
+def _kernels(window: int, degree: int) -> np.ndarray:
+    """Weights (place, tap) with which the fitted polynomial's value at each place of a window follows from its frames.
+
+    In float64 and from an orthonormal basis: powers of time are nearly parallel for higher degrees.
+    """
+    basis = _basis(window, min(degree, window - 1))
+    return basis @ basis.T
+
+
+def _basis(window: int, degree: int) -> np.ndarray:
+    """Polynomials of degree 0, 1, ... at the places of a window, orthonormal there, (place, degree + 1)."""
+    place = (np.arange(window) - (window - 1) / 2) / window
+    return np.linalg.qr(np.polynomial.legendre.legvander(2 * place, degree))[0]
+
+
+@jax.jit
+def _whole(kernels: Any, xs: Any) -> Any:
+    window = kernels.shape[0]
+    half = window // 2
 
     def one(x: Any) -> Any:
         x = jnp.asarray(x)
-        clean = jnp.where(seen.reshape(-1, *(1,) * (x.ndim - 1)) > 0, x, 0)
-        return sum(kernel[:, k].reshape(-1, *(1,) * (x.ndim - 1)) * clean[taps[:, k]] for k in range(window))
+        frames = x.shape[0]
+        start = jnp.clip(jnp.arange(frames) - half, 0, frames - window)
+        mine = kernels[jnp.arange(frames) - start]
+        # About the frame itself: far from zero the products would lose what is to be seen.
+        return x + _weighted(mine, lambda k: x[start + k] - x, x)
 
     return jax.tree.map(one, xs)
+
+
+@jax.jit
+def _with_gaps(filter: SavitzkyGolay, xs: Any, valid: Any) -> Any:
+    frames = valid.shape[0]
+    window = min(filter.window, frames)
+    degree = min(filter.degree, window - 1)
+    start = jnp.clip(jnp.arange(frames) - window // 2, 0, frames - window)
+    taps = start[:, None] + jnp.arange(window)
+    seen = valid.astype(float)[taps]
+    # An orthonormal basis of what each window sees; a polynomial that its frames cannot tell from lower ones is left
+    # out, which is the lowest fit through too few of them.
+    columns = jnp.asarray(_basis(window, degree), float)
+    inside: list[Any] = []
+    here: list[Any] = []
+    place = jnp.arange(frames) - start
+    for k in range(degree + 1):
+        own, at = columns[:, k] * seen, columns[place, k]
+        for _ in range(2):  # twice is enough for orthogonality
+            for other, there in zip(inside, here, strict=True):
+                share = jnp.sum(own * other, 1)
+                own, at = own - share[:, None] * other, at - share * there
+        square = jnp.sum(own**2, 1)
+        useful = square > 1e-8
+        scale = jnp.where(useful, jax.lax.rsqrt(jnp.where(useful, square, 1)), 0)
+        inside.append(own * scale[:, None])
+        here.append(at * scale)
+    kernel = sum(at[:, None] * own for own, at in zip(inside, here, strict=True))
+    last = jax.lax.cummax(jnp.where(valid, jnp.arange(frames), -1))
+    nearest = jnp.where(last < 0, jnp.argmax(valid), last)
+
+    def one(x: Any) -> Any:
+        x = jnp.asarray(x)
+        near = x[nearest]
+        steps = _weighted(kernel, lambda k: jnp.where(_wide(valid[start + k], x), x[start + k] - near, 0), x)
+        return near + jnp.where(_wide(seen.any(1), x), steps, 0)
+
+    return jax.tree.map(one, xs)
+
+
+def _weighted(kernel: Any, step: Any, x: Any) -> Any:
+    """The sum over the taps of a kernel (T, tap) of its weight times `step(tap)`, shaped like x."""
+
+    def body(k: Any, total: Any) -> Any:
+        return total + _wide(kernel[:, k], x) * step(k)
+
+    return jax.lax.fori_loop(0, kernel.shape[1], body, jnp.zeros(x.shape, jnp.result_type(x.dtype, kernel.dtype)))
+
+
+def _wide(row: Any, x: Any) -> Any:
+    """(T,) so that it goes with (T, ...)."""
+    return row.reshape(-1, *(1,) * (x.ndim - 1))

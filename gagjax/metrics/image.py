@@ -1,4 +1,7 @@
-"""Measures of frames: time first, (T, H, W, C), values in [0, 1]; one number for each frame unless stated otherwise.
+"""Measures of frames: time first, (T, H, W, C); one number for each frame unless stated otherwise.
+
+Frames are floats in [0, 1] or uint8 as read from a file (0..255), told apart by their type; both of a pair are of the
+same kind, and another type is refused. All is computed in float32 (float64 where given and x64 is on).
 
 The mean over a clip is the mean of the frames' numbers (`psnr(x, y).mean()`), as avatar papers report it, and not the
 number of the mean error.
@@ -13,7 +16,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
+
+from gagjax.errors import InputError
 
 from gagjax.numerics import safe_sqrt
 
@@ -22,12 +27,47 @@ MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _C1, _C2 = 0.01**2, 0.03**2
 
 
+def comparable(*frames: Any) -> list[Any]:
+    """Frames as floats in [0, 1], once it is certain that they can be compared; works on tracers too.
+
+    Args:
+        *frames: Arrays of one shape, all floats in [0, 1] or all uint8.
+
+    Returns:
+        The frames as floats of at least 32 bits.
+
+    Raises:
+        InputError: If a type is neither, the types are mixed, or the shapes differ.
+
+    Example:
+        >>> comparable(np.full((1, 1, 1, 3), 255, np.uint8))[0].ravel().tolist()
+        [1.0, 1.0, 1.0]
+    """
+    arrays = [each if isinstance(each, jax.Array) else np.asarray(each) for each in frames]
+    for each in arrays:
+        if each.dtype != np.uint8 and not jnp.issubdtype(each.dtype, jnp.floating):
+            raise InputError(f"has type {each.dtype}", field="frames", fix="Pass floats in [0, 1], or uint8")
+    if len({each.dtype == np.uint8 for each in arrays}) > 1:
+        kinds = " and ".join(str(each.dtype) for each in arrays)
+        raise InputError(f"mixes {kinds}", field="frames", fix="Pass both as floats in [0, 1], or both as uint8")
+    if len({each.shape for each in arrays}) > 1:
+        shapes = " and ".join(str(tuple(each.shape)) for each in arrays)
+        raise InputError(f"has shapes {shapes}", field="frames", fix="Pass frames of one shape")
+    return [_as_unit_floats(each) for each in arrays]
+
+
+def _as_unit_floats(frames: Any) -> Any:
+    if frames.dtype == np.uint8:
+        return jnp.asarray(frames, jnp.float32) / 255
+    return jnp.asarray(frames, jnp.promote_types(frames.dtype, jnp.float32))
+
+
 @jax.jit
-def psnr(frames: Float[Array, "T H W C"], truth: Float[Array, "T H W C"]) -> Float[Array, "T"]:
+def psnr(frames: Shaped[Array, "T H W C"], truth: Shaped[Array, "T H W C"]) -> Float[Array, "T"]:
     """Peak signal-to-noise ratio, -10 log10 of the mean squared error over all pixels and channels, dB.
 
     Args:
-        frames: What is measured, (T, H, W, C) in [0, 1].
+        frames: What is measured, (T, H, W, C) in [0, 1], or uint8.
         truth: What it should be, the same shape.
 
     Returns:
@@ -38,38 +78,40 @@ def psnr(frames: Float[Array, "T H W C"], truth: Float[Array, "T H W C"]) -> Flo
         >>> psnr(np.full((1, 4, 4, 3), 0.6), np.full((1, 4, 4, 3), 0.5)).round(1).tolist()
         [20.0]
     """
+    frames, truth = comparable(frames, truth)
     return -10 * jnp.log10(jnp.mean((frames - truth) ** 2, axis=(-3, -2, -1)))
 
 
 @jax.jit
 def masked_psnr(
-    frames: Float[Array, "T H W C"], truth: Float[Array, "T H W C"], mask: Float[Array, "T H W"]
+    frames: Shaped[Array, "T H W C"], truth: Shaped[Array, "T H W C"], mask: Float[Array, "T H W"]
 ) -> Float[Array, "T"]:
     """PSNR of a region: the squared error of a pixel counts by its weight, sum(m e^2) / sum(m), dB.
 
     Args:
-        frames: (T, H, W, C) in [0, 1].
+        frames: (T, H, W, C) in [0, 1], or uint8.
         truth: The same shape.
         mask: Weights in [0, 1], (T, H, W) or (H, W): for eyes `gagjax.gaze.eye_mask`.
 
     Returns:
         (T,) dB; NaN where the mask is empty.
     """
+    frames, truth = comparable(frames, truth)
     error = jnp.mean((frames - truth) ** 2, axis=-1)
-    mask = jnp.broadcast_to(mask, error.shape)
+    mask = jnp.broadcast_to(jnp.asarray(mask, error.dtype), error.shape)
     return -10 * jnp.log10(jnp.sum(mask * error, axis=(-2, -1)) / jnp.sum(mask, axis=(-2, -1)))
 
 
 @functools.partial(jax.jit, static_argnames=("sigma",))
 def high_frequency_psnr(
-    frames: Float[Array, "T H W C"], truth: Float[Array, "T H W C"], *, sigma: float = 1.5
+    frames: Shaped[Array, "T H W C"], truth: Shaped[Array, "T H W C"], *, sigma: float = 1.5
 ) -> Float[Array, "T"]:
     """PSNR of what a Gaussian blur takes away: of x - G x against y - G y, dB.
 
     No standard measure: name sigma with the figure. Borders are mirrored (the outermost pixel repeated).
 
     Args:
-        frames: (T, H, W, C) in [0, 1].
+        frames: (T, H, W, C) in [0, 1], or uint8.
         truth: The same shape.
         sigma: Of the blur, pixels; 1.5 is meant for frames of 512 pixels.
 
@@ -85,18 +127,18 @@ def high_frequency_psnr(
         blurred = _blur_valid(jnp.pad(error, [(0, 0), (radius, radius), (radius, radius)], mode="symmetric"), sigma)
         return -10 * jnp.log10(jnp.mean((error - blurred) ** 2))
 
-    return jax.lax.map(one, (jnp.asarray(frames, jnp.float32), jnp.asarray(truth, jnp.float32)))
+    return jax.lax.map(one, tuple(comparable(frames, truth)))
 
 
 @functools.partial(jax.jit, static_argnames=("grey",))
-def ssim(frames: Float[Array, "T H W C"], truth: Float[Array, "T H W C"], *, grey: bool = False) -> Float[Array, "T"]:
+def ssim(frames: Shaped[Array, "T H W C"], truth: Shaped[Array, "T H W C"], *, grey: bool = False) -> Float[Array, "T"]:
     """Structural similarity with a Gaussian window of 11 by 11 pixels, sigma 1.5, K1 = 0.01, K2 = 0.03.
 
     The mean over the pixels whose window lies inside the frame, and over the channels: equal to scikit-image's
     `structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1)`.
 
     Args:
-        frames: (T, H, W, C) in [0, 1], at least 11 pixels wide and high.
+        frames: (T, H, W, C) in [0, 1], or uint8, at least 11 pixels wide and high.
         truth: The same shape.
         grey: Convert RGB to grey first (0.2989, 0.587, 0.114), as GAGAvatar's own evaluation does.
 
@@ -112,12 +154,12 @@ def ssim(frames: Float[Array, "T H W C"], truth: Float[Array, "T H W C"], *, gre
         return jnp.mean(luminance * contrast)
 
     # A frame at a time: the maps of a whole clip would not fit into memory.
-    return jax.lax.map(one, (jnp.asarray(frames, jnp.float32), jnp.asarray(truth, jnp.float32)))
+    return jax.lax.map(one, tuple(comparable(frames, truth)))
 
 
 @functools.partial(jax.jit, static_argnames=("weights",))
 def ms_ssim(
-    frames: Float[Array, "T H W C"], truth: Float[Array, "T H W C"], *, weights: Sequence[float] = MS_SSIM_WEIGHTS
+    frames: Shaped[Array, "T H W C"], truth: Shaped[Array, "T H W C"], *, weights: Sequence[float] = MS_SSIM_WEIGHTS
 ) -> Float[Array, "T"]:
     """Multi-scale SSIM: the contrast terms of all scales and the full SSIM of the coarsest, as a weighted product.
 
@@ -125,7 +167,7 @@ def ms_ssim(
     pixels of a scale, per channel, negative ones taken as 0; the result is the mean over the channels.
 
     Args:
-        frames: (T, H, W, C) in [0, 1]; with five scales at least 176 pixels wide and high.
+        frames: (T, H, W, C) in [0, 1], or uint8; with five scales at least 176 pixels wide and high.
         truth: The same shape.
         weights: Exponent of each scale, fine to coarse; fewer for small frames.
 
@@ -152,12 +194,13 @@ def ms_ssim(
             x, y = _half(x), _half(y)
         return jnp.mean(product)
 
-    return jax.lax.map(one, (jnp.asarray(frames, jnp.float32), jnp.asarray(truth, jnp.float32)))
+    return jax.lax.map(one, tuple(comparable(frames, truth)))
 
 
 @jax.jit
-def gradient_error(frames: Float[Array, "T H W C"], truth: Float[Array, "T H W C"]) -> Float[Array, "T"]:
+def gradient_error(frames: Shaped[Array, "T H W C"], truth: Shaped[Array, "T H W C"]) -> Float[Array, "T"]:
     """Mean length of the difference of the two images' gradients (forward differences), per frame."""
+    frames, truth = comparable(frames, truth)
     error = frames - truth
     dx = error[:, :-1, 1:] - error[:, :-1, :-1]
     dy = error[:, 1:, :-1] - error[:, :-1, :-1]
@@ -166,32 +209,33 @@ def gradient_error(frames: Float[Array, "T H W C"], truth: Float[Array, "T H W C
 
 
 @jax.jit
-def flicker(frames: Float[Array, "T H W C"], truth: Float[Array, "T H W C"] | None = None) -> Float[Array, ""]:
+def flicker(frames: Shaped[Array, "T H W C"], truth: Shaped[Array, "T H W C"] | None = None) -> Float[Array, ""]:
     """How much the picture changes from frame to frame that should not: a flow-free temporal difference, one number.
 
     With the truth: mean over pixels and pairs of frames of |(x_t - x_(t-1)) - (y_t - y_(t-1))|. Without: mean of
     |x_(t-1) - 2 x_t + x_(t+1)|, which motion raises as well; compare only videos of the same motion.
 
     Args:
-        frames: (T, H, W, C) in [0, 1]; T at least 2, without truth 3.
+        frames: (T, H, W, C) in [0, 1], or uint8; T at least 2, without truth 3.
         truth: The same shape, or None.
 
     Returns:
         A number, 0 for the truth itself; times 255 it is in grey levels.
     """
     if truth is None:
-        return jnp.mean(jnp.abs(jnp.diff(frames, n=2, axis=0)))
+        return jnp.mean(jnp.abs(jnp.diff(comparable(frames)[0], n=2, axis=0)))
+    frames, truth = comparable(frames, truth)
     return jnp.mean(jnp.abs(jnp.diff(frames - truth, axis=0)))
 
 
 @jax.jit
 def warping_error(
-    frames: Float[Array, "T H W C"], flow: Float[Array, "S H W 2"], mask: Float[Array, "S H W"]
+    frames: Shaped[Array, "T H W C"], flow: Float[Array, "S H W 2"], mask: Float[Array, "S H W"]
 ) -> Float[Array, "S"]:
     """Squared difference of each frame and the one before, moved by a known motion: sum(m e^2) / sum(m).
 
     Args:
-        frames: (T, H, W, C) in [0, 1].
+        frames: (T, H, W, C) in [0, 1], or uint8.
         flow: Where each pixel of frame t was in frame t - 1, relative (x, y) in pixels, (T - 1, H, W, 2); from the
             mesh's motion, say.
         mask: 1 where the motion is known and nothing was hidden, (T - 1, H, W).
@@ -201,6 +245,7 @@ def warping_error(
 
     Source: Lai et al., Learning blind video temporal consistency, ECCV 2018.
     """
+    (frames,) = comparable(frames)
     height, width = frames.shape[1:3]
     y, x = jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij")
 

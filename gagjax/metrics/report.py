@@ -138,7 +138,7 @@ def measure_frames(
 
 
 def _of_chunk(frames: Any, truth: Any, eyes: Any) -> dict[str, Any]:
-    x, y = _floats(frames), _floats(truth)
+    x, y = image.comparable(frames, truth)
     values = {
         "psnr": image.psnr(x, y),
         "ssim": image.ssim(x, y),
@@ -152,17 +152,12 @@ def _of_chunk(frames: Any, truth: Any, eyes: Any) -> dict[str, Any]:
 
 def _changes(frames: Any, truth: Any) -> Any:
     """`flicker` of each pair of neighbouring frames, in grey levels."""
-    return np.asarray(_mean_changes(_floats(frames), _floats(truth))) * 255
+    return np.asarray(_mean_changes(*image.comparable(frames, truth))) * 255
 
 
 @jax.jit
 def _mean_changes(frames: Any, truth: Any) -> Any:
     return jnp.mean(jnp.abs(jnp.diff(frames - truth, axis=0)), (1, 2, 3))
-
-
-def _floats(frames: Any) -> np.ndarray:
-    frames = np.asarray(frames)
-    return frames.astype(np.float32) / np.float32(255) if frames.dtype == np.uint8 else frames
 
 
 def as_text(measures: Mapping[str, Measure], columns: Mapping[str, Mapping[str, float]]) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from gagjax.errors import InputError
 from gagjax.metrics import image
+from gagjax.metrics.report import measure_frames
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +129,50 @@ def test_warping_error_is_zero_for_the_true_motion():
     mask[:, :, :2] = 0
     assert float(image.warping_error(frames, flow, mask)[0]) < 1e-10
     assert float(image.warping_error(frames, 0 * flow, mask)[0]) > 0.01
+
+
+MEASURES = {
+    "psnr": image.psnr,
+    "masked_psnr": lambda x, y: image.masked_psnr(x, y, np.ones(x.shape[:3], np.uint8)),
+    "high_frequency_psnr": image.high_frequency_psnr,
+    "ssim": image.ssim,
+    "ssim, grey": lambda x, y: image.ssim(x, y, grey=True),
+    "ms_ssim": lambda x, y: image.ms_ssim(x, y, weights=(0.5, 0.5)),
+    "gradient_error": image.gradient_error,
+    "flicker": image.flicker,
+}
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_bytes_are_measured_like_the_floats_they_stand_for(name, pair):
+    x, y = (np.round(p * 255).astype(np.uint8) for p in pair)
+    floats = MEASURES[name](x.astype(np.float32) / 255, y.astype(np.float32) / 255)
+    for a, b in ((x, y), tuple(map(jnp.asarray, (x, y)))):
+        np.testing.assert_allclose(MEASURES[name](a, b), floats, rtol=2e-4)
+    np.testing.assert_allclose(MEASURES[name](*(p.astype(np.float64) for p in pair)), MEASURES[name](*pair), rtol=1e-4)
+    half = MEASURES[name](*(p.astype(np.float16) for p in pair))
+    np.testing.assert_allclose(
+        half, MEASURES[name](*(p.astype(np.float16).astype(np.float32) for p in pair)), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_mixed_and_other_types_are_refused(name, pair):
+    x, y = pair
+    wrong = [(x, np.uint8(y)), (np.uint8(x), y), (x.astype(int), y.astype(int)), (x > 0.5, y > 0.5)]
+    for a, b in [*wrong, (x.astype(np.complex64), y), (x, y[..., :1]), (x[:1], y)]:
+        with pytest.raises(InputError, match="frames"):
+            MEASURES[name](a, b)
+
+
+def test_measures_of_one_clip_take_bytes_too(pair):
+    x = np.round(pair[0] * 255).astype(np.uint8)
+    floats = x.astype(np.float32) / 255
+    np.testing.assert_allclose(image.flicker(x), image.flicker(floats), rtol=1e-5)
+    flow, mask = np.zeros((2, *x.shape[1:3], 2), np.float32), np.ones((2, *x.shape[1:3]))
+    np.testing.assert_allclose(image.warping_error(x, flow, mask), image.warping_error(floats, flow, mask), rtol=1e-5)
+    with pytest.raises(InputError, match="frames"):
+        image.flicker(x.astype(int))
+    assert measure_frames(x, x)["flicker"] == 0
+    with pytest.raises(InputError, match="mixes"):
+        measure_frames(x, floats)
