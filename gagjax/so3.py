@@ -198,7 +198,8 @@ def from_6d(x: Float[Array, "*batch 6"]) -> Float[Array, "*batch 3 3"]:
 
     Source: Zhou et al., On the continuity of rotation representations in neural networks, CVPR 2019.
     """
-    x = jnp.asarray(x)
+    # Each row scaled first: its length says nothing, and its square leaves float32 long before it does.
+    x = jnp.concatenate([scaled(half) for half in jnp.split(jnp.asarray(x), 2, axis=-1)], -1)
     first = _unit(x[..., :3], jnp.broadcast_to(jnp.array([1.0, 0.0, 0.0], x.dtype), (*x.shape[:-1], 3)))
     second = x[..., 3:] - jnp.sum(first * x[..., 3:], axis=-1, keepdims=True) * first
     # A direction that is surely not parallel to the first row: the axis of its smallest entry.
@@ -268,9 +269,19 @@ def _sinc(square: Any) -> Any:
     return jnp.where(square > _SMALL, jnp.sin(x) / x, 1 - square / 6 + square**2 / 120)
 
 
+def scaled(v: Float[Array, "*batch N"]) -> Float[Array, "*batch N"]:
+    """Vectors over their largest entry, which keeps squares of any length within float32; zero stays zero.
+
+    The gradient is that of a division by a constant: right for all that does not depend on the length.
+    """
+    largest = jax.lax.stop_gradient(jnp.abs(v).max(-1, keepdims=True))
+    return v / jnp.where(largest > 0, largest, 1)
+
+
 def _unit(v: Any, otherwise: Any) -> Any:
     square = jnp.sum(v * v, axis=-1, keepdims=True)
-    usable = square > 1e-20
+    # Rows are about of length one here: less than this is the rounding of their difference.
+    usable = square > 1e-12
     return jnp.where(usable, v / jnp.sqrt(jnp.where(usable, square, 1)), otherwise)
 
 

@@ -34,7 +34,8 @@ def neutral(
     centre = jnp.nanmedian(jnp.where(trusted[:, None], x, jnp.nan), axis=0)
     centre = jnp.where(jnp.isfinite(centre), centre, 0.0)
     off = jnp.where(trusted[:, None], x - centre, 0.0)
-    far = jnp.sqrt((off**2).sum(-1) + 1e-12) + (0.0 if penalty is None else jnp.asarray(penalty))
+    square = (off**2).sum(-1)
+    far = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0) + (0.0 if penalty is None else jnp.asarray(penalty))
     far = jnp.where(trusted, far, jnp.inf)
     wanted = jnp.maximum(1, jnp.floor(share * trusted.sum()).astype(int))
     limit = jnp.sort(far)[wanted - 1]

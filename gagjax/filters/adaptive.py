@@ -157,7 +157,11 @@ def _prepared(settings: AdaptiveSmoother, xs: Any, valid: Any, together: bool = 
     outlier, broken, scale = _outliers(settings, xs, observed)
     # A channel without noise is left alone by any scale; one keeps the arithmetic away from 0 / 0.
     scale = jnp.maximum(scale, settings.floor)
-    still = scale <= 1e-6 * jnp.max(jnp.abs(xs), axis=0)
+    # Measured by the channel's own motion, for where its zero lies says nothing of its noise; but what is below the
+    # rounding of its numbers is none.
+    motion = robust.deviation(xs - robust.median(xs, observed), observed)
+    rounding = jnp.finfo(xs.dtype).eps * jnp.max(jnp.abs(xs), axis=0)
+    still = scale <= jnp.maximum(1e-6 * motion, rounding)
     unit = jnp.where(still, 1, scale)
     if together:
         outlier = jnp.broadcast_to(outlier.any(1, keepdims=True), xs.shape)

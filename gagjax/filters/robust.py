@@ -70,6 +70,14 @@ def deviation(x: Float[Array, "T C"], used: Any, limit: int = 1024) -> Float[Arr
         limit: Longer sequences are sampled evenly down to about this many frames: the statistic needs no more, and
             sorting is slow.
     """
+    return jnp.nan_to_num(1.4826 * _median(jnp.abs(x), used, limit), posinf=0.0)
+
+
+def median(x: Float[Array, "T C"], used: Any, limit: int = 1024) -> Float[Array, "C"]:
+    """Median of each channel over the entries that count, 0 where none does; arguments as for `deviation`."""
+    return jnp.nan_to_num(_median(x, used, limit), posinf=0.0)
+
+
+def _median(x: Any, used: Any, limit: int) -> Any:
     stride = max(1, x.shape[0] // limit)
-    magnitude = jnp.where(jnp.broadcast_to(used, x.shape), jnp.abs(x), jnp.nan)[::stride]
-    return jnp.nan_to_num(1.4826 * jnp.nanmedian(magnitude, axis=0), posinf=0.0)
+    return jnp.nanmedian(jnp.where(jnp.broadcast_to(used, x.shape), x, jnp.nan)[::stride], axis=0)

@@ -132,7 +132,8 @@ def pupil_offsets(landmarks: Float[Array, "*batch L 2"]) -> Float[Array, "*batch
     apart = ((pupils - middle) ** 2).sum((-1, -2))
     crossed = ((pupils[..., ::-1, :] - middle) ** 2).sum((-1, -2))
     pupils = jnp.where((crossed < apart)[..., None, None], pupils[..., ::-1, :], pupils)
-    width = jnp.maximum((axis**2).sum(-1), 1e-12)
+    square = (axis**2).sum(-1)
+    width = jnp.where(square > 0, square, 1.0)
     up = jnp.stack([axis[..., 1], -axis[..., 0]], -1)
     off = pupils - middle
     return jnp.stack([(off * axis).sum(-1) / width, (off * up).sum(-1) / width], -1)

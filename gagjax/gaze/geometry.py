@@ -40,16 +40,16 @@ def rotation_towards(
         >>> np.degrees(rotation_towards(np.array([0.0, -1.0, 1.0]), np.zeros(3))).round(3).tolist()
         [45.0, 0.0, 0.0]
     """
-    return rotation_to_direction(jnp.asarray(target) - jnp.asarray(eye_centre))
+    # Halved: the difference of two numbers near the end of their range is beyond it, that of their halves is not.
+    return rotation_to_direction(jnp.asarray(target) / 2 - jnp.asarray(eye_centre) / 2)
 
 
 def rotation_to_direction(direction: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
     """The rotation that turns an eye from rest (+z) along a direction of any length; see `rotation_towards`."""
-    d = jnp.asarray(direction, jnp.float32)
-    # Scaled first, so that targets in millimetres and at infinity meet the same thresholds. The result does not depend
-    # on length, so neither does its gradient.
-    largest = jax.lax.stop_gradient(jnp.abs(d).max(-1, keepdims=True))
-    d = d / jnp.where(largest > 0, largest, 1.0)
+    d = jnp.asarray(direction)
+    d = d.astype(jnp.promote_types(d.dtype, jnp.float32))
+    # Scaled first, so that targets in millimetres and at infinity meet the same thresholds.
+    d = so3.scaled(d)
     x, y, z = d[..., 0], d[..., 1], d[..., 2]
     square = x * x + y * y
     ahead = (square < 1e-6) & (z > 0)
@@ -104,7 +104,7 @@ def angle_between(a: Float[Array, "*batch 3"], b: Float[Array, "*batch 3"]) -> F
     The arc cosine of the normalised dot product loses everything below 0.02 degrees in float32 and is NaN when rounding
     takes it above 1; this form has neither fault, and its gradient is finite everywhere.
     """
-    a, b = jnp.asarray(a), jnp.asarray(b)
+    a, b = so3.scaled(jnp.asarray(a)), so3.scaled(jnp.asarray(b))
     across, along = jnp.cross(a, b), (a * b).sum(-1)
     square = (across**2).sum(-1)
     length = safe_sqrt(square)
@@ -175,7 +175,7 @@ def pitch_yaw(direction: Float[Array, "*batch 3"]) -> Float[Array, "*batch 2"]:
 
     Source: Zhang et al., ETH-XGaze, ECCV 2020 (convention only).
     """
-    d = jnp.asarray(direction, jnp.float32)
+    d = so3.scaled(jnp.asarray(direction, jnp.float32))
     x, y, z = d[..., 0], d[..., 1], d[..., 2]
     flat = x * x + z * z
     level = safe_sqrt(flat)

@@ -105,7 +105,7 @@ def lag(signal: Float[Array, "T *dims"], truth: Float[Array, "T *dims"], *, max_
     a = jnp.diff(jnp.asarray(signal).reshape(frames, -1), axis=0)
     b = jnp.diff(jnp.asarray(truth).reshape(frames, -1), axis=0)
     size = jnp.sqrt(jnp.mean(b**2, 0))
-    weight = jnp.where(size > 1e-8, 1 / jnp.where(size > 1e-8, size, 1), 0)
+    weight = jnp.where(size > 0, 1 / jnp.where(size > 0, size, 1), 0)
     a, b = a * weight, b * weight
     padded = jnp.pad(a, ((max_lag + 1, max_lag + 1), (0, 0)))
     present = jnp.pad(jnp.ones(len(a)), (max_lag + 1, max_lag + 1))

@@ -131,9 +131,10 @@ def tradeoff(jitter: float, *, lag: float = 0.0, weights: Any = None, run: Pass 
 
         def fidelity(y: Any, x: Any) -> Any:
             error = jnp.where(_column(known, y), y - delayed(x), 0)
-            scale = jax.lax.stop_gradient(
-                jnp.nanmedian(jnp.where(_column(known, y), jnp.abs(error), jnp.nan), axis=0) + 1e-8
-            )
+            size = jax.lax.stop_gradient(jnp.where(_column(known, y), jnp.abs(error), jnp.nan))
+            typical, mean = jnp.nanmedian(size, axis=0), jnp.nanmean(size, axis=0)
+            # More than half without any error: the mean still knows the unit.
+            scale = jnp.where(typical > 0, typical, jnp.where(mean > 0, mean, 1))
             z = error / (robust * scale)
             far = jnp.abs(z) > 1
             return (robust * scale) ** 2 * jnp.where(far, 2 * jnp.abs(z) - 1, z**2)

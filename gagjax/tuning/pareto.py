@@ -92,11 +92,11 @@ def front(models: Any, clips: Clip, *, run: Pass = "filter", search: float = 12.
         target = clip.xs if clip.truth is None else clip.truth
         y, x, t = (_flat(v) for v in (apply(model, clip, run), clip.xs, target))
         seen = clip.valid[2:] & clip.valid[1:-1] & clip.valid[:-2]
-        jitter = _rms(y[2:] - 2 * y[1:-1] + y[:-2], seen) / _rms(x[2:] - 2 * x[1:-1] + x[:-2], seen)
-        error = jnp.nan if clip.truth is None else _rms(y - t, clip.valid) / _rms(x - t, clip.valid)
+        jitter = _share(y[2:] - 2 * y[1:-1] + y[:-2], x[2:] - 2 * x[1:-1] + x[:-2], seen)
+        error = jnp.nan if clip.truth is None else _share(y - t, x - t, clip.valid)
         pairs = clip.present[1:] & clip.present[:-1]
         dy, dt = (jnp.where(pairs[:, None], v[1:] - v[:-1], 0) for v in (y, t))
-        dy, dt = (v / jnp.maximum(jnp.sqrt((v**2).sum(0)), 1e-12) for v in (dy, dt))
+        dy, dt = (v / jnp.where((size := jnp.sqrt((v**2).sum(0))) > 0, size, 1) for v in (dy, dt))
         return jitter, _peak(dy, dt, reach), error
 
     run_all = jax.jit(jax.vmap(jax.vmap(one, (None, 0)), (0, None)))
@@ -138,9 +138,10 @@ def _flat(x: Any) -> Float[Array, "T C"]:
     return jnp.concatenate([leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(x)], axis=1)
 
 
-def _rms(x: Any, mask: Any) -> Any:
-    kept = jnp.where(mask[:, None], x, 0)
-    return jnp.sqrt((kept**2).sum() / jnp.maximum(mask.sum() * x.shape[1], 1) + 1e-20)
+def _share(after: Any, before: Any, mask: Any) -> Any:
+    """The root mean square of one over that of the other; 1 where both are nothing."""
+    a, b = (jnp.sqrt((jnp.where(mask[:, None], x, 0) ** 2).sum()) for x in (after, before))
+    return jnp.where((a == 0) & (b == 0), 1, a / jnp.where(b > 0, b, 1e-20))
 
 
 def _peak(dy: Any, dt: Any, reach: int) -> Any:

@@ -14,6 +14,7 @@ from gagjax.filters import AdaptiveSmoother
 from gagjax.track import Track
 from gagjax.track_smoother import LiveTrackSmoother, TrackSmoother
 
+_ROUNDING = float(np.finfo(np.float32).eps)
 FIELDS = ("expression", "jaw", "eyes", "rotation", "translation", "neck", "extra")
 
 
@@ -71,7 +72,9 @@ def weights(tracks: Sequence[Track]) -> Any:
 
     def weigh(*leaves: np.ndarray) -> float:
         variance = float(np.mean([leaf.var(0).mean() for leaf in leaves]))
-        return 1 / variance if variance > 1e-12 else 0.0
+        # Below the rounding of its own numbers an array does not move.
+        size = max(float(np.abs(leaf).max(initial=0)) for leaf in leaves)
+        return 1 / variance if variance > (_ROUNDING * size) ** 2 else 0.0
 
     return jax.tree.map(weigh, *channels)
 
@@ -97,10 +100,14 @@ def moving(track: Track) -> tuple[str, ...]:
     transform = np.asarray(channels.transform)
     found = {name: getattr(channels, name) for name in ("expression", "jaw", "eyes", "neck")}
     found |= {"rotation": transform[..., :3], "translation": transform[..., 3]}
-    names = [name for name, x in found.items() if x is not None and np.ptp(np.asarray(x), axis=0).max() > 1e-6]
-    if any(np.ptp(np.asarray(x), axis=0).max() > 1e-6 for x in channels.extra.values()):
+    names = [name for name, x in found.items() if x is not None and _moves(np.asarray(x))]
+    if any(_moves(np.asarray(x)) for x in channels.extra.values()):
         names.append("extra")
     return tuple(name for name in FIELDS if name in names)
+
+
+def _moves(x: np.ndarray) -> bool:
+    return bool((np.ptp(x, axis=0) > 4 * _ROUNDING * np.abs(x).max(axis=0)).any())
 
 
 def offline(track: Track) -> TrackSmoother:
