@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gagjax import shape_bucketing
-from gagjax.stack import Stack, run_stages, track_stages
+from gagjax.stack import Stack, enhance_track, run_stages, track_stages
 from gagjax.track import Track
 
 AXIS = "clips"
@@ -21,7 +21,8 @@ def enhance_tracks(stack: Stack, tracks: Sequence[Track], *, devices: Sequence[A
     """Run the track stages over many clips, each device its share of them.
 
     Clips of one bucket of lengths (`gagjax.shape_bucketing`) go through one compiled program, vectorised over clips. Devices work
-    without a word to each other (`jax.shard_map` over the clips).
+    without a word to each other (`jax.shard_map` over the clips). Clips for which the stack holds values frame by frame
+    (a gaze target for each, say), or stages that are no pytrees of arrays, go one by one.
 
     Args:
         stack: The stages.
@@ -39,13 +40,22 @@ def enhance_tracks(stack: Stack, tracks: Sequence[Track], *, devices: Sequence[A
     """
     mesh = Mesh(np.asarray(jax.devices() if devices is None else list(devices)), (AXIS,))
     groups: dict[Hashable, list[int]] = {}
-    for number, track in enumerate(tracks):
-        groups.setdefault(_likeness(track), []).append(number)
     found: dict[int, Track] = {}
+    for number, track in enumerate(tracks):
+        stages = track_stages(stack, track)
+        if _shared(stages) and shape_bucketing.fits(stages, len(track)):
+            groups.setdefault(_likeness(track), []).append(number)
+        else:
+            found[number] = enhance_track(stack, track)
     for numbers in groups.values():
         made = _enhanced(stack, [tracks[n] for n in numbers], mesh)
         found |= dict(zip(numbers, made, strict=True))
     return [found[number] for number in range(len(tracks))]
+
+
+def _shared(stages: Sequence[Any]) -> bool:
+    """Whether the stages can be handed to a compiled program, as JAX takes arguments."""
+    return all(isinstance(leaf, jax.Array | np.ndarray | np.generic | float | int) for leaf in jax.tree.leaves(stages))
 
 
 def _likeness(track: Track) -> Hashable:

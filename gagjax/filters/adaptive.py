@@ -15,10 +15,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from gagjax import so3
 from gagjax.filters import robust
+from gagjax.filters.base import check_lengths
 from gagjax.filters.kalman import ConstantVelocity
 from gagjax.filters.rotation import RotationConstantVelocity
 from gagjax.filters.rts import rts
@@ -83,7 +85,11 @@ class AdaptiveSmoother:
 
         Returns:
             The smoothed array, (T, ...).
+
+        Raises:
+            InputError: If `valid`, `dt` or `cuts` has another length.
         """
+        _check(xs, valid, dt, cuts)
         return _smooth_vector(self, xs, valid, dt, cuts)
 
     def rotations(
@@ -94,6 +100,7 @@ class AdaptiveSmoother:
         cuts: Bool[Array, "T"] | None = None,
     ) -> Float[Array, "T 3 3"]:
         """Smooth rotation matrices on SO(3); arguments as for calling."""
+        _check(xs, valid, dt, cuts)
         return _smooth_rotations(self, xs, valid, dt, cuts)
 
     def surprise(
@@ -111,12 +118,17 @@ class AdaptiveSmoother:
             turns: Whether `xs` are rotation matrices.
         """
         xs = jnp.asarray(xs)
+        _check(xs, valid, dt, None)
         if turns:
             xs = _tangent(xs[neighbours(valid, xs.shape[0])[0]])
         flat, _, _ = bridged(xs.reshape(xs.shape[0], -1), valid)
         scaled, seen, still, _ = _prepared(self, flat, valid)
         cost = _surprise(_model(self.lowest, dt, flat.shape[1]), scaled, seen, dt)
         return jnp.where(still, 0, cost).sum() / (2 * xs.shape[0] * jnp.maximum(1, (~still).sum()))
+
+
+def _check(xs: Any, valid: Any, dt: Any, cuts: Any) -> None:
+    check_lengths(np.shape(xs)[0], valid=valid, dt=dt if np.ndim(dt) else None, cuts=cuts)
 
 
 @jax.jit
@@ -160,7 +172,7 @@ def _prepared(settings: AdaptiveSmoother, xs: Any, valid: Any, together: bool = 
     # Measured by the channel's own motion, for where its zero lies says nothing of its noise; but what is below the
     # rounding of its numbers is none.
     motion = robust.deviation(xs - robust.median(xs, observed), observed)
-    rounding = jnp.finfo(xs.dtype).eps * jnp.max(jnp.abs(xs), axis=0)
+    rounding = jnp.finfo(xs.dtype).eps * robust.median(jnp.abs(xs), observed)
     still = scale <= jnp.maximum(1e-6 * motion, rounding)
     unit = jnp.where(still, 1, scale)
     if together:

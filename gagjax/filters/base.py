@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from gagjax.errors import InputError
 from gagjax.pytree import pytree
 
 State = TypeVar("State")
@@ -78,9 +79,7 @@ def scan(
     (frames,) = lengths
     if frames == 0:
         raise ValueError("a sequence needs at least one frame")
-    for name, value in (("valid", valid), ("dt", dt)):
-        if value is not None and np.shape(value) != (frames,):
-            raise ValueError(f"{name} has shape {np.shape(value)}, expected ({frames},)")
+    check_lengths(frames, valid=valid, dt=dt)
     if dt is not None and not hasattr(filter, "with_dt"):
         raise ValueError(f"{type(filter).__name__} has no with_dt, so it cannot take a duration per frame")
     if method != "sequential":
@@ -90,6 +89,24 @@ def scan(
         if choose(method, filter, frames, state) == "parallel":
             return scan_parallel(filter, xs, valid, dt)
     return _scan(filter, xs, state, valid, dt, unroll)
+
+
+def check_lengths(frames: int, **per_frame: Any) -> None:
+    """Refuse what should hold one value for each frame and does not; JAX would read the last value again and again.
+
+    Args:
+        frames: Frames of the sequence.
+        **per_frame: Arrays by name, each (T,) or None.
+
+    Raises:
+        InputError: If a shape differs.
+
+    Example:
+        >>> check_lengths(3, valid=np.ones(3, bool), dt=None)
+    """
+    for name, value in per_frame.items():
+        if value is not None and np.shape(value) != (frames,):
+            raise InputError(f"{name} has shape {np.shape(value)}, expected ({frames},)")
 
 
 def _scan_impl(filter: Any, xs: Frame, state: Any, valid: Any, dt: Any, unroll: int) -> tuple[Frame, Any]:
@@ -154,6 +171,7 @@ def stream(filter: Filter[State], chunks: Iterable[Any], state: State | None = N
     held: list[tuple[Frame, Any]] = []
     for chunk in chunks:
         xs, valid = chunk if type(chunk) is tuple and len(chunk) == 2 else (chunk, None)
+        check_lengths(jax.tree.leaves(xs)[0].shape[0], valid=valid)
         if state is None:
             if valid is not None and not np.any(valid):
                 held.append((xs, valid))
@@ -221,6 +239,9 @@ def hold_last(xs: Any, valid: Bool[Array, "T"] | None) -> Any:
         xs: A pytree of arrays, time first.
         valid: (T,) frames to trust; None, or no frame to trust, leaves everything as it is.
 
+    Raises:
+        InputError: If `valid` has another length.
+
     Example:
         >>> import numpy as np
         >>> hold_last(np.array([np.nan, 1.0, np.nan, 3.0]), np.array([False, True, False, True])).tolist()
@@ -228,6 +249,7 @@ def hold_last(xs: Any, valid: Bool[Array, "T"] | None) -> Any:
     """
     if valid is None:
         return xs
+    check_lengths(jax.tree.leaves(xs)[0].shape[0], valid=valid)
     valid = jnp.asarray(valid)
     numbers = jnp.arange(valid.shape[0])
     last = jax.lax.cummax(jnp.where(valid, numbers, jnp.argmax(valid)))

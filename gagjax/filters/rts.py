@@ -6,8 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from gagjax.filters.base import check_lengths
 from gagjax.filters.kalman import Kalman, Moments
 from gagjax.filters.parallel import choose, rts_parallel
 
@@ -41,7 +43,7 @@ def rts(
 
     Raises:
         TypeError: If the filter is not of the Kalman type.
-        ValueError: If the parallel form is asked for and there is none.
+        ValueError: If the parallel form is asked for and there is none, or `valid`, `dt` or `cuts` has another length.
 
     Source: Rauch, Tung, Striebel, Maximum likelihood estimates of linear dynamic systems, 1965.
 
@@ -56,6 +58,11 @@ def rts(
         raise TypeError(f"{type(filter).__name__} is not a Kalman-type filter, so it has no smoother")
     plain = cuts is None and (valid is None or jnp.ndim(valid) == 1)
     frames = jax.tree.leaves(xs)[0].shape[0]
+    if valid is not None and np.ndim(valid) > 1:  # per channel
+        check_lengths(frames, valid=np.empty(np.shape(valid)[0], bool))
+    else:
+        check_lengths(frames, valid=valid)
+    check_lengths(frames, dt=dt, cuts=cuts)
     if method == "parallel" and not plain:
         raise ValueError("the parallel form takes no cuts, and valid as (T,) only")
     if plain and choose(method, filter, frames) == "parallel":

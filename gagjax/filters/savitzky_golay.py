@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
+from gagjax.filters.base import check_lengths
 from gagjax.pytree import is_concrete, pytree, static
 
 
@@ -51,7 +52,11 @@ class SavitzkyGolay:
         Args:
             xs: (T, ...).
             valid: (T,) bool; values of frames marked False are never read.
+
+        Raises:
+            InputError: If `valid` has another length.
         """
+        check_lengths(jax.tree.leaves(xs)[0].shape[0], valid=valid)
         return _fit(self, xs, valid)
 
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from gagjax import so3
+from gagjax.filters.base import check_lengths
 
 
 @jax.jit
@@ -26,6 +27,7 @@ def scene_cuts(
         (T,) bool, True at the first frame of each new scene; never at the first frame of all.
     """
     frames = rotation.shape[0]
+    check_lengths(frames, valid=valid)
     if frames < 3:
         return jnp.zeros(frames, bool)
     seen = jnp.ones(frames, bool) if valid is None else jnp.asarray(valid)

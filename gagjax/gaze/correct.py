@@ -16,18 +16,19 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from gagjax import so3
 from gagjax.errors import InputError
-from gagjax.filters.base import hold_last
+from gagjax.filters.base import check_lengths, hold_last
 from gagjax.flame.eye_aspect_ratio import lid_aperture
 from gagjax.flame.model import FlameModel, eye_centres, joints, landmarks, vertices
 from gagjax.flame.subset import at_landmarks
 from gagjax.gaze.geometry import NOMINAL_EYE_CENTRES, camera_to_world, look_along
 from gagjax.numerics import safe_norm
 from gagjax.pytree import is_concrete, pytree, static
-from gagjax.track import Channels
+from gagjax.track import Channels, Track
 
 FRAMES = ("camera", "world", "head")
 
@@ -117,7 +118,8 @@ class GazeCorrector:
     def __post_init__(self) -> None:
         for name, shape in (("target", (3,)), ("centres", (2, 3)), ("neck_joint", (3,))):
             value = jnp.asarray(getattr(self, name), jnp.float32)
-            if value.shape[-len(shape) :] != shape:
+            per_frame = name == "target" and value.ndim == 2 and value.shape[-1] == 3
+            if value.shape != shape and not per_frame:
                 raise InputError(f"has shape {value.shape}, expected {shape}", field=name)
             object.__setattr__(self, name, value)
         if self.frame not in FRAMES:
@@ -147,8 +149,28 @@ class GazeCorrector:
             channels: The track's arrays.
             valid: (T,) frames to trust; the others repeat the last one seen. None is all.
             dt: Seconds per frame, a number or (T,).
+
+        Raises:
+            InputError: If `valid`, `dt` or a target per frame has another length.
         """
+        frames = np.shape(channels.eyes)[0]
+        check_lengths(frames, valid=valid, dt=dt if np.ndim(dt) else None)
+        self._check_target(frames)
         return _apply(self, channels, valid, dt)
+
+    def for_track(self, track: Track) -> GazeCorrector:
+        """The corrector itself, once its target is known to be one or one per frame of the track.
+
+        Raises:
+            InputError: If it is not.
+        """
+        self._check_target(len(track))
+        return self
+
+    def _check_target(self, frames: int) -> None:
+        shape = np.shape(self.target)
+        if shape not in ((3,), (frames, 3)):
+            raise InputError(f"has shape {shape}", field="target", fix=f"Pass (3,), or ({frames}, 3) for each frame")
 
     def targets(self, channels: Channels) -> tuple[Float[Array, "*batch 6"], Float[Array, "*batch 2"]]:
         """Where the eyes should turn, within their limits, and how far they may be taken there by the lids and by the
@@ -238,10 +260,19 @@ class LiveGazeCorrector:
     Args:
         corrector: What to do; its target must be one for all frames.
         fps: Frames per second.
+
+    Raises:
+        InputError: If the target is one per frame.
     """
 
     corrector: GazeCorrector
     fps: Float[Array, ""] | float = 25.0
+
+    def __post_init__(self) -> None:
+        if np.shape(self.corrector.target) != (3,):
+            raise InputError(
+                f"has shape {np.shape(self.corrector.target)}", field="target", fix="Pass one point, (3,), for a stream"
+            )
 
     def init(self, first: Channels) -> LiveGazeState:
         return LiveGazeState(jnp.asarray(first.eyes), jax.tree.map(jnp.asarray, first))
