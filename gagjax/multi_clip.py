@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from gagjax import shape_bucketing
+from gagjax import shape_bucketing, track_units
+from gagjax.filters.base import check_observed
 from gagjax.stack import Stack, enhance_track, run_stages, track_stages
 from gagjax.track import Track
 
@@ -43,7 +44,10 @@ def enhance_tracks(stack: Stack, tracks: Sequence[Track], *, devices: Sequence[A
     found: dict[int, Track] = {}
     for number, track in enumerate(tracks):
         stages = track_stages(stack, track)
+        check_observed(track.valid)
         if _shared(stages) and shape_bucketing.fits(stages, len(track)):
+            if not track.source:
+                track_units.warn(track.channels, track.valid)
             groups.setdefault(_likeness(track), []).append(number)
         else:
             found[number] = enhance_track(stack, track)

@@ -21,9 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from gagjax import shape_bucketing
+from gagjax import shape_bucketing, track_units
 from gagjax.errors import InputError
 from gagjax.filters import chain, scan
+from gagjax.filters.base import check_observed
 from gagjax.pytree import is_concrete, pytree
 from gagjax.reference import FAULTS, Variant, check_variant
 from gagjax.track import Channels, Track
@@ -182,11 +183,17 @@ def enhance_track(stack: Stack, track: Track) -> Track:
     Returns:
         A track with the enhanced channels, everything else kept; the track itself if no track stage is enabled.
 
+    Raises:
+        InputError: If no frame is valid, or a stage holds values for another number of frames.
+
     Example:
         >>> track = Track(np.zeros((4, 100)), np.zeros((4, 3)), np.zeros((4, 6)), np.tile(np.eye(3, 4), (4, 1, 1)))
         >>> len(enhance_track(Stack(), track))
         4
     """
+    check_observed(track.valid)
+    if not track.source:  # a file's has been looked at when it was read
+        track_units.warn(track.channels, track.valid)
     stages = track_stages(stack, track)
     frames = len(track)
     whole = shape_bucketing.bucket(frames) if shape_bucketing.fits(stages, frames) else frames

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from gagjax import track_units
 from gagjax.filters.adaptive import AdaptiveSmoother
 from gagjax.filters.alpha_beta import LiveRotation, LiveVelocity
 from gagjax.filters.rigid import RigidTransform
@@ -60,6 +61,9 @@ class TrackSmoother:
     extra: AdaptiveSmoother | None = None
     cut_angle: Float[Array, ""] = 0.52  # type: ignore[assignment]
     rotations: tuple[str, ...] = static(default=())
+
+    def __post_init__(self) -> None:
+        track_units.warn_of_degrees("cut_angle", self.cut_angle)
 
     @classmethod
     def default(cls, fps: Any = 25) -> TrackSmoother:

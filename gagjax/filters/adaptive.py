@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float
 
 from gagjax import so3
 from gagjax.filters import robust
-from gagjax.filters.base import check_lengths
+from gagjax.filters.base import check_lengths, check_observed
 from gagjax.filters.kalman import ConstantVelocity
 from gagjax.filters.rotation import RotationConstantVelocity
 from gagjax.filters.rts import rts
@@ -87,7 +87,7 @@ class AdaptiveSmoother:
             The smoothed array, (T, ...).
 
         Raises:
-            InputError: If `valid`, `dt` or `cuts` has another length.
+            InputError: If `valid`, `dt` or `cuts` has another length, or no frame is valid.
         """
         _check(xs, valid, dt, cuts)
         return _smooth_vector(self, xs, valid, dt, cuts)
@@ -129,6 +129,7 @@ class AdaptiveSmoother:
 
 def _check(xs: Any, valid: Any, dt: Any, cuts: Any) -> None:
     check_lengths(np.shape(xs)[0], valid=valid, dt=dt if np.ndim(dt) else None, cuts=cuts)
+    check_observed(valid)
 
 
 @jax.jit

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from gagjax.errors import InputError
-from gagjax.pytree import pytree
+from gagjax.pytree import is_concrete, pytree
 
 State = TypeVar("State")
 Frame = Any
@@ -63,7 +63,7 @@ def scan(
         The outputs, shaped like `xs`, and the state after the last frame.
 
     Raises:
-        ValueError: If there is no frame, the lengths differ, `dt` is given to a filter without `with_dt`, or the filter
+        ValueError: If there is no frame, none is valid and there is no state, the lengths differ, `dt` is given to a filter without `with_dt`, or the filter
             has no parallel form and one is asked for.
 
     Example:
@@ -80,6 +80,8 @@ def scan(
     if frames == 0:
         raise ValueError("a sequence needs at least one frame")
     check_lengths(frames, valid=valid, dt=dt)
+    if state is None:
+        check_observed(valid)
     if dt is not None and not hasattr(filter, "with_dt"):
         raise ValueError(f"{type(filter).__name__} has no with_dt, so it cannot take a duration per frame")
     if method != "sequential":
@@ -88,7 +90,7 @@ def scan(
 
         if choose(method, filter, frames, state) == "parallel":
             return scan_parallel(filter, xs, valid, dt)
-    return _scan(filter, xs, state, valid, dt, unroll)
+    return _scan(filter, xs, state, valid, dt, unroll, _turns(filter, xs, state, valid, dt))
 
 
 def check_lengths(frames: int, **per_frame: Any) -> None:
@@ -109,7 +111,28 @@ def check_lengths(frames: int, **per_frame: Any) -> None:
             raise InputError(f"{name} has shape {np.shape(value)}, expected ({frames},)")
 
 
-def _scan_impl(filter: Any, xs: Frame, state: Any, valid: Any, dt: Any, unroll: int) -> tuple[Frame, Any]:
+def check_observed(valid: Any) -> None:
+    """Refuse a sequence without a single valid frame: whatever came out would be made from values never observed.
+
+    Args:
+        valid: (T,) or more, or None; a tracer is not looked at.
+
+    Raises:
+        InputError: If no frame is valid.
+    """
+    if valid is not None and is_concrete(valid) and not np.any(valid):
+        raise InputError("has no valid frame", field="valid", fix="A sequence needs one frame at least to start from")
+
+
+def _turns(*values: Any) -> Any:
+    """How often the loop over a single frame turns: once, which XLA is not to know; None inside a larger program."""
+    leaves = jax.tree.leaves(values)
+    return None if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves) else np.int32(1)
+
+
+def _scan_impl(
+    filter: Any, xs: Frame, state: Any, valid: Any, dt: Any, unroll: int, turns: Any = None
+) -> tuple[Frame, Any]:
     if state is None:
         start = 0 if valid is None else jnp.argmax(valid)
         state = filter.init(jax.tree.map(lambda x: x[start], xs))
@@ -130,14 +153,30 @@ def _scan_impl(filter: Any, xs: Frame, state: Any, valid: Any, dt: Any, unroll: 
         state, ys = jax.lax.scan(body, state, frames, unroll=unroll)
         return ys, state
 
-    # XLA dissolves a loop of one turn into the code around it and rounds differently there. A second turn, whose result
-    # is dropped, keeps a stream of single frames bitwise equal to one scan.
-    def once(carry: Any, frame: Any) -> tuple[Any, Frame]:
-        after, y = body(carry, frame[1])
-        return jax.tree.map(lambda a, b: jnp.where(frame[0], a, b), after, carry), y
-
+    # XLA dissolves a loop of one turn into the code around it and rounds differently there. So the loop is one over two
+    # frames, the second of which it does not reach; that is known only when it runs.
     twice = jax.tree.map(lambda x: jnp.concatenate([x, x]), frames)
-    state, ys = jax.lax.scan(once, state, (jnp.arange(2) < 1, twice))
+    if turns is None:
+        # As part of a larger program, which may be differentiated: the second turn is made and dropped, and the last
+        # digit may differ.
+        def once(carry: Any, frame: Any) -> tuple[Any, Frame]:
+            after, y = body(carry, frame[1])
+            return jax.tree.map(lambda a, b: jnp.where(frame[0], a, b), after, carry), y
+
+        state, ys = jax.lax.scan(once, state, (jnp.arange(2) < 1, twice))
+        return jax.tree.map(lambda y: y[:1], ys), state
+
+    def at(place: Any) -> Any:
+        return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, place, keepdims=False), twice)
+
+    def turn(carry: Any) -> Any:
+        place, state, ys = carry
+        state, y = body(state, at(place))
+        ys = jax.tree.map(lambda all_, one: jax.lax.dynamic_update_index_in_dim(all_, one, place, 0), ys, y)
+        return place + 1, state, ys
+
+    blank = jax.tree.map(lambda y: jnp.zeros((2, *y.shape), y.dtype), jax.eval_shape(body, state, at(0))[1])
+    _, state, ys = jax.lax.while_loop(lambda carry: carry[0] < turns, turn, (jnp.int32(0), state, blank))
     return jax.tree.map(lambda y: y[:1], ys), state
 
 
@@ -179,9 +218,9 @@ def stream(filter: Filter[State], chunks: Iterable[Any], state: State | None = N
             start = 0 if valid is None else int(np.argmax(valid))
             state = _init_at(filter, xs, start)
             for early in held:
-                ys, state = _scan_donated(filter, early[0], state, early[1], None, 1)
+                ys, state = _scan_donated(filter, early[0], state, early[1], None, 1, np.int32(1))
                 yield ys, state
-        ys, state = _scan_donated(filter, xs, state, valid, None, 1)
+        ys, state = _scan_donated(filter, xs, state, valid, None, 1, np.int32(1))
         yield ys, state
     if held and state is None:
         raise ValueError("the stream ended before its first valid frame")

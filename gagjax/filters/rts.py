@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from gagjax.filters.base import check_lengths
+from gagjax.filters.base import check_lengths, check_observed
 from gagjax.filters.kalman import Kalman, Moments
 from gagjax.filters.parallel import choose, rts_parallel
 
@@ -43,7 +43,8 @@ def rts(
 
     Raises:
         TypeError: If the filter is not of the Kalman type.
-        ValueError: If the parallel form is asked for and there is none, or `valid`, `dt` or `cuts` has another length.
+        ValueError: If the parallel form is asked for and there is none, no frame is valid, or `valid`, `dt`
+            or `cuts` has another length.
 
     Source: Rauch, Tung, Striebel, Maximum likelihood estimates of linear dynamic systems, 1965.
 
@@ -63,6 +64,7 @@ def rts(
     else:
         check_lengths(frames, valid=valid)
     check_lengths(frames, dt=dt, cuts=cuts)
+    check_observed(valid)
     if method == "parallel" and not plain:
         raise ValueError("the parallel form takes no cuts, and valid as (T,) only")
     if plain and choose(method, filter, frames) == "parallel":

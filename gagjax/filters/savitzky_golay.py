@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
-from gagjax.filters.base import check_lengths
+from gagjax.filters.base import check_lengths, check_observed
 from gagjax.pytree import is_concrete, pytree, static
 
 
@@ -54,9 +54,10 @@ class SavitzkyGolay:
             valid: (T,) bool; values of frames marked False are never read.
 
         Raises:
-            InputError: If `valid` has another length.
+            InputError: If `valid` has another length, or no frame is valid.
         """
         check_lengths(jax.tree.leaves(xs)[0].shape[0], valid=valid)
+        check_observed(valid)
         return _fit(self, xs, valid)
 
 

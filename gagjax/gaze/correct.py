@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from gagjax import so3
+from gagjax import so3, track_units
 from gagjax.errors import InputError
 from gagjax.filters.base import check_lengths, hold_last
 from gagjax.flame.eye_aspect_ratio import lid_aperture
@@ -124,6 +124,8 @@ class GazeCorrector:
             object.__setattr__(self, name, value)
         if self.frame not in FRAMES:
             raise InputError(f"{self.frame!r} is unknown", field="frame", fix=f"Use one of {', '.join(FRAMES)}")
+        for name in ("horizontal", "vertical", "release", "released"):
+            track_units.warn_of_radians(name, getattr(self, name))
         for name in ("strength", "keep", "linear"):
             value = getattr(self, name)
             if is_concrete(value) and not 0 <= float(value) <= 1:

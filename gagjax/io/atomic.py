@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ except ImportError:  # Windows: leftovers of a killed run are not recognised the
     fcntl = None  # type: ignore[assignment]
 
 MARK = ".partial-"
+_ATTEMPTS = 1000  # each is lost to another run at most, which has gone on by it
 #: What a disk says that takes no more: full, over a quota or a file size, read-only, broken.
 FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO") if hasattr(errno, name))
 
@@ -53,15 +55,12 @@ def output(path: str | Path, force: bool = False, *, folder: bool = False) -> It
     check(target, force, folder=folder)
     made = _missing_parents(target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(target)
-        temporary = _create(target, folder)
+        temporary, lock = _begin(target, folder)
     except OSError as error:
         _remove_empty(made)
         raise InputError(
             f"cannot be written: {error.strerror or error}", file=target, fix="Choose another place with -o"
         ) from error
-    lock = _lock(temporary)
     try:
         with no_room(target):
             yield temporary
@@ -126,6 +125,37 @@ def _create(target: Path, folder: bool) -> Path:
     return Path(made)
 
 
+def _begin(target: Path, folder: bool) -> tuple[Path, int | None]:
+    """A new temporary path and the lock on it, leftovers removed.
+
+    Between the making of a file and its lock another run may take it for a leftover and remove it, and one that fails
+    removes the folders that it made: then all begins again.
+    """
+    for attempt in itertools.count():
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _remove_leftovers(target)
+            temporary = _create(target, folder)
+            lock = _lock(temporary)
+        except FileNotFoundError:
+            if attempt >= _ATTEMPTS:
+                raise
+            continue
+        if lock is None or _is_still(temporary, lock):
+            return temporary, lock
+        os.close(lock)
+    raise AssertionError
+
+
+def _is_still(path: Path, handle: int) -> bool:
+    """Whether a name still stands for an open file, and nobody is about to remove it."""
+    try:
+        there, mine = path.stat(), os.fstat(handle)
+    except FileNotFoundError:
+        return False
+    return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)
+
+
 def _missing_parents(target: Path) -> list[Path]:
     return [parent for parent in target.parents if not parent.exists()]
 
@@ -142,7 +172,8 @@ def _lock(path: Path) -> int | None:
         return None
     handle = os.open(path, os.O_RDONLY)
     with contextlib.suppress(OSError):  # some network file systems have no locks
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        # Waits for one who is looking whether it is a leftover, and thus sees what came of it.
+        fcntl.flock(handle, fcntl.LOCK_SH)
     return handle
 
 
@@ -178,8 +209,12 @@ def _sync(path: Path) -> None:
 
 def _rename(temporary: Path, target: Path) -> None:
     if not target.is_dir():
-        temporary.replace(target)
-        return
+        try:
+            temporary.replace(target)
+            return
+        except OSError:
+            if not target.is_dir():
+                raise  # else another run has made the folder just now
     # An existing folder may hold what is not ours: its files are replaced one by one, each in one step, others stay.
     for made in sorted(temporary.rglob("*")):
         place = target / made.relative_to(temporary)

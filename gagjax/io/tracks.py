@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from gagjax import track_units
 from gagjax.errors import InputError
 from gagjax.io import atomic, suffixes
 from gagjax.io.formats import fields, gagavatar, liveportrait, native, vhap
@@ -111,7 +112,9 @@ def read(found: Found, *, fps: Any = None, nonfinite: Literal["error", "drop"] =
         track = gagavatar.read(content, file, f"gagavatar-{variant}")
     if rate is not None:
         track = dataclasses.replace(track, fps=rate)
-    return _finite(track, file, drop=nonfinite == "drop")
+    track = _finite(track, file, drop=nonfinite == "drop")
+    track_units.warn(track.channels, track.valid, file)
+    return track
 
 
 def load_portraits(path: str | Path) -> dict[str, Portrait]:

@@ -132,12 +132,13 @@ class _Process:
     def __enter__(self) -> _Process:
         # Fresh processes: JAX's threads do not survive a fork.
         context = multiprocessing.get_context("spawn")
-        self._pool = concurrent.futures.ProcessPoolExecutor(1, context, _prepared, (os.getpid(),))
+        self._workers: list[Any] = []
+        self._pool = concurrent.futures.ProcessPoolExecutor(1, _Noting(context, self._workers), _prepared, (os.getpid(),))
         return self
 
     def __exit__(self, kind: Any, *_: object) -> None:
         if kind is not None:  # Ctrl-C, or a manifest that cannot be written: what is at work is not waited for
-            for worker in multiprocessing.active_children():
+            for worker in self._workers:
                 worker.terminate()
         self._pool.shutdown(cancel_futures=True)
 
@@ -168,6 +169,21 @@ class _Process:
         self._pool.shutdown(wait=False)
         self.knows = set()
         self.__enter__()
+
+
+class _Noting:
+    """A context of multiprocessing that notes the processes that it starts: other children belong to the caller."""
+
+    def __init__(self, context: Any, started: list[Any]) -> None:
+        self._context, self._started = context, started
+
+    def Process(self, *args: Any, **kwargs: Any) -> Any:  # noqa: N802 - multiprocessing's name
+        process = self._context.Process(*args, **kwargs)
+        self._started.append(process)
+        return process
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
 
 
 def _prepared(parent: int) -> None:

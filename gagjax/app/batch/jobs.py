@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -110,9 +112,14 @@ def _is_clip(path: Path) -> bool:
 
 
 def _stamp(source: str) -> str:
-    """What changes when a file does; a URL is its own."""
+    """Which clip it is: where it lies and what is in it, as a hash. A URL is its own."""
     if is_url(source):
         return source
-    path = Path(source)
-    files = [path] if path.is_file() else sorted(path.glob("*.*"))
-    return ";".join(f"{f.name}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files if f.is_file())
+    path = Path(source).resolve()
+    files = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
+    whole = hashlib.sha256(os.fsencode(path))
+    for each in files:
+        with each.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        whole.update(f"\n{os.fsencode(each.relative_to(path.parent))!r} {digest}".encode())
+    return whole.hexdigest()

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from gagjax import track_units
 from gagjax.app.streaming.latency import Latency
 from gagjax.app.streaming.live_track import LiveTrack
 from gagjax.errors import ExistsError, InputError
@@ -74,6 +75,7 @@ class Session:
         self.stack, self.fps, self.neck = stack, fps, neck
         self.track: LiveTrack | None = None
         self.number = self.bytes = self.lost = self.remarks = 0
+        self.units = False  # whether a remark about angles was made
         self.began = 0.0
         self.latency = Latency()
 
@@ -89,6 +91,10 @@ class Session:
                 raise InputError(error.problem, file=f"line {self.number}", field=error.field, fix=error.fix) from error
             self._remark(f"line {self.number}: {error}; taken as a lost frame")
             line = json_lines.Line(None, None, {})
+        if line.channels is not None and not self.units:
+            for each in track_units.oddities(line.channels):
+                self.units = True
+                self._remark(f"line {self.number}: {each}")
         if self.track is None:
             if line.channels is None:
                 self.lost += 1

@@ -1,0 +1,77 @@
+"""Whether the angles of a track are in radians: numbers that no head can reach are degrees, most likely."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+
+from gagjax.pytree import is_concrete
+from gagjax.track import Channels
+
+#: The angle that a joint does not reach, radians, by the columns of its field. A jaw opens by about 0.6; an eye turns
+#: by 1; a neck by 1.5 at most. In degrees already small motion is beyond this.
+LIMITS = {"jaw": 1.5, "eyes": 1.6, "neck": 2.4}
+
+
+def oddities(channels: Channels, valid: Any = None) -> list[str]:
+    """What is odd about the size of the angles of a clip or of one frame, a sentence for each field.
+
+    Args:
+        channels: Of a clip, time first, or of one frame.
+        valid: (T,) frames to look at; None is all.
+
+    Example:
+        >>> jaw = np.array([[25.0, 0.0, 0.0]])
+        >>> oddities(Channels(np.zeros((1, 100)), jaw, np.zeros((1, 6)), np.zeros((1, 3, 4))))[0]
+        'jaw: turns by up to 25 radians, which no jaw does; if these are degrees, convert them (25 degrees are 0.436 radians)'
+    """
+    found = []
+    for name, limit in LIMITS.items():
+        value = getattr(channels, name)
+        if value is None or not is_concrete(value):
+            continue
+        angles = np.asarray(value, np.float64).reshape(-1, 3)
+        with np.errstate(over="ignore", invalid="ignore"):
+            size = np.sqrt((angles**2).sum(1))
+        seen = np.isfinite(size)
+        if valid is not None and is_concrete(valid):
+            seen &= np.repeat(np.asarray(valid, bool), len(size) // len(np.asarray(valid)))
+        most = float(size[seen].max(initial=0.0))
+        if most > limit:
+            what = name.removesuffix("s")
+            found.append(
+                f"{name}: turns by up to {most:.4g} radians, which no {what} does; if these are degrees, convert them "
+                f"({most:.4g} degrees are {math.radians(most):.3g} radians)"
+            )
+    return found
+
+
+def warn(channels: Channels, valid: Any = None, file: Any = None, stacklevel: int = 3) -> None:
+    """Warn of what `oddities` finds, with the name of the file where there is one."""
+    for each in oddities(channels, valid):
+        warnings.warn(each if file is None else f"{file}: {each}", stacklevel=stacklevel)
+
+
+def warn_of_radians(name: str, degrees: Any) -> None:
+    """Warn where an angle that is meant in degrees is so small that it is in radians, most likely."""
+    if is_concrete(degrees) and 0 < float(np.max(degrees)) < 2:
+        size = float(np.max(degrees))
+        warnings.warn(
+            f"{name}: is {size:.3g} degrees, which is next to nothing; if these are radians, convert them "
+            f"({size:.3g} radians are {math.degrees(size):.3g} degrees)",
+            stacklevel=4,
+        )
+
+
+def warn_of_degrees(name: str, radians: Any) -> None:
+    """Warn where an angle that is meant in radians is more than half a turn, and so in degrees, most likely."""
+    if is_concrete(radians) and float(np.max(radians)) > math.pi:
+        size = float(np.max(radians))
+        warnings.warn(
+            f"{name}: is {size:.4g} radians, more than half a turn; if these are degrees, convert them "
+            f"({size:.4g} degrees are {math.radians(size):.3g} radians)",
+            stacklevel=4,
+        )
