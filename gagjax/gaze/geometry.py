@@ -8,7 +8,6 @@ target turns about an axis in the x-y plane, so it never rolls (Listing's law).
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 

@@ -19,7 +19,6 @@ import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 from gagjax.errors import InputError
-
 from gagjax.numerics import safe_sqrt
 
 # Wang, Simoncelli and Bovik, Multiscale structural similarity for image quality assessment, 2003.

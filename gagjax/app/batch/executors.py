@@ -133,7 +133,9 @@ class _Process:
         # Fresh processes: JAX's threads do not survive a fork.
         context = multiprocessing.get_context("spawn")
         self._workers: list[Any] = []
-        self._pool = concurrent.futures.ProcessPoolExecutor(1, _Noting(context, self._workers), _prepared, (os.getpid(),))
+        self._pool = concurrent.futures.ProcessPoolExecutor(
+            1, _Noting(context, self._workers), _prepared, (os.getpid(),)
+        )
         return self
 
     def __exit__(self, kind: Any, *_: object) -> None:
@@ -177,7 +179,7 @@ class _Noting:
     def __init__(self, context: Any, started: list[Any]) -> None:
         self._context, self._started = context, started
 
-    def Process(self, *args: Any, **kwargs: Any) -> Any:  # noqa: N802 - multiprocessing's name
+    def Process(self, *args: Any, **kwargs: Any) -> Any:
         process = self._context.Process(*args, **kwargs)
         self._started.append(process)
         return process

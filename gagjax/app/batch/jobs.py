@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +9,7 @@ from typing import Any, NamedTuple
 from gagjax.app.batch.manifest import Manifest
 from gagjax.app.batch.processing import TRACKS, Job, is_film, is_url
 from gagjax.errors import InputError
+from gagjax.io.identity import content_hash
 
 #: Runs jobs with a configuration on some number of workers; yields each as it ends, with the reason of a failure.
 Executor = Callable[[Sequence[Job], Mapping[str, Any], int], Iterator[tuple[Job, str | None]]]
@@ -115,11 +114,4 @@ def _stamp(source: str) -> str:
     """Which clip it is: where it lies and what is in it, as a hash. A URL is its own."""
     if is_url(source):
         return source
-    path = Path(source).resolve()
-    files = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
-    whole = hashlib.sha256(os.fsencode(path))
-    for each in files:
-        with each.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        whole.update(f"\n{os.fsencode(each.relative_to(path.parent))!r} {digest}".encode())
-    return whole.hexdigest()
+    return f"{Path(source).resolve()} {content_hash(source)}"

@@ -16,6 +16,7 @@ from gagjax import __version__
 from gagjax.app.reports import panels
 from gagjax.app.streaming.pipeline import ahead
 from gagjax.io import atomic, resumable, video
+from gagjax.io.identity import content_hash
 from gagjax.stack import enhance_frames, init_frames
 
 CHUNK = 8  # frames in memory and in one call
@@ -160,6 +161,5 @@ def _job(stack: Any, source: Path, **settings: Any) -> dict[str, Any]:
     digest = hashlib.sha256(str(jax.tree.structure(stack)).encode())
     for leaf in jax.tree.leaves(stack):
         digest.update(np.asarray(leaf).tobytes())
-    stats = [(each.name, each.stat()) for each in (sorted(source.rglob("*")) if source.is_dir() else [source])]
-    file = {"path": str(source.resolve()), "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]}
+    file = {"path": str(source.resolve()), "content": content_hash(source)}
     return {"version": __version__, "source": file, "stack": digest.hexdigest(), **settings}
