@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -116,3 +118,38 @@ def test_what_a_killed_run_left_is_removed_by_the_next_but_a_living_one_is_kept(
         assert living.exists()
         living.write_bytes(b"whole")
     assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+
+
+@pytest.mark.skipif(atomic.fcntl is None, reason="needs file locks")
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_file_taken_for_a_leftover_before_its_lock_is_made_anew(tmp_path, monkeypatch, folder):
+    target, looks = tmp_path / "a", iter([True, False])
+
+    def another_run_looks_first(path, lock=atomic._lock):
+        if next(looks):
+            atomic._remove_leftovers(target)
+        return lock(path)
+
+    monkeypatch.setattr(atomic, "_lock", another_run_looks_first)
+    with atomic.output(target, folder=folder) as temporary:
+        (temporary / "x" if folder else temporary).write_text("whole")
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+    assert (target / "x" if folder else target).read_text() == "whole"
+
+
+@pytest.mark.skipif(atomic.fcntl is None, reason="needs file locks")
+@pytest.mark.parametrize("folder", [False, True])
+def test_writers_of_one_output_never_fail_each_other(tmp_path, folder):
+    # Locks belong to open files, so threads stand for processes. Folders come and go with a writer that fails.
+    target = tmp_path / "new" / "a"
+
+    def write(number):
+        for round_ in range(60):
+            with contextlib.suppress(KeyError), atomic.output(target, force=True, folder=folder) as temporary:
+                (temporary / "x" if folder else temporary).write_text(f"{number} {round_}")
+                if round_ % 7 == 0:
+                    raise KeyError
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    assert [p.name for p in target.parent.iterdir()] == ["a"]

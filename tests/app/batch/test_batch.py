@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -201,3 +202,45 @@ def test_wrong_inputs(tmp_path, capsys):
         assert err.startswith("error: ") and said in err, err
     with pytest.raises(InputError, match="holds none"):
         jobs.jobs_of([str(tmp_path.joinpath("empty").mkdir() or tmp_path / "empty")], "out")
+
+
+def test_a_result_belongs_to_a_source_by_place_and_content(tmp_path, capsys):
+    out, stamp = tmp_path / "out", (1_700_000_000, 1_700_000_000)
+    for name, seed in (("one", 0), ("two", 1)):
+        (tmp_path / name).mkdir()
+        save_track(simulate.driver(8, seed=seed), tmp_path / name / "a.npz")
+        os.utime(tmp_path / name / "a.npz", stamp)
+    assert run(tmp_path / "one", "-o", out, "--preset", "fast") == 0
+    first = (out / "a.npz").read_bytes()
+    # The same name, size and time in another folder is another clip.
+    assert (tmp_path / "one" / "a.npz").stat().st_size == (tmp_path / "two" / "a.npz").stat().st_size
+    assert run(tmp_path / "two", "-o", out, "--preset", "fast") == 0
+    assert (out / "a.npz").read_bytes() != first
+    # Other content in the same place, size and time too; and a new time alone is nothing new.
+    (tmp_path / "two" / "a.npz").write_bytes((tmp_path / "one" / "a.npz").read_bytes())
+    os.utime(tmp_path / "two" / "a.npz", stamp)
+    assert run(tmp_path / "two", "-o", out, "--preset", "fast") == 0
+    assert (out / "a.npz").read_bytes() == first
+    os.utime(tmp_path / "two" / "a.npz")
+    capsys.readouterr()
+    assert run(tmp_path / "two", "-o", out, "--preset", "fast") == 0
+    assert "0 done, 1 done before" in capsys.readouterr().out
+
+
+def _sleep():
+    time.sleep(600)
+
+
+def test_the_end_of_a_batch_leaves_the_callers_processes_alone():
+    mine = multiprocessing.get_context("spawn").Process(target=_sleep)
+    mine.start()
+    try:
+        with pytest.raises(KeyboardInterrupt), executors._Process() as process:
+            assert process._pool.submit(os.getpid).result() != os.getpid()
+            workers = list(process._workers)
+            raise KeyboardInterrupt
+        assert len(workers) == 1 and not workers[0].is_alive()
+        assert mine.is_alive()
+    finally:
+        mine.terminate()
+        mine.join()
