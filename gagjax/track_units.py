@@ -57,8 +57,8 @@ def warn(channels: Channels, valid: Any = None, file: Any = None, stacklevel: in
 
 def warn_of_radians(name: str, degrees: Any) -> None:
     """Warn where an angle that is meant in degrees is so small that it is in radians, most likely."""
-    if is_concrete(degrees) and 0 < float(np.max(degrees)) < 2:
-        size = float(np.max(degrees))
+    if is_concrete(degrees) and 0 < float(np.asarray(degrees).max()) < 2:
+        size = float(np.asarray(degrees).max())
         warnings.warn(
             f"{name}: is {size:.3g} degrees, which is next to nothing; if these are radians, convert them "
             f"({size:.3g} radians are {math.degrees(size):.3g} degrees)",
@@ -68,8 +68,8 @@ def warn_of_radians(name: str, degrees: Any) -> None:
 
 def warn_of_degrees(name: str, radians: Any) -> None:
     """Warn where an angle that is meant in radians is more than half a turn, and so in degrees, most likely."""
-    if is_concrete(radians) and float(np.max(radians)) > math.pi:
-        size = float(np.max(radians))
+    if is_concrete(radians) and float(np.asarray(radians).max()) > math.pi:
+        size = float(np.asarray(radians).max())
         warnings.warn(
             f"{name}: is {size:.4g} radians, more than half a turn; if these are degrees, convert them "
             f"({size:.4g} degrees are {math.radians(size):.3g} radians)",

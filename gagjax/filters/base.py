@@ -120,7 +120,7 @@ def check_observed(valid: Any) -> None:
     Raises:
         InputError: If no frame is valid.
     """
-    if valid is not None and is_concrete(valid) and not np.any(valid):
+    if valid is not None and is_concrete(valid) and not np.asarray(valid).any():
         raise InputError("has no valid frame", field="valid", fix="A sequence needs one frame at least to start from")
 
 
@@ -212,7 +212,7 @@ def stream(filter: Filter[State], chunks: Iterable[Any], state: State | None = N
         xs, valid = chunk if type(chunk) is tuple and len(chunk) == 2 else (chunk, None)
         check_lengths(jax.tree.leaves(xs)[0].shape[0], valid=valid)
         if state is None:
-            if valid is not None and not np.any(valid):
+            if valid is not None and not np.asarray(valid).any():
                 held.append((xs, valid))
                 continue
             start = 0 if valid is None else int(np.argmax(valid))

@@ -63,7 +63,7 @@ class SavitzkyGolay:
 
 def _fit(filter: SavitzkyGolay, xs: Any, valid: Any) -> Any:
     frames = jax.tree.leaves(xs)[0].shape[0]
-    if valid is None or (is_concrete(valid) and bool(np.all(valid))):
+    if valid is None or (is_concrete(valid) and bool(np.asarray(valid).all())):
         kernels = _kernels(min(filter.window, frames), filter.degree)
         return _whole(jnp.asarray(kernels, float), xs)
     return _with_gaps(filter, xs, jnp.asarray(valid))
