@@ -6,6 +6,8 @@ import json
 
 import jax
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gagjax.camera import from_track, project
 from gagjax.splatting.gaussians import Gaussians, covariance
@@ -45,3 +47,26 @@ def test_a_batch_of_tracks_is_a_batch_of_cameras():
     assert cameras.viewmat.shape == (5, 4, 4) and cameras.K.shape == (5, 3, 3) and cameras.width == 64
     one = jax.tree.map(lambda v: v[0], cameras)
     np.testing.assert_allclose(one.K, from_track(transforms[0], size=64).K)
+
+
+@given(st.integers(0, 999))
+def test_pixels_are_those_of_a_pinhole_written_out(seed):
+    """A point by hand: into the camera, divided by its depth, scaled by the focal length, from the picture's middle."""
+    rng = np.random.default_rng(seed)
+    size, focal = int(rng.integers(16, 2000)), rng.uniform(1, 20)
+    turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    turn *= np.sign(np.linalg.det(turn))
+    shift = np.array([*rng.normal(size=2), rng.uniform(5, 12)])
+    points = rng.normal(size=(7, 3))
+    expected = []
+    for point in points:
+        left, up, ahead = point @ turn + shift
+        expected.append([size / 2 - focal * size / 2 * left / ahead, size / 2 - focal * size / 2 * up / ahead])
+    camera = from_track(np.concatenate([turn, shift[:, None]], 1).astype(np.float32), size, focal)
+    np.testing.assert_allclose(
+        project(points.astype(np.float32), camera), expected, rtol=2e-4, atol=2e-5 * size * focal
+    )
+    # The camera stands where the track's own transform is zero.
+    place = -shift @ turn.T
+    seen = np.asarray(camera.viewmat, np.float64) @ [*place, 1]
+    np.testing.assert_allclose(seen, [0, 0, 0, 1], atol=1e-4)

@@ -44,3 +44,34 @@ def test_filter_and_smoother_agree_with_pykalman(name):
         seen = np.ma.masked_array(xs[:, column], mask=~valid)
         np.testing.assert_allclose(filtered[:, column], peer.filter(seen)[0][:, 0], atol=5e-4)
         np.testing.assert_allclose(smoothed[:, column], peer.smooth(seen)[0][:, 0], atol=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("process_noise", "measurement_noise", "dt"), [(1.0, 2.5e-3, 0.04), (1e4, 1e-4, 0.04), (1e-4, 1.0, 1 / 240)]
+)
+def test_constant_acceleration_keeps_its_covariance_and_its_numbers_at_length(process_noise, measurement_noise, dt):
+    f = ConstantAcceleration(process_noise, measurement_noise, dt)
+    time = np.arange(50_000) * dt
+    x = (np.sin(2 * time) + np.sqrt(measurement_noise) * np.random.default_rng(0).normal(size=len(time))).astype(
+        np.float32
+    )
+    ys, state = scan(f, x)
+    transition = np.array([[1, dt, dt**2 / 2], [0, 1, dt], [0, 0, 1]])
+    powers = np.array(
+        [[dt**5 / 20, dt**4 / 8, dt**3 / 6], [dt**4 / 8, dt**3 / 3, dt**2 / 2], [dt**3 / 6, dt**2 / 2, dt]]
+    )
+    mean, covariance = np.array([x[0], 0, 0], float), np.diag([float(v) for v in f.initial_covariance()])
+    expected = np.empty(len(x))
+    for t, value in enumerate(x):
+        mean = transition @ mean
+        covariance = transition @ covariance @ transition.T + process_noise * powers
+        gain = covariance[:, 0] / (covariance[0, 0] + measurement_noise)
+        mean = mean + gain * (value - mean[0])
+        covariance = covariance - np.outer(gain, covariance[0])
+        expected[t] = mean[0]
+    np.testing.assert_allclose(ys, expected, atol=5e-4)
+    found = np.zeros((3, 3))
+    found[np.triu_indices(3)] = [float(np.ravel(c)[0]) for c in state.covariance]
+    found = found + np.triu(found, 1).T
+    np.testing.assert_allclose(found, covariance, rtol=1e-4, atol=1e-5 * np.abs(covariance).max())
+    assert np.linalg.eigvalsh(found).min() > 0
