@@ -35,7 +35,9 @@ def neutral(
     centre = jnp.where(jnp.isfinite(centre), centre, 0.0)
     off = jnp.where(trusted[:, None], x - centre, 0.0)
     square = (off**2).sum(-1)
-    far = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0) + (0.0 if penalty is None else jnp.asarray(penalty))
+    far = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0) + (
+        0.0 if penalty is None else jnp.asarray(penalty)
+    )
     far = jnp.where(trusted, far, jnp.inf)
     wanted = jnp.maximum(1, jnp.floor(share * trusted.sum()).astype(int))
     limit = jnp.sort(far)[wanted - 1]
