@@ -102,7 +102,7 @@ def guarded(gate: Gate) -> Iterator[None]:
             if reason is not None:
                 answer = connection.respond(http.HTTPStatus.FORBIDDEN, f"Refused: {reason}.\n")
             else:
-                answer = None if process_request is None else process_request(connection, request)
+                answer: Any = None if process_request is None else process_request(connection, request)
                 if hasattr(answer, "__await__"):
                     answer = await answer
                 if answer is not None and gate.is_in(request.path):

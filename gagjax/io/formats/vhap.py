@@ -86,7 +86,9 @@ def read_folder(folder: Path, fps: Fraction = Fraction(25)) -> Track:
     Raises:
         InputError: As `read`, or if there is no archive.
     """
-    files = sorted(folders.files(folder, lambda path: path.suffix.lower() == ".npz"), key=lambda file: (len(file.stem), file.stem))
+    files = sorted(
+        folders.files(folder, lambda path: path.suffix.lower() == ".npz"), key=lambda file: (len(file.stem), file.stem)
+    )
     if not files:
         raise InputError("holds no .npz file", file=folder)
     contents = [load_npz(file) for file in files]
