@@ -9,6 +9,7 @@ from atheris, which is led by the coverage of our own code (`pip install 'gagjax
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import resource
 import signal
@@ -24,8 +25,10 @@ import numpy as np
 from benchmarks.common import write_table
 from tests.fuzz.loaders import LOADERS, case
 
-SECONDS = 10  # a case that takes longer is a finding
-MEMORY = 48 << 30  # address space: JAX and torch reserve much that they never use
+SECONDS = 5  # of the processor: a case that takes longer is a finding
+MEMORY = 1 << 30  # bytes by which a case may make the process larger at most
+ADDRESSES = 48 << 30  # address space: JAX and torch reserve much that they never use
+HANG = 60  # seconds after which a case that no alarm stops ends the process; its file stays
 
 
 class TooLong(BaseException):
@@ -37,6 +40,7 @@ def main() -> None:
     parser.add_argument("--loader", choices=LOADERS, action="append", help="only these; all otherwise")
     parser.add_argument("--cases", type=int, default=100_000, help="of each loader")
     parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), help="where findings go")
+    parser.add_argument("--engine", choices=["random", "atheris"], help="only this; half of the cases each otherwise")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="200 cases of each, nothing written")
     parser.add_argument("--child", choices=["random", "atheris"], help=argparse.SUPPRESS)
@@ -49,9 +53,19 @@ def main() -> None:
     rows = []
     for name in options.loader or LOADERS:
         start = time.perf_counter()
-        done = {}
-        for engine in ("random", "atheris"):
-            words = ["--loader", name, "--cases", str(cases // 2), "--child", engine, "--seed", str(options.seed)]
+        done = {"random": 0, "atheris": 0}
+        engines = [options.engine] if options.engine else list(done)
+        for engine in engines:
+            words = [
+                "--loader",
+                name,
+                "--cases",
+                str(cases // len(engines)),
+                "--child",
+                engine,
+                "--seed",
+                str(options.seed),
+            ]
             words += ["--findings", str(options.findings)]
             ended = subprocess.run(
                 [sys.executable, "-m", "benchmarks.fuzz_loaders", *words], capture_output=True, text=True, check=False
@@ -69,7 +83,9 @@ def main() -> None:
             ["loader", "cases by generator", "cases by atheris", "findings left", "seconds"],
             rows,
             command=f"python -m benchmarks.fuzz_loaders --cases {cases}",
-            notes=[f"A finding is a case that raises anything but InputError or takes over {SECONDS} s."],
+            notes=[
+                f"A finding is a case that raises anything but InputError or takes over {SECONDS} s or {MEMORY >> 30} GiB."
+            ],
         )
 
 
@@ -78,36 +94,56 @@ def tried(name: str, data: bytes, path: Path, findings: Path) -> None:
     from gagjax.errors import InputError
 
     path.write_bytes(data)
-    signal.alarm(SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    faulthandler.dump_traceback_later(HANG, exit=True)
+    largest, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     try:
         LOADERS[name].load(path)
+        check_cost(largest, start)
     except InputError:
-        pass
+        try:
+            check_cost(largest, start)
+        except TooLong as error:
+            keep(name, data, error, findings)
     except BaseException as error:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         if isinstance(error, KeyboardInterrupt):
             raise
-        where = traceback.extract_tb(error.__traceback__)
-        ours = [f for f in where if "gagjax/" in f.filename or "bridge/" in f.filename] or where
-        label = f"{type(error).__name__}-{Path(ours[-1].filename).stem}-{ours[-1].lineno}"
-        findings.mkdir(exist_ok=True)
-        kept = findings / f"{name}-{label}{LOADERS[name].suffix}"
-        if not kept.exists():
-            kept.write_bytes(data)
-            print(f"FINDING {kept}: {str(error)[:200]}", flush=True)
+        keep(name, data, error, findings)
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        faulthandler.cancel_dump_traceback_later()
+
+
+def check_cost(largest: int, start: float) -> None:
+    """What a case took: an alarm comes late where one long step is taken in C."""
+    if time.process_time() - start > SECONDS:
+        raise TooLong(f"took over {SECONDS} s")
+    if (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - largest) * 1024 > MEMORY:
+        raise TooLong(f"took over {MEMORY >> 20} MiB")
+
+
+def keep(name: str, data: bytes, error: BaseException, findings: Path) -> None:
+    """Write down a finding."""
+    where = traceback.extract_tb(error.__traceback__)
+    ours = [f for f in where if "gagjax/" in f.filename or "bridge/" in f.filename] or where
+    label = f"{type(error).__name__}-{Path(ours[-1].filename).stem}-{ours[-1].lineno}"
+    findings.mkdir(exist_ok=True)
+    kept = findings / f"{name}-{label}{LOADERS[name].suffix}"
+    if not kept.exists():
+        kept.write_bytes(data)
+        print(f"FINDING {kept}: {str(error)[:200]}", flush=True)
 
 
 def prepared(name: str) -> Path:
     """The place of the cases, in memory; limits set."""
     warnings.simplefilter("ignore")
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
 
     def alarm(number: int, frame: object) -> None:
         raise TooLong(f"took over {SECONDS} s")
 
-    signal.signal(signal.SIGALRM, alarm)
+    signal.signal(signal.SIGPROF, alarm)
     folder = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path("/tmp")
     folder = folder / f"gagjax-fuzz-{os.getpid()}"
     folder.mkdir()

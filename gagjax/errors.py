@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gagjax.printable import escaped
+
 
 class GagjaxError(Exception):
     """Base class of every error that gagjax and bridge raise on purpose."""
@@ -28,12 +30,12 @@ class InputError(GagjaxError, ValueError):
     def __init__(
         self, problem: str, *, file: str | Path | None = None, field: str | None = None, fix: str | None = None
     ) -> None:
-        # Both may quote what is in a file, which may be anything: a message stays one line of some length.
+        # All may quote what is in a file, which may be anything: a message stays one line of some length, and printable.
         problem, field = _short(problem, 400), None if field is None else _short(field, 120)
         self.problem, self.file, self.field, self.fix = problem, file, field, fix
-        where = ": ".join(str(part) for part in (file, field) if part is not None)
+        where = ": ".join(escaped(part) for part in (file, field) if part is not None)
         message = f"{where}: {problem}" if where else problem
-        super().__init__(f"{message}. {fix}" if fix else message)
+        super().__init__(f"{message}. {_short(fix, 600)}" if fix else message)
 
 
 class ExistsError(InputError):
@@ -48,5 +50,5 @@ class ExistsError(InputError):
 
 
 def _short(text: object, limit: int) -> str:
-    line = " ".join(str(text).split())
+    line = escaped(" ".join(str(text)[: 4 * limit].split()))
     return line if len(line) <= limit else f"{line[: limit - 3]}..."

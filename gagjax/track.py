@@ -11,7 +11,6 @@ conventions are those of GAGAvatar and FLAME:
 from __future__ import annotations
 
 import dataclasses
-import reprlib
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from gagjax.errors import InputError
+from gagjax.printable import quoted
 from gagjax.pytree import is_concrete, pytree, static
 
 EXPRESSIONS = 100
@@ -244,17 +244,29 @@ def as_rate(fps: Any) -> Fraction:
         InputError: If it is not a positive number.
     """
     try:
+        _check_size(fps)
         rate = Fraction(fps)
     except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
-        raise InputError(
-            f"{reprlib.repr(fps)} is no frame rate", field="fps", fix='Use 25, 29.97 or "30000/1001"'
-        ) from error
+        raise InputError(f"{quoted(fps)} is no frame rate", field="fps", fix='Use 25, 29.97 or "30000/1001"') from error
+    if not isinstance(fps, float) and rate > 0 and not Fraction(1, 10**9) < rate < 10**9:
+        raise InputError(f"{quoted(fps)} is no frame rate", field="fps", fix='Use 25, 29.97 or "30000/1001"')
     if rate <= 0:
-        raise InputError(f"must be positive, got {fps}", field="fps")
+        raise InputError(f"must be positive, got {quoted(fps)}", field="fps")
     if isinstance(fps, float):
         broadcast = Fraction(round(rate) * 1000, 1001)
         rate = broadcast if abs(broadcast - rate) < Fraction(1, 200) else rate.limit_denominator(1001)
     return rate
+
+
+def _check_size(fps: Any) -> None:
+    """Refuse what would take long to turn into a ratio: "1e99999999" is one of a hundred million digits."""
+    if isinstance(fps, str) and len(fps) > 64:
+        raise ValueError("a text of absurd length")
+    if isinstance(fps, Fraction) or (isinstance(fps, str) and "/" in fps):
+        return
+    size = abs(float(fps))
+    if size > 1e9 or (size < 1e-9 and fps not in (0, "0")):
+        raise ValueError("no rate of anything")
 
 
 def _floats(value: Any, name: str, shape: tuple[int | None, ...] | None) -> Any:

@@ -81,14 +81,17 @@ def pick(path: str | Path, name: str | None = None) -> Portrait:
 def _beside(folder: Path, portrait: Portrait) -> np.ndarray | None:
     """A picture that lies beside its tracking: in the tracker's frame database, or as a file of the entry's name."""
     (name,) = portrait.track.names or ("",)
-    if (folder / "img_lmdb").is_dir():
+    from gagjax.io import folders
+
+    if folders.inner(folder, "img_lmdb") is not None:
         from gagjax.io.frame_database import FrameDatabase
 
         with FrameDatabase(folder) as frames:
             return frames.get(name)
     stem = Path(name).stem
-    found = (folder / file for file in (name, *(stem + suffix for suffix in IMAGES)))
-    return next((_read_crop(file) for file in found if file.is_file()), None)
+    # The name comes from a file: what leads out of the folder is no name of a picture beside it.
+    found = (file for file in (name, *(stem + suffix for suffix in IMAGES)) if file == Path(file).name)
+    return next((_read_crop(folder / file) for file in found if folders.has(folder, file)), None)
 
 
 def _read_crop(path: str | Path) -> np.ndarray:

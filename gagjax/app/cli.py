@@ -6,6 +6,7 @@ Status: 0 done, 1 a defect of ours (with its traceback), 2 input that cannot be 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import importlib
@@ -22,6 +23,8 @@ from typing import Any
 
 from gagjax.app.compilation_cache import keep_compiled
 from gagjax.errors import InputError
+from gagjax.io.atomic import FULL
+from gagjax.printable import Escaping, escaped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +73,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # names of files need not be text in the terminal's encoding
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = _run(list(sys.argv[1:] if argv is None else argv))
+    except OSError as error:  # of help that is longer than what a full disk still buffers
+        if error.errno not in FULL:
+            raise
+        _drop_output()
+        return _complain(f"the output cannot be written: {error.strerror}")
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError) as error:  # ValueError: closed
+        _drop_output()
+        if not isinstance(error, BrokenPipeError) and status == 0:
+            return _complain(f"the output cannot be written: {getattr(error, 'strerror', None) or error}")
+        return status or 1
+    return status
+
+
+def _run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(overview())
         return 0 if words else 2
@@ -88,7 +112,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         keep_compiled()
     try:
         with _signals_as_exceptions(), _plain_warnings():
-            return parse(name, words[1:]).run() or 0
+            command = parse(name, words[1:])
+            with _printable_output():
+                return command.run() or 0
     except InputError as error:
         # Libraries name their argument, the command line its flag.
         return _complain(str(error).replace("force=True", "--force"))
@@ -99,9 +125,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader of our output went away (`gagjax info clip | head`). Python would complain again while closing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # its reader went away: `gagjax info clip | head`
         return 1
+    except OSError as error:
+        if error.errno not in FULL and error.filename is None:
+            raise
+        # A disk that is full, or a file that the system does not give: nothing that a traceback would explain.
+        return _complain(f"{escaped(error.filename or 'the output')}: {error.strerror}")
     except SystemExit as leaving:  # tyro: --help is 0, a wrong option 2
         return leaving.code if isinstance(leaving.code, int) else 2
 
@@ -145,8 +175,27 @@ def overview() -> str:
 
 
 def _complain(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    with contextlib.suppress(OSError, ValueError):  # nobody reads it: the status says it, too
+        print(f"error: {message}", file=sys.stderr)
     return 2
+
+
+def _drop_output() -> None:
+    """Let nothing more be written to standard output: Python would fail again while it closes it."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _printable_output() -> Iterator[None]:
+    """What commands print, control characters escaped: much of it comes from files."""
+    before = sys.stdout
+    if before is None:  # the shell has closed it
+        with open(os.devnull, "w", encoding="utf-8") as nothing, contextlib.redirect_stdout(nothing):  # noqa: PTH123
+            yield
+        return
+    with contextlib.redirect_stdout(Escaping(before)):  # type: ignore[type-var]
+        yield
 
 
 @contextmanager
@@ -155,7 +204,9 @@ def _plain_warnings() -> Iterator[None]:
     before = warnings.formatwarning
 
     def one_line(message: Any, category: type[Warning], *where: Any, **more: Any) -> str:
-        return f"warning: {message}\n" if category is UserWarning else before(message, category, *where, **more)
+        return (
+            f"warning: {escaped(message)}\n" if category is UserWarning else before(message, category, *where, **more)
+        )
 
     warnings.formatwarning = one_line
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gagjax.errors import InputError
+from gagjax.printable import quoted
 
 #: The four enhancements and the stages of a `Stack` that each is made of.
 ENHANCEMENTS: dict[str, tuple[str, ...]] = {
@@ -26,7 +27,9 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
 }
 #: What a preset file may hold; `fitted` says what it was fitted on and is for readers.
 KEYS = {"preset", "enable", "set", "fitted"}
-SIZE_LIMIT = 1 << 20
+SIZE_LIMIT = 1 << 16  # bytes of a preset file
+EVENTS, DEPTH = 20_000, 16  # pieces of YAML in it, and how deep they are nested
+COUNT = 64  # the largest of the whole numbers that can be set: levels, candidates, patience
 STACKS = ("default", "live", "reference")
 _FILE = """A preset file is YAML such as
   preset: default        # or live, reference
@@ -91,36 +94,52 @@ def _of_file(path: Path, chosen: tuple[str, ...]) -> Any:
 
 
 def _of_text(text: str, path: Path, chosen: tuple[str, ...]) -> Any:
-    import yaml
-
-    try:
-        # A few lines of references to references stand for more than any memory holds.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise InputError("uses references (*name), which presets do not", file=path, fix=_FILE)
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError("is no readable YAML", file=path, fix=_FILE) from error
+    content = _content(text, path)
     if not isinstance(content, Mapping) or not set(content) <= KEYS:
         raise InputError("is no preset", file=path, fix=_FILE)
     base, enable = content.get("preset", "default"), content.get("enable", list(ENHANCEMENTS))
-    if base not in STACKS:
-        raise InputError(f"{base!r} is unknown", file=path, field="preset", fix=f"Use {', '.join(STACKS)}")
-    if not isinstance(enable, list) or not set(map(str, enable)) <= set(ENHANCEMENTS):
-        raise InputError(f"is {enable!r}", file=path, field="enable", fix=f"List some of {', '.join(ENHANCEMENTS)}")
+    if not isinstance(base, str) or base not in STACKS:
+        raise InputError(f"{quoted(base)} is unknown", file=path, field="preset", fix=f"Use {', '.join(STACKS)}")
+    if not isinstance(enable, list) or not all(isinstance(each, str) and each in ENHANCEMENTS for each in enable):
+        raise InputError(
+            f"is {quoted(enable)}", file=path, field="enable", fix=f"List some of {', '.join(ENHANCEMENTS)}"
+        )
     stack = _named(base, chosen or enable)
     settings = content.get("set") or {}
     if not isinstance(settings, Mapping):
         raise InputError("is no mapping", file=path, field="set", fix=_FILE)
     for name, value in settings.items():
-        stack = _with(stack, str(name).split("."), value, path, str(name))
+        if not isinstance(name, str):
+            raise InputError(f"names {quoted(name)}", file=path, field="set", fix="Name a hyperparameter by its path")
+        stack = _with(stack, name.split("."), value, path, name)
     return stack
+
+
+def _content(text: str, path: Path) -> Any:
+    """What YAML says, in bounded time: no references, no deep nesting, no more than a preset needs."""
+    import yaml
+
+    if len(text) > SIZE_LIMIT:
+        raise InputError("is too large for a preset", file=path, fix=_FILE)
+    depth = 0
+    try:
+        for count, event in enumerate(yaml.parse(text, yaml.SafeLoader)):
+            # A few lines of references to references stand for more than any memory holds.
+            if isinstance(event, yaml.AliasEvent):
+                raise InputError("uses references (*name), which presets do not", file=path, fix=_FILE)
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEPTH or count > EVENTS:
+                raise InputError("is nested deeper, or longer, than any preset", file=path, fix=_FILE)
+        return yaml.safe_load(text)
+    except InputError:
+        raise
+    # Besides its own errors PyYAML lets through those of int(), of dates, of tags without a value and so on.
+    except Exception as error:
+        raise InputError("is no readable YAML", file=path, fix=_FILE) from error
 
 
 def _with(value: Any, names: list[str], number: Any, path: Path, whole: str) -> Any:
     """A dataclass with one number inside it replaced."""
-    import numpy as np
 
     fields = {f.name for f in dataclasses.fields(value)} if dataclasses.is_dataclass(value) else set()
     if names[0] not in fields:
@@ -131,11 +150,32 @@ def _with(value: Any, names: list[str], number: Any, path: Path, whole: str) -> 
     before = getattr(value, names[0])
     if len(names) > 1:
         after = _with(before, names[1:], number, path, whole)
-    elif type(number) in (int, float) and np.ndim(before) == 0 and np.asarray(before).dtype.kind in "fiu":
-        after = np.asarray(number, np.float32)
     else:
-        raise InputError(f"cannot be set to {number!r}", file=path, field=whole, fix="Name a number and give a number")
+        after = _number(before, number, path, whole)
     try:
-        return dataclasses.replace(value, **{names[0]: after})
+        made = dataclasses.replace(value, **{names[0]: after})
     except ValueError as error:  # the class's own check of its numbers
         raise InputError(str(error), file=path, field=whole, fix="Choose another value") from error
+    if type(after) is int and getattr(made, names[0]) != after:
+        raise InputError("follows from other fields", file=path, field=whole, fix="Set those")
+    return made
+
+
+def _number(before: Any, number: Any, path: Path, whole: str) -> Any:
+    """The number that a preset gives, as the kind of number that is there."""
+    import numpy as np
+
+    counts = type(before) is int
+    if not counts and type(before) is not float and not (hasattr(before, "dtype") and before.dtype.kind in "fiu"):
+        raise InputError("is no number", file=path, field=whole, fix="Name a number")
+    if np.ndim(before) or type(number) not in (int, float):
+        raise InputError(
+            f"cannot be set to {quoted(number)}", file=path, field=whole, fix="Name a number and give a number"
+        )
+    if counts:
+        if type(number) is not int or not 0 <= number <= COUNT:
+            raise InputError(f"is {quoted(number)}", file=path, field=whole, fix=f"Give a whole number up to {COUNT}")
+        return number
+    if not -3e38 < number < 3e38:  # not a number is not between them
+        raise InputError(f"is {quoted(number)}", file=path, field=whole, fix="Give a finite number")
+    return np.asarray(number, np.float32)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gagjax.errors import InputError
-from gagjax.flame.model import FlameModel, on_surface
+from gagjax.flame.model import FlameModel, landmarks
 
 STEPS = 39  # the tables hold one contour per degree of yaw up to this, to either side
 
@@ -48,5 +48,6 @@ def dynamic_landmarks(
     points = jnp.take_along_axis(jnp.broadcast_to(vertices, (*batch, *vertices.shape[-2:])), flat, axis=-2)
     points = points.reshape(*batch, -1, 3, 3)
     edge = (points * model.contour_bary[row][..., None]).sum(-2)
-    fixed = on_surface(vertices, model.faces, model.landmark_faces[17:], model.landmark_bary[17:])
+    # By `landmarks` itself: other programs may fuse the sum of products and round otherwise.
+    fixed = landmarks(model, vertices)[..., 17:, :]
     return jnp.concatenate([edge, jnp.broadcast_to(fixed, (*batch, *fixed.shape[-2:]))], -2)

@@ -16,6 +16,7 @@ import numpy as np
 
 from gagjax.errors import InputError
 from gagjax.flame.model import FlameModel
+from gagjax.io.untrusted.numbers import as_numbers
 
 MODEL_KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "f", "kintree_table")
 MASKS = "FLAME_masks.pkl"
@@ -123,7 +124,7 @@ def save(model: FlameModel, path: str | Path, *, force: bool = False) -> None:
 def _model_fields(arrays: Mapping[str, Any], file: Path) -> dict[str, Any]:
     def read(key: str, kind: type) -> np.ndarray:
         try:
-            return np.asarray(arrays[key]).astype(kind)
+            return as_numbers(arrays[key]).astype(kind)
         except (TypeError, ValueError, OverflowError) as error:
             raise InputError("is not an array of numbers", file=file, field=key) from error
 
@@ -145,20 +146,20 @@ def _embedding(content: Any, file: Path) -> dict[str, Any]:
         raise InputError("holds no landmark embedding", file=file, fix=_EMBEDDING_FIX)
     fields: dict[str, Any] = {}
     if "dynamic_lmk_faces_idx" in content:
-        fields["contour_faces"] = np.asarray(content["dynamic_lmk_faces_idx"], np.int64)
-        fields["contour_bary"] = np.asarray(content["dynamic_lmk_bary_coords"], np.float32)
+        fields["contour_faces"] = _array(content["dynamic_lmk_faces_idx"], file, "dynamic_lmk_faces_idx", np.int64)
+        fields["contour_bary"] = _array(content["dynamic_lmk_bary_coords"], file, "dynamic_lmk_bary_coords", np.float32)
     for faces, bary in (
         ("full_lmk_faces_idx_with_eye", "full_lmk_bary_coords_with_eye"),
         ("full_lmk_faces_idx", "full_lmk_bary_coords"),
     ):
         if faces in content and bary in content:
-            fields["landmark_faces"] = np.asarray(content[faces], np.int64).reshape(-1)
-            fields["landmark_bary"] = np.asarray(content[bary], np.float32).reshape(-1, 3)
+            fields["landmark_faces"] = _array(content[faces], file, faces, np.int64).reshape(-1)
+            fields["landmark_bary"] = _array(content[bary], file, bary, np.float32).reshape(-1, 3)
             return fields
     for faces, bary in (("static_lmk_faces_idx", "static_lmk_bary_coords"), ("lmk_face_idx", "lmk_b_coords")):
         if faces in content and bary in content:
-            inner = np.asarray(content[faces], np.int64).reshape(-1)
-            weights = np.asarray(content[bary], np.float32).reshape(-1, 3)
+            inner = _array(content[faces], file, faces, np.int64).reshape(-1)
+            weights = _array(content[bary], file, bary, np.float32).reshape(-1, 3)
             if "contour_faces" in fields:  # the first row is the contour seen from the front
                 inner = np.concatenate([fields["contour_faces"][0], inner])
                 weights = np.concatenate([fields["contour_bary"][0], weights])
@@ -172,12 +173,20 @@ _EMBEDDING_FIX = (
 )
 
 
+def _array(value: Any, file: Path, field: str, kind: type | None = None) -> np.ndarray:
+    try:
+        array = as_numbers(value)
+        return array if kind is None else array.astype(kind)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError("is not an array of numbers", file=file, field=field) from error
+
+
 def _masks(content: Any, count: int, file: Path) -> dict[str, np.ndarray]:
     if not isinstance(content, Mapping) or not content:
         raise InputError("holds no masks", file=file, fix="Pass FLAME_masks.pkl: region name to vertex numbers")
     masks = {}
     for name, value in content.items():
-        numbers = np.asarray(value)
+        numbers = _array(value, file, str(name)[:60])
         if numbers.dtype.kind not in "iu" or (numbers.size and not 0 <= numbers.min() <= numbers.max() < count):
             raise InputError(f"is no list of vertex numbers below {count}", file=file, field=str(name))
         masks[str(name)] = np.zeros(count, np.float32)

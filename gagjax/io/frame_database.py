@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from gagjax.errors import InputError
-from gagjax.io import atomic, images
+from gagjax.io import atomic, folders, images
 from gagjax.io.untrusted import lmdb_index
 
 _STEP = 1 << 26  # by how much a database grows
@@ -31,11 +31,10 @@ class FrameDatabase(Mapping[str, UInt8[np.ndarray, "H W 3"]]):
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        if (self.path / "img_lmdb").is_dir():
-            self.path = self.path / "img_lmdb"
-        data = self.path / "data.mdb"
-        if not data.is_file():
+        self.path = folders.inner(self.path, "img_lmdb") or self.path
+        if not self.path.is_dir() or not folders.has(self.path, "data.mdb"):
             raise InputError("is no frame database (it has no data.mdb)", file=self.path)
+        data = self.path / "data.mdb"
         self._file = data.open("rb")
         try:
             places = lmdb_index.index(self._file, data.stat().st_size)

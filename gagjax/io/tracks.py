@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from gagjax import track_units
 from gagjax.errors import InputError
-from gagjax.io import atomic, suffixes
+from gagjax.io import atomic, folders, suffixes
 from gagjax.io.formats import fields, gagavatar, liveportrait, native, vhap
 from gagjax.io.formats.gagavatar import Portrait
 from gagjax.io.untrusted.checkpoints import load_npz, load_pickle, load_torch
@@ -186,9 +185,9 @@ def save_track(
         return
     with atomic.output(path, force, folder=True) as temporary:
         _write(track, temporary / "smoothed.pkl", layout, fill_gaps)
-        database = None if frames_from is None else Path(frames_from) / "img_lmdb"
-        if database is not None and database.is_dir() and database.resolve() != (path / "img_lmdb").resolve():
-            shutil.copytree(database, temporary / "img_lmdb", ignore=shutil.ignore_patterns("lock.mdb"))
+        database = None if frames_from is None else folders.inner(Path(frames_from), "img_lmdb")
+        if database is not None and database.resolve() != (path / "img_lmdb").resolve():
+            folders.copy(database, temporary / "img_lmdb", leave_out=("lock.mdb",))
 
 
 def _write(track: Track, path: Path, format: str, fill_gaps: bool) -> None:
@@ -247,9 +246,9 @@ def _suffix(path: Path) -> str:
 
 def _find_in_folder(folder: Path) -> Found:
     for name in ("optim.pkl", "smoothed.pkl", "tracked.pt", "flame_param.npz"):
-        if (folder / name).is_file():
+        if folders.has(folder, name):
             return find(folder / name)
-    if (folder / "flame_param").is_dir():
+    if folders.inner(folder, "flame_param") is not None:
         return Found("vhap", folder / "flame_param", None)
     if (folder / "data.mdb").is_file():
         raise InputError("is a database of frames, not a track", file=folder, fix="Pass the folder that holds it")
@@ -270,7 +269,7 @@ def _of_archive(path: Path, content: dict[str, np.ndarray]) -> Found:
         return Found("gagjax", path, content)
     if vhap.is_parameters(content):
         return Found("vhap", path, content)
-    found = ", ".join(sorted(content)[:8]) or "nothing"
+    found = fields.names_in(content, 8)
     raise InputError(f"holds no track (it has {found})", file=path, fix=_READABLE)
 
 
@@ -297,11 +296,7 @@ def _of_pickle(path: Path, content: Any) -> Found:
         raise InputError(
             "is GAGAvatar_track's base.pkl, before its optimisation", file=path, fix="Pass optim.pkl or smoothed.pkl"
         )
-    kind = (
-        f"a dict with {', '.join(sorted(map(str, content))[:6])}"
-        if isinstance(content, dict)
-        else type(content).__name__
-    )
+    kind = f"a dict with {fields.names_in(content, 6)}" if isinstance(content, dict) else type(content).__name__
     raise InputError(f"holds no track (it is {kind})", file=path, fix=_READABLE)
 
 

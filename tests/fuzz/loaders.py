@@ -9,6 +9,7 @@ import dataclasses
 import io
 import json
 import pickle
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.fuzz.programs import program, shared
 from tests.io import make
 
 Random = np.random.Generator
@@ -97,20 +99,28 @@ ODD: list[Callable[[Random], Any]] = [
     lambda r: np.arange(6).astype([np.int8, np.uint64, np.float16, np.bool_, ">f8"][r.integers(5)]),
     lambda r: np.zeros(tuple(r.integers(0, 4, r.integers(0, 6)))),
     lambda r: np.array(2**62),
+    lambda r: 10**400,
+    lambda r: -(1 << 4000),
+    lambda r: "1e99999999",
+    lambda r: "9" * 5000,
+    lambda r: ["x" * 10_000, *[""] * 10_000],
+    lambda r: [10**30, 1.0, None],
 ]
+#: Only pickles can hold them: written out, as JSON, YAML and arrays are, they would fill any memory.
+SHARED = [shared] * 4
 
 
-def spoiled_tree(value: Any, random: Random) -> Any:
+def spoiled_tree(value: Any, random: Random, odd: list[Callable[[Random], Any]] | None = None) -> Any:
     """A nested value with something in it replaced, renamed, taken out or put in."""
     for _ in range(random.integers(1, 4)):
-        value = _spoiled_once(value, random)
+        value = _spoiled_once(value, random, odd or ODD)
     return value
 
 
-def _spoiled_once(value: Any, random: Random) -> Any:
+def _spoiled_once(value: Any, random: Random, odd: list[Callable[[Random], Any]]) -> Any:
     inside = isinstance(value, dict | list | tuple) and len(value) > 0
     if not inside or random.random() < 0.08:
-        return _spoiled_leaf(value, random)
+        return _spoiled_leaf(value, random, odd)
     if isinstance(value, dict):
         key = list(value)[random.integers(len(value))]
         changed = dict(value)
@@ -120,18 +130,18 @@ def _spoiled_once(value: Any, random: Random) -> Any:
         elif kind == 1:
             changed[[None, 7, "x", "valid", "shape"][random.integers(5)]] = changed.pop(key)
         else:
-            changed[key] = _spoiled_once(value[key], random)
+            changed[key] = _spoiled_once(value[key], random, odd)
         return changed
     items = list(value)
     at = int(random.integers(len(items)))
     if random.random() < 0.2:
         del items[at]
     else:
-        items[at] = _spoiled_once(items[at], random)
+        items[at] = _spoiled_once(items[at], random, odd)
     return type(value)(items)
 
 
-def _spoiled_leaf(value: Any, random: Random) -> Any:
+def _spoiled_leaf(value: Any, random: Random, odd: list[Callable[[Random], Any]]) -> Any:
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiu" and random.random() < 0.6:
         kind = random.integers(7)
         if kind == 0 and value.size:
@@ -149,7 +159,7 @@ def _spoiled_leaf(value: Any, random: Random) -> Any:
         if kind == 5:
             return value.ravel()
         return -value if value.dtype.kind != "u" else value + 250
-    return ODD[random.integers(len(ODD))](random)
+    return odd[random.integers(len(odd))](random)
 
 
 def as_npz(arrays: dict[str, Any]) -> bytes:
@@ -197,16 +207,109 @@ def npy_in_archive(random: Random) -> bytes:
     return buffer.getvalue()
 
 
+def spoiled_line(random: Random) -> bytes:
+    """A line of a track with something in it replaced; what JSON does not have is left out."""
+    line = {
+        "time": 0.04,
+        "expression": [0.1] * 100,
+        "jaw": [0.1] * 3,
+        "eyes": [0.1] * 6,
+        "transform": [[1.0, 0, 0, 0]] * 3,
+    }
+    try:
+        text = json.dumps(spoiled_tree(line, random), default=lambda value: np.asarray(value).tolist())
+    except (TypeError, ValueError, RecursionError):
+        text = '{"time": 1' + "0" * 400 + "}"
+    return text[: 1 << 16].encode()
+
+
+def _lines(path: Path) -> Any:
+    from gagjax.io.formats import json_lines
+
+    line = json_lines.parse(path.read_bytes())
+    return json_lines.dump(line.channels, line, valid=True) if line.channels is not None else json_lines.dump_lost(line)
+
+
+def _tensors() -> bytes:
+    from gagjax.avatars.personal import tensors
+
+    path = _scratch("a.safetensors")
+    tensors.write(path, {"a": np.arange(6.0, dtype=np.float32).reshape(2, 3), "b": {"c": np.arange(3, dtype=np.int32)}})
+    return path.read_bytes()
+
+
+def spoiled_tensors(random: Random) -> bytes:
+    """A safetensors file whose header says something else of a body that is there."""
+    data = _tensors()
+    size = int.from_bytes(data[:8], "little")
+    header = spoiled_tree(json.loads(data[8 : 8 + size]), random)
+    try:
+        text = json.dumps(header, default=lambda value: np.asarray(value).tolist()).encode()
+    except (TypeError, ValueError, RecursionError):
+        text = b"{}"
+    text = text[: 1 << 16]
+    return (
+        len(text).to_bytes(8, "little")
+        + (spoiled_bytes(text, random) if random.random() < 0.3 else text)
+        + data[8 + size :]
+    )
+
+
+def _cells(data: bytes) -> list[int]:
+    """Where the boxes of an MP4 begin, those inside others as well."""
+    names = (
+        b"moov",
+        b"trak",
+        b"mdia",
+        b"minf",
+        b"stbl",
+        b"stsd",
+        b"stts",
+        b"stsc",
+        b"stsz",
+        b"stco",
+        b"mvhd",
+        b"tkhd",
+        b"mdhd",
+        b"elst",
+        b"avcC",
+    )
+    return [at - 4 for name in names if (at := data.find(name)) >= 4]
+
+
+def spoiled_mp4(random: Random) -> bytes:
+    """An MP4 with numbers in the boxes of its index changed: sizes, counts, offsets, times."""
+    data = bytearray(_kept("mp4", lambda: _videos()[0]))
+    cells = _cells(bytes(data))
+    for _ in range(random.integers(1, 4)):
+        at = cells[random.integers(len(cells))] + 4 * int(random.integers(0, 8))
+        data[at : at + 4] = struct.pack(
+            ">I", int([0, 1, 0xFFFFFFFF, 0x7FFFFFFF, random.integers(1 << 32)][random.integers(5)])
+        )
+    return bytes(data)
+
+
+_made: dict[str, Any] = {}
+
+
+def _kept(name: str, make_it: Callable[[], Any]) -> Any:
+    if name not in _made:
+        _made[name] = make_it()
+    return _made[name]
+
+
 def pickle_in_torch(random: Random) -> bytes:
-    """A torch file whose pickle has bytes changed, under a checksum that fits."""
+    """A torch file whose pickle has bytes changed, or is a program, under a checksum that fits."""
     import torch
 
-    good = as_torch({"x": torch.arange(4.0), "y": [torch.ones(2, 3).half(), 3]})
+    tree = {"x": torch.arange(4.0), "y": [torch.ones(2, 3).half(), 3], "z": torch.ones(2, dtype=torch.complex64).conj()}
+    good = _kept("torch", lambda: as_torch(tree))
+    other = program(random) if random.random() < 0.5 else None
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(good)) as old, zipfile.ZipFile(buffer, "w") as new:
         for name in old.namelist():
             data = old.read(name)
-            new.writestr(name, spoiled_bytes(data, random) if name.endswith("data.pkl") else data)
+            new.writestr(name, (other or spoiled_bytes(data, random)) if name.endswith("data.pkl") else data)
     return buffer.getvalue()
 
 
@@ -423,6 +526,7 @@ LOADERS: dict[str, Loader] = {
         ".pkl",
         lambda: _pickles(_ARRAYS, {"a": [1, 2.5, None, (b"x", "y")], 7: {1, 2}}, [np.float32(3), _ARRAYS]),
         _called("gagjax.io.untrusted.checkpoints", "load_pickle"),
+        program,
     ),
     "npz": Loader(
         ".npz", lambda: [as_npz(_ARRAYS)], _called("gagjax.io.untrusted.checkpoints", "load_npz"), npy_in_archive
@@ -449,13 +553,15 @@ LOADERS: dict[str, Loader] = {
         ".pkl",
         lambda: _pickles(make.records(3)),
         _called("gagjax.io.tracks", "load_track"),
-        lambda r: pickle.dumps(spoiled_tree(make.records(3), r)),
+        lambda r: pickle.dumps(spoiled_tree(make.records(3), r, ODD + SHARED)),
     ),
     "track-liveportrait": Loader(
         ".pkl",
         lambda: _pickles(make.template(3), make.template(3, "R_d", "d_", True)),
         _called("gagjax.io.tracks", "load_track"),
-        lambda r: pickle.dumps(spoiled_tree(make.template(3, ratios="", keypoints=bool(r.integers(2))), r)),
+        lambda r: pickle.dumps(
+            spoiled_tree(make.template(3, ratios="", keypoints=bool(r.integers(2))), r, ODD + SHARED)
+        ),
     ),
     "portraits": Loader(
         ".pt",
@@ -467,12 +573,16 @@ LOADERS: dict[str, Loader] = {
         ".pkl",
         lambda: _pickles(_head()),
         _called("gagjax.flame", "load"),
-        lambda r: pickle.dumps(spoiled_tree(_head(), r)),
+        lambda r: pickle.dumps(spoiled_tree(_head(), r, ODD + SHARED)),
     ),
     "preset": Loader(".yaml", lambda: PRESETS, _preset, _spoiled_preset),
     "image": Loader(".png", _images, _called("gagjax.io.images", "read")),
     "lmdb": Loader(".mdb", _databases, _lmdb),
-    "video": Loader(".mp4", _videos, _video),
+    "video": Loader(".mp4", _videos, _video, spoiled_mp4),
+    "line": Loader(".jsonl", lambda: [b'{"valid": false, "time": 3, "more": [1]}'], _lines, spoiled_line),
+    "tensors": Loader(
+        ".safetensors", lambda: [_tensors()], _called("gagjax.avatars.personal.tensors", "read"), spoiled_tensors
+    ),
     "avatar-ply": Loader(
         ".ply", lambda: [_ply()], _called("gagjax.avatars.files", "load", _small_head, _person), _spoiled_ply
     ),

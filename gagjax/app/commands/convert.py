@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import tyro
 
+from gagjax.printable import escaped
+
 
 @dataclass
 class Convert:
@@ -80,5 +82,5 @@ def losses(track: Any, layout: str) -> list[str]:
     }[layout]
     others = sorted(set(track.extra) - known)
     if others:
-        found.append(f"left out, the format has no place for them: {', '.join(others)}")
+        found.append(f"left out, the format has no place for them: {', '.join(map(escaped, others))}")
     return found

@@ -11,6 +11,7 @@ from typing import Any
 from tyro.conf import Positional
 
 from gagjax.errors import InputError
+from gagjax.printable import escaped
 from gagjax.text_table import text_table
 
 
@@ -31,11 +32,11 @@ class Info:
 
     def run(self) -> int:
         title, lines, remarks = describe(self.path)
-        print(f"{self.path}: {title}")
+        print(f"{escaped(self.path)}: {title}")
         if lines:
-            print(text_table([(f"  {word}", text) for word, text in lines], left=2))
+            print(text_table([(f"  {escaped(word)}", escaped(text)) for word, text in lines], left=2))
         for remark in remarks:
-            print(f"  warning: {remark}")
+            print(f"  warning: {escaped(remark)}")
         return 0
 
 

@@ -188,12 +188,12 @@ def driver_frames(driver: Path, names: tuple[str, ...] | None) -> Iterator[Any] 
 
 def audio_beside(driver: Path) -> Path | None:
     """The video of the driver's own name beside it, or the only one in its folder, if it has sound."""
-    from gagjax.io import suffixes, video
+    from gagjax.io import folders, suffixes, video
 
     beside = sorted(driver.parent.glob(f"{glob.escape(driver.stem)}.*"))
     found = [path for path in beside if path.is_file() and suffixes.is_video(path)]
     if driver.is_dir():
-        inside = sorted(path for path in driver.iterdir() if path.is_file() and suffixes.is_video(path))
+        inside = folders.files(driver, suffixes.is_video)
         found = found or (inside if len(inside) == 1 else [])
     return next((path for path in found if video.info(path).audio), None)
 

@@ -16,7 +16,8 @@ class View:
     """Look at a track in the browser: the head moving, curves before and after, sliders that work at once.
 
     The head is the built-in one, or your FLAME file. With a second track, such as a saved result, the two are compared.
-    What the sliders say can be saved as a preset for every command. The page is served on this machine only.
+    What the sliders say can be saved as a preset for every command, in one folder. The page is served on this machine
+    only, to those who have the address that is printed: it holds a token that is new each time.
 
     examples:
       gagjax view clip/
@@ -41,8 +42,10 @@ class View:
     """Frame rate, where the file holds none (25 otherwise)."""
     port: int = 8080
     """Where the page is: http://localhost:PORT. If it is taken, the next free one."""
+    presets: Path = Path("presets")
+    """The folder in which the page saves presets, made when the first is saved; it writes nowhere else."""
     host: str = "127.0.0.1"
-    """Whom to serve: 0.0.0.0 lets other machines look as well."""
+    """Whom to serve: 0.0.0.0 lets other machines look as well, if they have the address."""
 
     def run(self) -> int:
         if not 1 <= self.port <= 65535:
@@ -61,14 +64,16 @@ class View:
         from gagjax.app.viewer.session import Session
         from gagjax.io.tracks import load_track
 
+        if self.presets.exists() and not self.presets.is_dir():
+            raise InputError("is no folder", file=self.presets, fix="Name a folder for presets")
         stack = presets.stack_of(self.preset)
         track = load_track(self.track, fps=self.fps)
         after = None if self.result is None else load_track(self.result, fps=self.fps)
         head = None if self.flame is None else flame.load(self.flame)
         avatar, model = self._avatar(head)
         session = Session(track, stack, model, preset=self.preset, after=after)
-        page = Viewer(session, host=self.host, port=self.port, avatar=avatar)
-        print(f"http://localhost:{page.port} shows {self.track}; Ctrl-C ends it")
+        page = Viewer(session, host=self.host, port=self.port, avatar=avatar, folder=self.presets)
+        print(f"{page.address} shows {self.track}; presets go to {self.presets}; Ctrl-C ends it", flush=True)
         try:
             page.play()
         except KeyboardInterrupt:

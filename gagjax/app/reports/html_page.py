@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gagjax.metrics.report import Measure, best_of, shown
+from gagjax.printable import escaped
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fbfbfd; --ink: #1f2430; --soft: #626a7a; --line: #dfe3ea; --best: #e4f2e7; }
@@ -41,29 +42,29 @@ def page(title: str, parts: Sequence[str]) -> str:
     """
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{html.escape(title)}</title>'
-        f"<style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1>{''.join(parts)}</body></html>\n"
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{_text(title)}</title>'
+        f"<style>{_STYLE}</style></head><body><h1>{_text(title)}</h1>{''.join(parts)}</body></html>\n"
     )
 
 
 def heading(text: str) -> str:
     """A section's heading."""
-    return f"<h2>{html.escape(text)}</h2>"
+    return f"<h2>{_text(text)}</h2>"
 
 
 def paragraph(text: str, soft: bool = False) -> str:
     """A paragraph of plain text."""
-    return f"<p{' class=soft' if soft else ''}>{html.escape(text)}</p>"
+    return f"<p{' class=soft' if soft else ''}>{_text(text)}</p>"
 
 
 def bullets(items: Sequence[str]) -> str:
     """A list of plain texts."""
-    return "<ul>" + "".join(f"<li>{html.escape(item)}</li>" for item in items) + "</ul>"
+    return "<ul>" + "".join(f"<li>{_text(item)}</li>" for item in items) + "</ul>"
 
 
 def table(measures: Mapping[str, Measure], columns: Mapping[str, Mapping[str, float]]) -> str:
     """A row for each measure with its definition, a column for each name, the best figures marked."""
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
+    head = "".join(f"<th>{_text(name)}</th>" for name in columns)
     rows = []
     for key, each in measures.items():
         values = {name: column.get(key) for name, column in columns.items()}
@@ -74,10 +75,8 @@ def table(measures: Mapping[str, Measure], columns: Mapping[str, Mapping[str, fl
             f"<td{' class=best' if name in best else ''}>{'' if value is None else shown(value, each)}</td>"
             for name, value in values.items()
         )
-        unit = f" <span class=soft>{html.escape(each.unit)}</span>" if each.unit else ""
-        rows.append(
-            f"<tr><td>{html.escape(each.label)}{unit}</td>{cells}<td class=text>{html.escape(each.text)}</td></tr>"
-        )
+        unit = f" <span class=soft>{_text(each.unit)}</span>" if each.unit else ""
+        rows.append(f"<tr><td>{_text(each.label)}{unit}</td>{cells}<td class=text>{_text(each.text)}</td></tr>")
     return f"<div class=scroll><table><tr><th></th>{head}<th></th></tr>{''.join(rows)}</table></div>"
 
 
@@ -92,8 +91,8 @@ def picture(image: Any, caption: str, *, plot: bool = False) -> str:
     kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
     name = " class=plot" if plot else ""
     return (
-        f'<figure><img{name} alt="{html.escape(caption)}" src="data:image/{kind};base64,{_coded(image)}">'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        f'<figure><img{name} alt="{_text(caption)}" src="data:image/{kind};base64,{_coded(image)}">'
+        f"<figcaption>{_text(caption)}</figcaption></figure>"
     )
 
 
@@ -101,8 +100,13 @@ def video(path: Path, caption: str) -> str:
     """A video inside the page."""
     return (
         f'<figure><video controls loop muted playsinline src="data:video/mp4;base64,{_coded(path.read_bytes())}"></video>'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        f"<figcaption>{_text(caption)}</figcaption></figure>"
     )
+
+
+def _text(text: object) -> str:
+    """Text that is only text on the page, whatever it holds."""
+    return html.escape(escaped(text, keep="\n"), quote=True)
 
 
 def _coded(data: bytes) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gagjax.metrics.channels import channel_jitter, channels_of
+from gagjax.printable import escaped
 from gagjax.text_table import text_table
 from gagjax.track import Track
 
@@ -35,7 +36,7 @@ def table(before: Track, after: Track) -> str:
     rows = [("jitter per frame²", "before", "after", "change")]
     for name, (value, unit) in old.items():
         now = new.get(name, (0.0, unit))[0]
-        label = f"{name} ({unit})" if unit else name
+        label = escaped(f"{name} ({unit})" if unit else name)
         rows.append((label, f"{value:.4f}", f"{now:.4f}", f"{100 * (now / value - 1):+.0f} %"))
     if len(rows) == 1:
         return "nothing moves in this track"
@@ -59,11 +60,15 @@ def describe(track: Track) -> Iterator[tuple[str, str]]:
     missing = int((~np.asarray(track.valid)).sum())
     yield "missing", f"{missing} frames: {gaps(track)}" if missing else "none"
     if track.names is not None:
-        yield "names", track.names[0] if len(track) == 1 else f"{track.names[0]} ... {track.names[-1]}"
+        ends = [escaped(name) for name in (track.names[0], track.names[-1])]
+        yield "names", ends[0] if len(track) == 1 else " ... ".join(ends)
     channels = {
         name: value for name, value in track.channels._asdict().items() if name != "extra" and value is not None
     }
-    yield "channels", ", ".join(f"{name} {_shape(value)}" for name, value in (channels | dict(track.extra)).items())
+    yield (
+        "channels",
+        ", ".join(f"{escaped(name)} {_shape(value)}" for name, value in (channels | dict(track.extra)).items()),
+    )
     if track.shape is not None:
         one = track.shape.ndim == 1
         yield "shape", "one for the clip" if one else "one for each frame"
@@ -71,7 +76,7 @@ def describe(track: Track) -> Iterator[tuple[str, str]]:
     if still:
         yield "all zero", ", ".join(still)
     for name, (value, unit) in jitter(track).items():
-        yield f"jitter, {name}", f"{value:.4f} {unit or 'units'} per frame²"
+        yield f"jitter, {escaped(name)}", f"{value:.4f} {unit or 'units'} per frame²"
 
 
 def _shape(value: Any) -> str:

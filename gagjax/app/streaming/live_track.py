@@ -50,6 +50,7 @@ class LiveTrack:
         # Compiled before the first frame comes: for the first one and for all later ones.
         _, state = self._step(example, None, self.usual, True)
         self._structure: Any = jax.tree.structure(state)
+        self._kinds = [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(state)]
         self._step(example, state, self.usual, True)
 
     def step(self, frame: Channels | None, time: float | None = None) -> tuple[Channels | None, str | None]:
@@ -115,11 +116,15 @@ class LiveTrack:
             about = json.loads(str(arrays["about"]))
             started, last, more = about["started"], about["last"], about["more"]
             same = str(arrays["structure"]) == str(self._structure)
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            last = None if last is None else float(last)
+            if not all(type(more[name]) is int and more[name] >= 0 for name in more):
+                raise ValueError("no counts")
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise InputError("is no saved state", file=path, fix=fix) from error
-        leaves = [arrays[f"leaf{i}"] for i in range(self._structure.num_leaves)] if started and same else []
-        if not same or not isinstance(more, dict):
+        leaves = [arrays.get(f"leaf{i}", np.zeros(0)) for i in range(len(self._kinds))] if started and same else []
+        fitting = [(leaf.shape, leaf.dtype) for leaf in leaves] == self._kinds
+        if not same or (started and not fitting):
             raise InputError("was saved with another preset or version", file=path, fix=fix)
         self.state = jax.tree.unflatten(self._structure, [jnp.asarray(leaf) for leaf in leaves]) if started else None
-        self.last = None if last is None else float(last)
+        self.last = last
         return more

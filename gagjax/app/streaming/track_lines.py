@@ -116,10 +116,15 @@ class Session:
         """Bring filters, input and output to where the state was saved."""
         from gagjax.io.untrusted.checkpoints import load_npz
 
-        neck = bool(load_npz(state).get("neck", np.array(False)))
+        saved = load_npz(state).get("neck", np.array(False))
+        if saved.shape or saved.dtype.kind not in "biu":
+            raise InputError("is no saved state", file=state, fix="Remove it to begin anew")
+        neck = bool(saved)
         self._prepare(_still(neck))
         assert self.track is not None
         more = self.track.restore(state)
+        if not {"bytes", "written", "number", "lost"} <= more.keys():
+            raise InputError("is no saved state", file=state, fix="Remove it to begin anew")
         size = os.fstat(incoming.fileno()).st_size
         if more["bytes"] > size or more["written"] > os.fstat(outgoing.fileno()).st_size:
             raise InputError("is of longer files than these", file=state, fix="Remove it to begin anew")

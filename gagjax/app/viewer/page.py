@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from pathlib import Path
@@ -12,12 +13,15 @@ import numpy as np
 import viser
 from viser import uplot
 
+from gagjax.app.viewer import gate
 from gagjax.app.viewer.session import Session, channels_of, curve
 from gagjax.errors import InputError
 
 APART = 0.17  # metres from the middle to each head
 # The page holds covariances as half floats. In metres squared they would vanish, and the thinnest, rounded, would be none.
 FINE, FLOOR = 100.0, 0.002 * np.eye(3)
+#: What a preset may be called: no separators, nothing hidden, nothing that a page could take for markup.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}\.ya?ml")
 SKIN, STEADY = (190, 170, 160), (120, 170, 215)
 GREY, BLUE = "#999999", "#1f77b4"
 
@@ -30,14 +34,38 @@ class Viewer:
         host: Whom to serve.
         port: Where; the next free one if it is taken.
         avatar: Shows its Gaussians instead of the mesh.
+        folder: Where the page saves presets; nothing is written elsewhere.
+
+    Attributes:
+        address: Of the page, with the token that it asks for.
+
+    Raises:
+        InputError: If the page cannot be kept from strangers.
     """
 
-    def __init__(self, session: Session, *, host: str = "127.0.0.1", port: int = 8080, avatar: Any = None) -> None:
-        self.session, self._avatar = session, avatar
+    def __init__(
+        self,
+        session: Session,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 8080,
+        avatar: Any = None,
+        folder: str | Path = "presets",
+    ) -> None:
+        self.session, self._avatar, self._folder = session, avatar, Path(folder)
         self.frames = len(session.track)
         self._lock = threading.RLock()
-        self._server: Any = viser.ViserServer(host=host, port=port, label="gagjax", verbose=False)
+        self._gate = gate.Gate((host,))
+        with gate.guarded(self._gate):
+            self._server: Any = viser.ViserServer(host=host, port=port, label="gagjax", verbose=False)
         self.port = self._server.get_port()
+        try:
+            gate.check(host, self.port)
+        except InputError:
+            self._server.stop()
+            raise
+        name = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::", "::1") else host
+        self.address = f"http://{name}:{self.port}/?token={self._gate.token}"
         self._heads: dict[str, Any] = {}
         self._plot: Any = None
         self._open = True
@@ -94,7 +122,7 @@ class Viewer:
         with gui.add_folder("preset"):
             name = gui.add_text("file", "mine.yaml")
             said = gui.add_markdown("")
-            gui.add_button("save").on_click(lambda _: self._save(Path(name.value), said))
+            gui.add_button("save").on_click(lambda _: self._save(name.value, said))
 
     def _turn(self, path: str, value: float) -> None:
         with self._lock:
@@ -102,12 +130,18 @@ class Viewer:
             self._draw()
             self._show()
 
-    def _save(self, path: Path, said: Any) -> None:
+    def _save(self, name: Any, said: Any) -> None:
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            said.content = "**not saved:** name it like mine.yaml, with letters, digits, - and _"
+            return
+        path = self._folder / name
         try:
+            if path.is_symlink():
+                raise InputError("is a link to another place", file=path)
             self.session.save(path)
-            said.content = f"saved: `--preset {path}`"
+            said.content = f"saved in the folder that `gagjax view` printed: `{name}`"
         except InputError as error:
-            said.content = f"**not saved:** {str(error).replace('pass force=True to replace it', 'remove it')}"
+            said.content = f"**not saved:** `{name}` {_words(error.problem)}"
 
     def _show(self) -> None:
         """The heads of the frame on the time slider."""
@@ -168,6 +202,11 @@ class Viewer:
                 legend=uplot.Legend(show=True),
                 aspect=1.4,
             )
+
+
+def _words(text: str) -> str:
+    """Text without what a page could take for markup."""
+    return re.sub(r"[^\w ,.;:()/-]", "", text)
 
 
 @jax.jit

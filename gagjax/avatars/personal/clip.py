@@ -85,7 +85,9 @@ def behind(frames: UInt8[np.ndarray, "T S S 3"], masks: UInt8[np.ndarray, "T S S
 
 
 def _pictures(folder: Path, track: Track, size: int) -> UInt8[np.ndarray, "T S S 3"]:
-    if (folder / "img_lmdb").is_dir() and track.names is not None:
+    from gagjax.io import folders
+
+    if folders.inner(folder, "img_lmdb") is not None and track.names is not None:
         from gagjax.io.frame_database import FrameDatabase
 
         with FrameDatabase(folder) as database:
@@ -94,9 +96,9 @@ def _pictures(folder: Path, track: Track, size: int) -> UInt8[np.ndarray, "T S S
                 raise InputError(f"has no picture of frame {missing[0]}", file=folder / "img_lmdb")
             return np.stack([_square(database[name], size, folder) for name in track.names])
     for name in ("frames", "images"):
-        if (folder / name).is_dir():
+        if folders.inner(folder, name) is not None:
             return _images(folder / name, size)
-    videos = sorted(path for path in folder.iterdir() if suffixes.is_video(path))
+    videos = folders.files(folder, suffixes.is_video)
     if len(videos) == 1:
         from gagjax.io import video
 
@@ -108,9 +110,9 @@ def _pictures(folder: Path, track: Track, size: int) -> UInt8[np.ndarray, "T S S
 
 
 def _images(folder: Path, size: int) -> UInt8[np.ndarray, "T S S 3"]:
-    from gagjax.io import images
+    from gagjax.io import folders, images
 
-    files = sorted(path for path in folder.iterdir() if suffixes.is_image(path))
+    files = folders.files(folder, suffixes.is_image)
     if not files:
         raise InputError("holds no pictures", file=folder, fix="Add .png or .jpg files")
     return np.stack([_square(images.read(path), size, path) for path in files])

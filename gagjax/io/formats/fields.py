@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from gagjax.errors import InputError
+from gagjax.io.untrusted.numbers import NotNumbersError, as_numbers
 from gagjax.track import Track
 
 
@@ -23,9 +24,26 @@ def member(record: Any, key: str, file: Path, where: str = "") -> Any:
     if not isinstance(record, Mapping):
         raise InputError(f"is a {type(record).__name__}, expected a dict", file=file, field=where or None)
     if key not in record:
-        found = ", ".join(sorted(map(str, record))[:12]) or "nothing"
+        found = names_in(record, 12)
         raise InputError(f"misses {key!r} (it has {found})", file=file, field=where or None)
     return record[key]
+
+
+def names_in(content: Mapping[Any, Any], count: int) -> str:
+    """The first keys of a mapping as text, each cut to a length at which a message can quote it."""
+    return ", ".join(sorted(str(key)[:60] for key in content)[:count]) or "nothing"
+
+
+def array(value: Any, file: Path, field: str) -> np.ndarray:
+    """An array out of what a file holds as one: numbers, nested lists of them, or an array.
+
+    Raises:
+        InputError: If it holds anything but numbers.
+    """
+    try:
+        return as_numbers(value)
+    except NotNumbersError as error:
+        raise InputError(f"{error}", file=file, field=field) from error
 
 
 def numbers(value: Any, shape: tuple[int, ...], file: Path, field: str) -> np.ndarray:
@@ -87,11 +105,8 @@ def at_frames(track: Track, index: np.ndarray, valid: np.ndarray, names: Sequenc
 
 
 def _numeric(value: Any, file: Path, field: str) -> np.ndarray:
-    try:
-        array = np.asarray(value)
-    except ValueError as error:  # lists of unequal length
-        raise InputError("is no array of numbers", file=file, field=field) from error
-    if array.dtype.kind not in "fiub":
-        raise InputError(f"holds {array.dtype}, not numbers", file=file, field=field)
+    value = array(value, file, field)
+    if value.dtype.kind == "c":
+        raise InputError(f"holds {value.dtype}, not numbers", file=file, field=field)
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is looked for later
-        return array.astype(np.float32)
+        return value.astype(np.float32)

@@ -23,9 +23,10 @@ from gagjax.io.formats import fields, pickling
 from gagjax.track import Track
 
 #: A key's video and frame number.
-_KEY = re.compile(r"(?P<video>.*)_(?P<number>\d{1,12})")
+_KEY = re.compile(r"(?P<video>.*)_(?P<number>[0-9]{1,12})")
 #: Frames that gaps may add, beyond ten for each frame that is there.
 GAP_LIMIT = 3000
+NAME_LIMIT = 4096  # characters of a frame's name
 NEEDED = ("expcode", "posecode", "eyecode", "transform_matrix")
 
 
@@ -65,8 +66,8 @@ def read(content: Mapping[Any, Any], file: Path, source: str, fps: Fraction = Fr
     Raises:
         InputError: If a field is missing or has a wrong shape, or two keys have one number.
     """
-    keys, numbers = _order([str(key) for key in content], file)
-    by_name = {str(key): record for key, record in content.items()}
+    by_name = _by_name(content, file)
+    keys, numbers = _order(list(by_name), file)
     records = [by_name[key] for key in keys]
 
     def stack(key: str, *shape: int) -> np.ndarray:
@@ -103,11 +104,11 @@ def read_portraits(content: Mapping[Any, Any], file: Path) -> dict[str, Portrait
         InputError: If a field is missing or has a wrong shape.
     """
     portraits = {}
-    for name, record in content.items():
+    for name, record in _by_name(content, file).items():
         track = read({name: record}, file, "gagavatar-portraits")
         image = record.get("image")
         if image is not None:
-            image = np.asarray(image)
+            image = fields.array(image, file, f"{name}.image")
             if image.ndim != 3 or image.shape[0] != 3 or image.dtype.kind not in "fiu":
                 raise InputError(f"has shape {image.shape}, expected (3, H, W)", file=file, field=f"{name}.image")
             scale = 255.0 if image.dtype.kind in "iu" else 1.0
@@ -177,8 +178,32 @@ def _order(keys: list[str], file: Path) -> tuple[list[str], list[int] | None]:
     return ordered, numbers
 
 
+def _by_name(content: Mapping[Any, Any], file: Path) -> dict[str, Any]:
+    """The records by the text of their keys, which need not be text.
+
+    Raises:
+        InputError: If a key is no name, or two keys are one as text.
+    """
+    found: dict[str, Any] = {}
+    for key, record in content.items():
+        if not isinstance(key, str | bytes | int | np.integer):
+            raise InputError(f"has a {type(key).__name__} as a frame's name", file=file, fix="Names are text")
+        name = key.decode("utf-8", "backslashreplace") if isinstance(key, bytes) else str(key)
+        if len(name) > NAME_LIMIT:
+            raise InputError(f"has a frame name of {len(name)} characters", file=file, fix="Name its frames anew")
+        if name in found:
+            raise InputError(f"has two frames {name}", file=file, fix="Keys that differ in type alone are one name")
+        found[name] = record
+    return found
+
+
 def _natural(text: str) -> list[Any]:
-    return [(1, int(part)) if part.isdigit() else (0, part) for part in re.split(r"(\d+)", text)]
+    # Numbers by length, then digits: their value, however long they are. Only 0 to 9: other digits are letters here.
+    parts = re.split(r"([0-9]+)", text)
+    return [
+        (1, len(part.lstrip("0")), part.lstrip("0")) if part[:1].isascii() and part.isdigit() else (0, 0, part)
+        for part in parts
+    ]
 
 
 def _with_gaps(track: Track, numbers: list[int], file: Path) -> Track:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gagjax.errors import InputError
+from gagjax.printable import quoted
 from gagjax.track import EXPRESSIONS, Channels
 
 SHAPES = {"expression": (EXPRESSIONS,), "jaw": (3,), "eyes": (6,), "transform": (3, 4), "neck": (3,)}
@@ -54,8 +55,8 @@ def parse(text: str | bytes, *, neck: bool | None = None) -> Line:
     if not isinstance(content, dict):
         raise InputError("is no JSON object", field="line", fix="Write one object a line")
     time = content.pop("time", None)
-    if time is not None and (type(time) not in (int, float) or not np.isfinite(float(min(time, 1e300)))):
-        raise InputError(f"is {str(time)[:40]}", field="time", fix="Give seconds")
+    if time is not None and (type(time) not in (int, float) or not -1e300 < time < 1e300):
+        raise InputError(f"is {quoted(time)}", field="time", fix="Give seconds")
     seen = content.pop("valid", True) is not False
     values = {name: content.pop(name) for name in SHAPES if name in content}
     if not seen:
@@ -94,7 +95,8 @@ def dump_lost(line: Line) -> str:
 
 def _array(value: Any, name: str) -> np.ndarray:
     try:
-        array = np.array(value, np.float64).astype(np.float32)  # null is not a number, too
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite: a lost frame
+            array = np.array(value, np.float64).astype(np.float32)  # null is not a number, too
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError("is no list of numbers", field=name) from error
     if array.shape != SHAPES[name]:

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from gagjax.errors import InputError
+from gagjax.io import folders
 from gagjax.io.formats import fields
 from gagjax.io.formats.liveportrait import DISTANCE
 from gagjax.io.untrusted.checkpoints import load_npz
@@ -56,7 +57,7 @@ def read(content: Mapping[str, np.ndarray], file: Path, fps: Fraction = Fraction
     turned[~np.isfinite(rotation).all(1)] = np.nan
     shape = None
     if "shape" in content:
-        person = np.asarray(content["shape"])
+        person = fields.array(content["shape"], file, "shape")
         rows = _columns(person[None] if person.ndim == 1 else person, 300, file, "shape")
         if not len(rows):
             raise InputError("is empty", file=file, field="shape", fix="Track the video again")
@@ -85,7 +86,9 @@ def read_folder(folder: Path, fps: Fraction = Fraction(25)) -> Track:
     Raises:
         InputError: As `read`, or if there is no archive.
     """
-    files = sorted(folder.glob("*.npz"), key=lambda file: (len(file.stem), file.stem))
+    files = sorted(
+        folders.files(folder, lambda path: path.suffix.lower() == ".npz"), key=lambda file: (len(file.stem), file.stem)
+    )
     if not files:
         raise InputError("holds no .npz file", file=folder)
     contents = [load_npz(file) for file in files]
@@ -135,7 +138,7 @@ def _clip_shape(track: Track) -> np.ndarray:
 
 def _columns(value: Any, columns: int, file: Path, field: str) -> np.ndarray:
     """(T, columns): trackers may estimate fewer coefficients; the others are zero."""
-    value = np.asarray(value)
+    value = fields.array(value, file, field)
     if value.ndim != 2 or not 0 < value.shape[1] <= columns:
         raise InputError(f"has shape {value.shape}, expected (T, {columns}) or fewer columns", file=file, field=field)
     value = fields.sequence(value, value.shape[1:], file, field)

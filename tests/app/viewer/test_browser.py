@@ -63,7 +63,7 @@ def test_a_slider_moves_the_curve(page):
     session = Session(track, Stack.default(), flame.builtin())
     viewer = Viewer(session, port=8931)
     try:
-        page.goto(f"http://localhost:{viewer.port}")
+        page.goto(viewer.address)
         page.get_by_text("jaw opening (deg)").wait_for(timeout=60_000)
         page.wait_for_function("document.querySelectorAll('canvas').length >= 2", timeout=60_000)
         page.wait_for_timeout(1500)  # WebGL in software
