@@ -26,7 +26,7 @@ from gagjax import avatars, flame
 from gagjax.app.reports import panels
 from gagjax.app.workflows.fit import panel
 from gagjax.avatars.personal import appearance, canonical, deformation, files, motion, training
-from gagjax.avatars.personal.clip import Clip
+from gagjax.avatars.personal.clip import FilmedClip
 from gagjax.io import images
 from gagjax.io.video import to_uint8
 from gagjax.simulate import driver, observe
@@ -68,7 +68,7 @@ class Scene:
         self.truth = driver(frames, controls=flame.CONTROLS, seed=PERFORMANCE)
         pictures = to_uint8(avatars.render(truth, self.truth, size=size))
         self.given = observe(self.truth, seed=TRACKER, outliers=0, dropped=0)
-        self.clip = Clip(pictures, self.given, np.float32(avatars.BACKGROUND))
+        self.clip = FilmedClip(pictures, self.given, np.float32(avatars.BACKGROUND))
         self.held = np.arange(4, frames, 8)
         self.learned = np.setdiff1d(np.arange(frames), self.held)
 
@@ -86,7 +86,7 @@ class Scene:
         seen = jnp.einsum("tvi,tij->tvj", own, transform[:, :, :3], precision="highest")
         return np.asarray(seen + transform[:, None, :, 3] / avatars.UNITS), np.asarray(own)
 
-    def psnr(self, fit: training.Fit, changes: Any = None) -> float:
+    def psnr(self, fit: training.AvatarFit, changes: Any = None) -> float:
         """Mean PSNR of the held-out frames."""
         truth = self.clip.frames / 255
         pictures = [fit.picture(int(i), None if changes is None else changes[i]) for i in self.held]
@@ -97,7 +97,7 @@ class Scene:
 
 def fitted(
     scene: Scene, kind: str, changes: dict[str, Any], steps: int, count: int
-) -> tuple[training.Fit, list[float]]:
+) -> tuple[training.AvatarFit, list[float]]:
     """One fit, with wall and CPU seconds (compilation included)."""
     began, spent = time.perf_counter(), time.process_time()
     if kind == "appearance":
@@ -114,12 +114,14 @@ def fitted(
         given, learned = scene.given, scene.learned
         channels = [np.asarray(x)[learned] for x in (given.expression, given.jaw, given.eyes)]
         start = deformation.guide(start, *channels, np.zeros((len(learned), 3)))
-    fit = training.Fit(start, scene.clip, dataclasses.replace(training.Settings(steps=steps), **changes), scene.held)
+    fit = training.AvatarFit(
+        start, scene.clip, dataclasses.replace(training.Settings(steps=steps), **changes), scene.held
+    )
     fit.run()
     return fit, [time.perf_counter() - began, time.process_time() - spent]
 
 
-def row(scene: Scene, fit: training.Fit, seconds: list[float]) -> list[float]:
+def row(scene: Scene, fit: training.AvatarFit, seconds: list[float]) -> list[float]:
     """The figures of a fit."""
     errors, given = scene.errors(fit.track), scene.errors(scene.given)
     as_given = scene.psnr(fit)

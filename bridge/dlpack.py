@@ -29,7 +29,7 @@ ALIGNMENT = 64  # bytes: what XLA asks of CPU memory that it is to use in place
 Copy = Literal["never", "allow"]
 
 
-def to_jax(tensor: Any, *, copy: Copy = "never") -> Any:
+def to_jax(tensor: object, *, copy: Copy = "never") -> Any:
     """Hand torch tensors over to JAX: the same memory, seen as JAX arrays.
 
     A permuted but compact tensor keeps its order in memory as the layout of the JAX array; see `images_to_jax` for
@@ -56,7 +56,7 @@ def to_jax(tensor: Any, *, copy: Copy = "never") -> Any:
     return jax.tree.map(lambda leaf: _tensor_to_jax(leaf, copy), tensor)
 
 
-def to_torch(array: Any, *, copy: Copy = "never") -> Any:
+def to_torch(array: object, *, copy: Copy = "never") -> Any:
     """Hand JAX arrays over to torch: the same memory, seen as torch tensors.
 
     Waits (on CPU) or orders streams (on CUDA) until the arrays are computed. The tensors alias memory that JAX takes
@@ -116,6 +116,9 @@ def images_to_torch(pictures: jax.Array) -> torch.Tensor:
 
     Returns:
         (N, C, H, W) with `memory_format=torch.channels_last`.
+
+    Raises:
+        BridgeError: If it is not four-dimensional, or cannot be handed over.
     """
     if pictures.ndim != 4:
         raise BridgeError(f"pictures have shape {tuple(pictures.shape)}; expected (N, H, W, C)")
@@ -193,7 +196,7 @@ def _check_copy(copy: str) -> None:
         raise ValueError(f'copy must be "never" or "allow", got {copy!r}')
 
 
-def _tensor_to_jax(tensor: Any, copy: Copy) -> jax.Array:
+def _tensor_to_jax(tensor: object, copy: Copy) -> jax.Array:
     import torch
 
     if not isinstance(tensor, torch.Tensor):
@@ -260,7 +263,7 @@ def _is_compact(tensor: torch.Tensor) -> bool:
     return True
 
 
-def _array_to_torch(array: Any, copy: Copy) -> torch.Tensor:
+def _array_to_torch(array: jax.Array, copy: Copy) -> torch.Tensor:
     import torch
 
     if isinstance(array, jax.core.Tracer):

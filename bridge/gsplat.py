@@ -7,7 +7,7 @@ import functools
 import importlib.metadata
 import importlib.util
 import shutil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,10 @@ from jaxtyping import Array, Float
 from gagjax.camera import Camera
 from gagjax.splatting.gaussians import Gaussians
 from gagjax.splatting.projection import DILATION, NEAR
+from gagjax.typing import AnyArray
+
+if TYPE_CHECKING:
+    import torch
 
 
 @functools.cache
@@ -72,7 +76,7 @@ def without_k(camera: Camera) -> Camera:
 
 
 def rasterize_gsplat(
-    gaussians: Gaussians, camera: Camera, background: Float[Array, "C"]
+    gaussians: Gaussians, camera: Camera, background: Float[AnyArray, "C"]
 ) -> tuple[Float[Array, "H W C"], Float[Array, "H W"]]:
     """Rasterize one set for one camera with gsplat.
 
@@ -84,7 +88,15 @@ def rasterize_gsplat(
     camera = without_k(camera)
     width, height = camera.width, camera.height
 
-    def draw(means: Any, covariances: Any, opacities: Any, features: Any, viewmat: Any, k: Any, colour: Any) -> Any:
+    def draw(
+        means: torch.Tensor,
+        covariances: torch.Tensor,
+        opacities: torch.Tensor,
+        features: torch.Tensor,
+        viewmat: torch.Tensor,
+        k: torch.Tensor,
+        colour: torch.Tensor,
+    ) -> Any:
         from gsplat import rasterization
 
         picture, alpha, _ = rasterization(
@@ -143,6 +155,6 @@ class GsplatBackend:
         return jax.default_backend() == "gpu" and loads()
 
     def rasterize(
-        self, gaussians: Gaussians, camera: Camera, background: Float[Array, "C"]
+        self, gaussians: Gaussians, camera: Camera, background: Float[AnyArray, "C"]
     ) -> tuple[Float[Array, "H W C"], Float[Array, "H W"]]:
         return rasterize_gsplat(gaussians, camera, background)

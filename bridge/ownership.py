@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import zlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
 from bridge.dlpack import Copy, to_jax, to_torch
 from bridge.errors import BridgeError, WriteAfterHandOverError
+
+if TYPE_CHECKING:
+    import torch
 
 CHECKSUM_BYTES = 1 << 24  # larger memory is checked by torch's version counter alone
 
@@ -39,7 +42,7 @@ class lend:
         16.0
     """
 
-    def __init__(self, value: Any, *, copy: Copy = "never", debug: bool | None = None) -> None:
+    def __init__(self, value: object, *, copy: Copy = "never", debug: bool | None = None) -> None:
         leaves = jax.tree.leaves(value)
         kinds = {isinstance(leaf, jax.Array) for leaf in leaves}
         if len(kinds) != 1:
@@ -76,7 +79,7 @@ class lend:
             self._before, self._value, self._owner = [], None, None
 
 
-def _checksum(tensor: Any) -> int | None:
+def _checksum(tensor: torch.Tensor) -> int | None:
     import torch
 
     size = tensor.numel() * tensor.element_size()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from jaxtyping import Array, Float, Shaped
@@ -45,6 +46,8 @@ class Lpips(nn.Module):
             for inward, outward, kernel, stride, padding, *_ in LAYERS
         )
         self.weights = nn.ParameterList(nn.Parameter(torch.zeros(outward)) for _, outward, *_ in LAYERS)
+        self.shift: Tensor
+        self.scale: Tensor
         self.register_buffer("shift", torch.tensor(SHIFT).view(3, 1, 1))
         self.register_buffer("scale", torch.tensor(SCALE).view(3, 1, 1))
         self.requires_grad_(False).eval()
@@ -67,7 +70,8 @@ class Lpips(nn.Module):
             found |= checkpoint.read(file, ask=FIX)
         metric = cls()
         for number, (*_, place, part, _pool) in enumerate(LAYERS):
-            convolution = metric.convolutions[number]
+            convolution = cast(nn.Conv2d, metric.convolutions[number])
+            assert convolution.bias is not None
             names = (f"net.slice{part}.{place}", f"features.{place}")
             _fill(convolution.weight, found, [f"{name}.weight" for name in names], files)
             _fill(convolution.bias, found, [f"{name}.bias" for name in names], files)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gagjax.pytree import pytree, static
+from gagjax.typing import AnyArray
 
 FOCAL = 12.0  # GAGAvatar's focal length, in half image widths
 SIZE = 512
@@ -22,13 +23,13 @@ class Camera:
         height: Picture height in pixels.
     """
 
-    viewmat: Float[Array, "*batch 4 4"]
-    K: Float[Array, "*batch 3 3"]
+    viewmat: Float[AnyArray, "*#batch 4 4"]
+    K: Float[AnyArray, "*#batch 3 3"]
     width: int = static(default=SIZE)
     height: int = static(default=SIZE)
 
 
-def from_track(transform: Float[Array, "*batch 3 4"], size: int = SIZE, focal: float = FOCAL) -> Camera:
+def from_track(transform: Float[AnyArray, "*#batch 3 4"], size: int = SIZE, focal: float = FOCAL) -> Camera:
     """The camera of a track.
 
     A track holds `[R | t]` for row vectors, `X_camera = X_world @ R + t`, with x left, y up, z forward (PyTorch3D). In
@@ -59,7 +60,7 @@ def from_track(transform: Float[Array, "*batch 3 4"], size: int = SIZE, focal: f
     )
 
 
-def project(points: Float[Array, "*batch N 3"], camera: Camera) -> Float[Array, "*batch N 2"]:
+def project(points: Float[AnyArray, "*#batch N 3"], camera: Camera) -> Float[Array, "*#batch N 2"]:
     """Pixel positions of world points; meaningless for points that are not in front of the camera.
 
     Args:

@@ -96,7 +96,13 @@ def _program(mesh: Mesh) -> Any:
     if mesh not in _programs:
         shared, own = PartitionSpec(), PartitionSpec(AXIS)
 
-        def clips(stages: Any, dt: Any, channels: Any, valid: Any, real: Any) -> Any:
+        def clips(
+            stages: Sequence[Filter[Any] | TrackStage],
+            dt: AnyArray,
+            channels: Channels,
+            valid: AnyArray,
+            real: AnyArray,
+        ) -> Any:
             return jax.vmap(lambda c, v, r: run_stages(stages, c, v, r, dt))(channels, valid, real)
 
         specs = (shared, shared, own, own, own)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gagjax.typing import Values
 
-def safe_sqrt(square: Float[Array, "..."]) -> Float[Array, "..."]:
+
+def safe_sqrt(square: Values) -> Float[Array, "..."]:
     """Square root of what is positive, 0 elsewhere, with gradient 0 there.
 
     Args:
@@ -25,7 +27,7 @@ def safe_sqrt(square: Float[Array, "..."]) -> Float[Array, "..."]:
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)
 
 
-def safe_norm(x: Float[Array, "..."], axis: int = -1, *, keepdims: bool = False) -> Float[Array, "..."]:
+def safe_norm(x: Values, axis: int = -1, *, keepdims: bool = False) -> Float[Array, "..."]:
     """Euclidean norm along an axis, with gradient 0 at the zero vector.
 
     Args:

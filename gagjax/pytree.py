@@ -8,6 +8,7 @@ user wrote, never a tracer that JAX put there.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
@@ -36,7 +37,8 @@ def pytree(cls: type[T]) -> type[T]:
         >>> jax.tree.map(lambda leaf: 2 * leaf, Gain(1.5)).value.item()
         3.0
     """
-    own = cls.__dict__.get("__post_init__")
+    # An inherited one counts as well: a base class checks for all that derive from it.
+    own = getattr(cls, "__post_init__", None)
 
     def post_init(self: Any) -> None:
         for field in dataclasses.fields(self):
@@ -53,14 +55,14 @@ def pytree(cls: type[T]) -> type[T]:
     leaves = tuple(f.name for f in fields if not f.metadata.get("static"))
     structure = tuple(f.name for f in fields if f.metadata.get("static"))
 
-    def flatten_with_keys(value: Any) -> tuple[tuple, tuple]:
+    def flatten_with_keys(value: object) -> tuple[tuple, tuple]:
         children = tuple((jax.tree_util.GetAttrKey(name), getattr(value, name)) for name in leaves)
         return children, tuple(getattr(value, name) for name in structure)
 
-    def flatten(value: Any) -> tuple[tuple, tuple]:
+    def flatten(value: object) -> tuple[tuple, tuple]:
         return tuple(getattr(value, name) for name in leaves), tuple(getattr(value, name) for name in structure)
 
-    def unflatten(aux: tuple, children: Any) -> Any:
+    def unflatten(aux: tuple, children: Iterable[object]) -> Any:
         value = object.__new__(made)
         for name, child in zip(leaves, children, strict=True):
             object.__setattr__(value, name, child)
@@ -117,7 +119,7 @@ def _field_of(value: Any, name: str) -> str:
     return name
 
 
-def is_concrete(value: Any) -> bool:
+def is_concrete(value: object) -> bool:
     """Whether a value can be looked at now: not a tracer and not a stand-in that JAX put into a pytree."""
     return isinstance(value, np.ndarray | np.generic | int | float | bool) or (
         isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gagjax.pytree import is_concrete
+from gagjax.typing import AnyArray, Tree
 
 SHORTEST = 64
 
@@ -31,10 +32,10 @@ def bucket(frames: int) -> int:
     return shorter if SHORTEST <= frames <= shorter else power
 
 
-def lengthen(xs: Any, frames: int) -> Any:
+def lengthen(xs: Tree, frames: int) -> Any:
     """A pytree of arrays, time first, its last frame repeated until it has so many frames."""
 
-    def each(x: Any) -> Any:
+    def each(x: AnyArray) -> Any:
         missing = frames - x.shape[0]
         if missing == 0:
             return x
@@ -46,10 +47,10 @@ def lengthen(xs: Any, frames: int) -> Any:
     return jax.tree.map(each, xs)
 
 
-def shorten(xs: Any, frames: int) -> Any:
+def shorten(xs: Tree, frames: int) -> Any:
     """The first frames of a pytree of arrays, time first."""
 
-    def each(x: Any) -> Any:
+    def each(x: AnyArray) -> Any:
         if x.shape[0] == frames:
             return x
         return jax.device_put(np.asarray(x)[:frames]) if _on_host(x) else x[:frames]
@@ -57,11 +58,11 @@ def shorten(xs: Any, frames: int) -> Any:
     return jax.tree.map(each, xs)
 
 
-def fits(stages: Any, frames: int) -> bool:
+def fits(stages: Tree, frames: int) -> bool:
     """Whether stages may see a longer clip: not where one holds values for each frame, such as a gaze target a frame."""
     return not any(np.ndim(leaf) > 0 and np.shape(leaf)[0] == frames for leaf in jax.tree.leaves(stages))
 
 
-def _on_host(x: Any) -> bool:
+def _on_host(x: AnyArray) -> bool:
     """Whether NumPy can have the array for nothing: what XLA cuts or joins, it compiles for every length."""
     return isinstance(x, np.ndarray) or (is_concrete(x) and all(d.platform == "cpu" for d in x.devices()))

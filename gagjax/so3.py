@@ -14,11 +14,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gagjax.typing import AnyArray, Values
+
 # Below this square the series are exact in float64 and the closed forms are still well conditioned in float32.
 _SMALL = 1e-4
 
 
-def exp(v: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3 3"]:
+def exp(v: Float[AnyArray, "*#batch 3"]) -> Float[Array, "*#batch 3 3"]:
     """The rotation by `|v|` radians about `v` (Rodrigues).
 
     Args:
@@ -39,7 +41,7 @@ def exp(v: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3 3"]:
     return (1 - across * square) * jnp.eye(3, dtype=v.dtype) + along * hat(v) + across * outer
 
 
-def log(rotation: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch 3"]:
+def log(rotation: Float[AnyArray, "*#batch 3 3"]) -> Float[Array, "*#batch 3"]:
     """The axis-angle vector of a rotation, of length at most pi: the inverse of `exp`.
 
     Args:
@@ -51,14 +53,14 @@ def log(rotation: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch 3"]:
     return quaternion_log(quaternion_from_matrix(rotation))
 
 
-def hat(v: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3 3"]:
+def hat(v: Float[AnyArray, "*#batch 3"]) -> Float[Array, "*#batch 3 3"]:
     """The skew matrix with `hat(v) @ u = v x u`."""
     x, y, z = jnp.moveaxis(jnp.asarray(v), -1, 0)
     zero = jnp.zeros_like(x)
     return _matrix([[zero, -z, y], [z, zero, -x], [-y, x, zero]])
 
 
-def quaternion_from_matrix(rotation: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch 4"]:
+def quaternion_from_matrix(rotation: Float[AnyArray, "*#batch 3 3"]) -> Float[Array, "*#batch 4"]:
     """The unit quaternion `(w, x, y, z)` of a rotation, with w >= 0.
 
     Args:
@@ -87,7 +89,7 @@ def quaternion_from_matrix(rotation: Float[Array, "*batch 3 3"]) -> Float[Array,
     return jnp.where(q[..., :1] < 0, -q, q)
 
 
-def matrix_from_quaternion(q: Float[Array, "*batch 4"]) -> Float[Array, "*batch 3 3"]:
+def matrix_from_quaternion(q: Float[AnyArray, "*#batch 4"]) -> Float[Array, "*#batch 3 3"]:
     """The rotation of a quaternion `(w, x, y, z)` of any length but zero; zero gives the identity.
 
     Args:
@@ -109,7 +111,7 @@ def matrix_from_quaternion(q: Float[Array, "*batch 4"]) -> Float[Array, "*batch 
     )
 
 
-def quaternion_multiply(p: Float[Array, "*batch 4"], q: Float[Array, "*batch 4"]) -> Float[Array, "*batch 4"]:
+def quaternion_multiply(p: Float[AnyArray, "*#batch 4"], q: Float[AnyArray, "*#batch 4"]) -> Float[Array, "*#batch 4"]:
     """The Hamilton product: the rotation `q` first, then `p`."""
     a, b, c, d = jnp.moveaxis(jnp.asarray(p), -1, 0)
     e, f, g, h = jnp.moveaxis(jnp.asarray(q), -1, 0)
@@ -124,12 +126,12 @@ def quaternion_multiply(p: Float[Array, "*batch 4"], q: Float[Array, "*batch 4"]
     )
 
 
-def quaternion_conjugate(q: Float[Array, "*batch 4"]) -> Float[Array, "*batch 4"]:
+def quaternion_conjugate(q: Float[AnyArray, "*#batch 4"]) -> Float[Array, "*#batch 4"]:
     """The inverse of a unit quaternion."""
     return jnp.asarray(q) * jnp.array([1.0, -1.0, -1.0, -1.0], jnp.asarray(q).dtype)
 
 
-def quaternion_exp(v: Float[Array, "*batch 3"]) -> Float[Array, "*batch 4"]:
+def quaternion_exp(v: Float[AnyArray, "*#batch 3"]) -> Float[Array, "*#batch 4"]:
     """The unit quaternion of the rotation by `|v|` radians about `v`."""
     v = jnp.asarray(v)
     quarter = jnp.sum(v * v, axis=-1, keepdims=True) / 4
@@ -137,7 +139,7 @@ def quaternion_exp(v: Float[Array, "*batch 3"]) -> Float[Array, "*batch 4"]:
     return jnp.concatenate([jnp.where(quarter > _SMALL, jnp.cos(half), 1 - quarter / 2), _sinc(quarter) * v / 2], -1)
 
 
-def quaternion_log(q: Float[Array, "*batch 4"]) -> Float[Array, "*batch 3"]:
+def quaternion_log(q: Float[AnyArray, "*#batch 4"]) -> Float[Array, "*#batch 3"]:
     """The axis-angle vector of a quaternion, of length at most pi; `q` and `-q` give the same, any length will do."""
     q = jnp.asarray(q)
     q = jnp.where(q[..., :1] < 0, -q, q)
@@ -152,9 +154,7 @@ def quaternion_log(q: Float[Array, "*batch 4"]) -> Float[Array, "*batch 3"]:
     return 2 * v * jnp.where(small, series, jnp.arctan2(length, w) / length)
 
 
-def slerp(
-    q0: Float[Array, "*batch 4"], q1: Float[Array, "*batch 4"], t: Float[Array, "*batch"] | float
-) -> Float[Array, "*batch 4"]:
+def slerp(q0: Float[AnyArray, "*#batch 4"], q1: Float[AnyArray, "*#batch 4"], t: Values) -> Float[Array, "*#batch 4"]:
     """Spherical interpolation of unit quaternions along the shorter arc.
 
     Args:
@@ -178,7 +178,7 @@ def slerp(
     angle = jnp.where(small, 1, 2 * jnp.arctan2(sine, cosine))
     square = chord + chord**2 / 12
 
-    def weight(part: Any) -> Any:
+    def weight(part: AnyArray) -> Any:
         series = part * (1 + (1 - part**2) * square / 6 + (3 * part**4 - 10 * part**2 + 7) * square**2 / 360)
         return jnp.where(small, series, jnp.sin(part * angle) / jnp.sin(angle))
 
@@ -186,7 +186,7 @@ def slerp(
     return q / jnp.sqrt(jnp.sum(q * q, axis=-1, keepdims=True))
 
 
-def from_6d(x: Float[Array, "*batch 6"]) -> Float[Array, "*batch 3 3"]:
+def from_6d(x: Float[AnyArray, "*#batch 6"]) -> Float[Array, "*#batch 3 3"]:
     """The rotation whose first two rows are `x` made orthonormal, first row first (Gram-Schmidt).
 
     Args:
@@ -212,14 +212,14 @@ def from_6d(x: Float[Array, "*batch 6"]) -> Float[Array, "*batch 3 3"]:
     return jnp.stack([first, second, jnp.cross(first, second)], axis=-2)
 
 
-def to_6d(rotation: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch 6"]:
+def to_6d(rotation: Float[AnyArray, "*#batch 3 3"]) -> Float[Array, "*#batch 6"]:
     """The first two rows of a rotation, (..., 6): what `from_6d` reads."""
     rotation = jnp.asarray(rotation)
     return jnp.concatenate([rotation[..., 0, :], rotation[..., 1, :]], axis=-1)
 
 
 @jax.custom_jvp
-def project(matrix: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch 3 3"]:
+def project(matrix: Float[AnyArray, "*#batch 3 3"]) -> Float[Array, "*#batch 3 3"]:
     """The rotation nearest to a matrix in the Frobenius norm (by SVD, so no row is favoured).
 
     Args:
@@ -235,7 +235,7 @@ def project(matrix: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch 3 3"]:
 
 
 @project.defjvp
-def _project_jvp(primals: Any, tangents: Any) -> Any:
+def _project_jvp(primals: tuple[Array], tangents: tuple[Array]) -> Any:
     # The derivative of the SVD is singular where singular values meet, at every rotation to begin with; that of the
     # projection is not, it only divides by their sums.
     u, s, v = _rotated_svd(primals[0])
@@ -246,7 +246,7 @@ def _project_jvp(primals: Any, tangents: Any) -> Any:
     return _times(u, vt), _times(_times(u, turn), vt)
 
 
-def _rotated_svd(matrix: Any) -> tuple[Any, Any, Any]:
+def _rotated_svd(matrix: AnyArray) -> tuple[Any, Any, Any]:
     """`u, s, v` with `matrix = u diag(s) v^T` and `u v^T` a rotation: the last value carries the sign."""
     u, s, vt = jnp.linalg.svd(jnp.asarray(matrix))
     sign = jnp.where(jnp.linalg.det(u) * jnp.linalg.det(vt) < 0, -1, 1).astype(s.dtype)
@@ -254,31 +254,31 @@ def _rotated_svd(matrix: Any) -> tuple[Any, Any, Any]:
     return u, s * flip, jnp.swapaxes(vt, -1, -2) * flip[..., None, :]
 
 
-def _times(a: Any, b: Any) -> Any:
+def _times(a: AnyArray, b: AnyArray) -> Any:
     # TF32 on GPUs would leave a rotation orthonormal to three digits only.
     return jnp.matmul(a, b, precision="highest")
 
 
-def _safe_sqrt(square: Any) -> Any:
+def _safe_sqrt(square: AnyArray) -> Any:
     return jnp.sqrt(jnp.where(square > _SMALL, square, 1))
 
 
-def _sinc(square: Any) -> Any:
+def _sinc(square: AnyArray) -> Any:
     """`sin(x) / x` of x squared."""
     x = _safe_sqrt(square)
     return jnp.where(square > _SMALL, jnp.sin(x) / x, 1 - square / 6 + square**2 / 120)
 
 
-def scaled(v: Float[Array, "*batch N"]) -> Float[Array, "*batch N"]:
+def scaled(v: Float[AnyArray, "*#batch N"]) -> Float[Array, "*#batch N"]:
     """Vectors over their largest entry, which keeps squares of any length within float32; zero stays zero.
 
     The gradient is that of a division by a constant: right for all that does not depend on the length.
     """
     largest = jax.lax.stop_gradient(jnp.abs(v).max(-1, keepdims=True))
-    return v / jnp.where(largest > 0, largest, 1)
+    return jnp.asarray(v) / jnp.where(largest > 0, largest, 1)
 
 
-def _unit(v: Any, otherwise: Any) -> Any:
+def _unit(v: AnyArray, otherwise: AnyArray) -> Any:
     square = jnp.sum(v * v, axis=-1, keepdims=True)
     # Rows are about of length one here: less than this is the rounding of their difference.
     usable = square > 1e-12

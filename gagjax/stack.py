@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -25,9 +25,11 @@ from gagjax import shape_bucketing, track_units
 from gagjax.errors import InputError
 from gagjax.filters import chain, scan
 from gagjax.filters.base import check_observed
+from gagjax.protocols import BindsModel, BindsTrack, Filter, FrameStage, TimeStepped, TrackStage
 from gagjax.pytree import is_concrete, pytree
 from gagjax.reference import FAULTS, Variant, check_variant
 from gagjax.track import Channels, Track
+from gagjax.typing import AnyArray, Scalar
 
 if TYPE_CHECKING:
     from gagjax.flame.model import FlameModel
@@ -52,11 +54,11 @@ class Stack:
         True
     """
 
-    temporal: Any = None
-    expression: Any = None
-    gaze: Any = None
-    detail: Any = None
-    eyes: Any = None
+    temporal: Filter[Any] | TrackStage | None = None
+    expression: Filter[Any] | TrackStage | None = None
+    gaze: Filter[Any] | TrackStage | None = None
+    detail: FrameStage[Any] | None = None
+    eyes: FrameStage[Any] | None = None
 
     @staticmethod
     def reference(variant: Variant = "document", enable: Iterable[str] = STAGES, seed: int = 1) -> Stack:
@@ -115,7 +117,7 @@ class Stack:
         """
         return _recommended(enable, live=True)
 
-    def for_model(self, model: FlameModel, shape: Float[Array, "S"] | None = None) -> Stack:
+    def for_model(self, model: FlameModel, shape: Float[AnyArray, "S"] | None = None) -> Stack:
         """The stack for a known head: stages that can use its geometry know it (gaze: eye centres and closing lids).
 
         Args:
@@ -123,18 +125,22 @@ class Stack:
             shape: Its shape coefficients; None is the mean head.
         """
         bound = {
-            name: stage.for_model(model, shape) for name in STAGES if hasattr(stage := getattr(self, name), "for_model")
+            name: stage.for_model(model, shape)
+            for name in STAGES
+            if isinstance(stage := getattr(self, name), BindsModel)
         }
         return dataclasses.replace(self, **bound)
 
 
-def track_stages(stack: Stack, track: Track) -> list[Any]:
+def track_stages(stack: Stack, track: Track) -> list[Filter[Any] | TrackStage]:
     """The track stages of a stack, each knowing what it reads off the track."""
     stages = [stage for stage in (stack.temporal, stack.expression, stack.gaze) if stage is not None]
-    return [stage.for_track(track) if hasattr(stage, "for_track") else stage for stage in stages]
+    return [stage.for_track(track) if isinstance(stage, BindsTrack) else stage for stage in stages]
 
 
-def run_stages(stages: Sequence[Any], channels: Channels, valid: Any, real: Any, dt: Any) -> Channels:
+def run_stages(
+    stages: Sequence[Filter[Any] | TrackStage], channels: Channels, valid: AnyArray, real: AnyArray, dt: Scalar
+) -> Channels:
     """The track stages, one after the other, on the channels of a clip.
 
     Args:
@@ -147,10 +153,10 @@ def run_stages(stages: Sequence[Any], channels: Channels, valid: Any, real: Any,
     Returns:
         The channels of all T frames.
     """
-    filters: list[Any] = []
+    filters: list[Filter[Any]] = []
     for stage in [*stages, None]:
-        if stage is not None and not hasattr(stage, "apply"):
-            filters.append(stage.with_dt(dt) if hasattr(stage, "with_dt") else stage)
+        if stage is not None and not isinstance(stage, TrackStage):
+            filters.append(stage.with_dt(dt) if isinstance(stage, TimeStepped) else stage)
             continue
         if filters:
             channels, _ = scan(chain(*filters), channels, valid=valid)
@@ -207,8 +213,8 @@ def enhance_track(stack: Stack, track: Track) -> Track:
 
 def enhance_frames(
     stack: Stack,
-    frames: Float[Array, "T H W 3"] | UInt8[Array, "T H W 3"],
-    eye_centres: Float[Array, "T 2 2"] | Float[Array, "2 2"] | None = None,
+    frames: Float[AnyArray, "T H W 3"] | UInt8[AnyArray, "T H W 3"],
+    eye_centres: Float[AnyArray, "T 2 2"] | Float[AnyArray, "2 2"] | None = None,
     state: FramesState | None = None,
 ) -> tuple[Float[Array, "T H W 3"] | UInt8[Array, "T H W 3"], FramesState]:
     """Run the frame stages over frames of one video, or a chunk of it.
@@ -241,14 +247,16 @@ def enhance_frames(
 
 
 @jax.jit
-def init_frames(stack: Stack, frames: Any) -> FramesState:
+def init_frames(stack: Stack, frames: AnyArray) -> FramesState:
     """The state before the first of some frames, (T, H, W, 3): what `enhance_frames` starts from by itself."""
     first = as_float(frames[0])
     return FramesState(*(None if stage is None else stage.init(first) for stage in (stack.detail, stack.eyes)))
 
 
 @jax.jit
-def _run_frames(stack: Stack, frames: Any, eye_centres: Any, state: FramesState) -> tuple[Any, FramesState]:
+def _run_frames(
+    stack: Stack, frames: AnyArray, eye_centres: AnyArray | None, state: FramesState
+) -> tuple[Any, FramesState]:
     kind = frames.dtype
     frames = as_float(frames)
     ends = []
@@ -261,14 +269,14 @@ def _run_frames(stack: Stack, frames: Any, eye_centres: Any, state: FramesState)
     return frames, FramesState(*ends)
 
 
-def as_float(frames: Any) -> Any:
+def as_float(frames: AnyArray) -> Any:
     """Frames as float32; uint8 is divided by 255."""
     if frames.dtype == jnp.uint8:
         return frames.astype(jnp.float32) * np.float32(1 / 255)
     return frames.astype(jnp.float32)
 
 
-def _checked(frames: Any) -> Any:
+def _checked(frames: AnyArray) -> Any:
     if np.ndim(frames) != 4 or np.shape(frames)[-1] != 3 or 0 in np.shape(frames):
         raise InputError(
             f"has shape {np.shape(frames)}", field="frames", fix="Pass (T, H, W, 3) with at least one frame"
@@ -287,7 +295,7 @@ def _checked(frames: Any) -> Any:
     return jnp.asarray(frames)
 
 
-def _build(enable: Iterable[str], **makers: Any) -> Stack:
+def _build(enable: Iterable[str], **makers: Callable[[], Any]) -> Stack:
     if isinstance(enable, str):
         enable = (enable,)
     names = tuple(enable)

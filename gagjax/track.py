@@ -11,17 +11,18 @@ conventions are those of GAGAvatar and FLAME:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Float
 
 from gagjax.errors import InputError
 from gagjax.printable import quoted
 from gagjax.pytree import is_concrete, pytree, static
+from gagjax.typing import AnyArray, FrameRate, HeldMask, HeldNames, HeldRate
 
 EXPRESSIONS = 100
 SHAPES = 300
@@ -39,12 +40,12 @@ class Channels(NamedTuple):
         extra: Channels of other trackers by name, each (T, ...).
     """
 
-    expression: Float[Array, "T 100"]
-    jaw: Float[Array, "T 3"]
-    eyes: Float[Array, "T 6"]
-    transform: Float[Array, "T 3 4"]
-    neck: Float[Array, "T 3"] | None = None
-    extra: Mapping[str, Float[Array, "T ..."]] = {}
+    expression: Float[AnyArray, "T 100"]
+    jaw: Float[AnyArray, "T 3"]
+    eyes: Float[AnyArray, "T 6"]
+    transform: Float[AnyArray, "T 3 4"]
+    neck: Float[AnyArray, "T 3"] | None = None
+    extra: Mapping[str, Float[AnyArray, "T ..."]] = {}
 
 
 @pytree
@@ -75,21 +76,21 @@ class Track:
         (4, 0.08)
     """
 
-    expression: Float[Array, "T 100"]
-    jaw: Float[Array, "T 3"]
-    eyes: Float[Array, "T 6"]
-    transform: Float[Array, "T 3 4"]
-    shape: Float[Array, "300"] | Float[Array, "T 300"] | None = None
-    neck: Float[Array, "T 3"] | None = None
-    extra: Mapping[str, Float[Array, "T ..."]] = dataclasses.field(default_factory=dict)
-    valid: Bool[Array, "T"] | None = None
-    fps: Fraction = static(default=Fraction(25))
-    names: tuple[str, ...] | None = static(default=None)
-    rotations: tuple[str, ...] = static(default=())
+    expression: Float[AnyArray, "T 100"]
+    jaw: Float[AnyArray, "T 3"]
+    eyes: Float[AnyArray, "T 6"]
+    transform: Float[AnyArray, "T 3 4"]
+    shape: Float[AnyArray, "300"] | Float[AnyArray, "T 300"] | None = None
+    neck: Float[AnyArray, "T 3"] | None = None
+    extra: Mapping[str, Float[AnyArray, "T ..."]] = dataclasses.field(default_factory=dict)
+    valid: HeldMask | None = None
+    fps: HeldRate = static(default=Fraction(25))
+    names: HeldNames | None = static(default=None)
+    rotations: HeldNames = static(default=())
     source: str = static(default="")
 
     def __post_init__(self) -> None:
-        def put(name: str, value: Any) -> None:
+        def put(name: str, value: object) -> None:
             object.__setattr__(self, name, value)
 
         for name, columns in (("expression", (EXPRESSIONS,)), ("jaw", (3,)), ("eyes", (6,)), ("transform", (3, 4))):
@@ -157,7 +158,11 @@ class Track:
         return dataclasses.replace(self, **channels._asdict())
 
     def pad(self, frames: int) -> Track:
-        """The track at a length of `frames`, the last frame repeated and marked invalid; for batches of one length."""
+        """The track at a length of `frames`, the last frame repeated and marked invalid; for batches of one length.
+
+        Raises:
+            ValueError: If the track is longer than that.
+        """
         missing = frames - len(self)
         if missing < 0:
             raise ValueError(f"cannot pad {len(self)} frames to {frames}")
@@ -200,7 +205,7 @@ class Track:
             )
         return self
 
-    def _map(self, function: Any, **changes: Any) -> Track:
+    def _map(self, function: Callable[[Any], Any], **changes: Any) -> Track:
         per_frame_shape = self.shape is not None and self.shape.ndim == 2
         return dataclasses.replace(
             self,
@@ -224,7 +229,8 @@ def concat(tracks: Iterable[Track]) -> Track:
             raise InputError(
                 f"differs: {first.fps} and {other.fps}", field="fps", fix="Resample to one frame rate first"
             )
-        if jax.tree.structure(other.channels) != jax.tree.structure(first.channels):
+        structures: list[Any] = [jax.tree.structure(each.channels) for each in (first, other)]
+        if structures[0] != structures[1]:
             raise InputError("the tracks do not hold the same channels", field="extra")
     channels = jax.tree.map(lambda *xs: np.concatenate(xs), *(t.channels for t in parts))
     named = all(t.names is not None for t in parts)
@@ -237,7 +243,7 @@ def concat(tracks: Iterable[Track]) -> Track:
     )
 
 
-def as_rate(fps: Any) -> Fraction:
+def as_rate(fps: FrameRate) -> Fraction:
     """A frame rate as an exact ratio; floats such as 29.97 become the broadcast ratio that they stand for.
 
     Raises:
@@ -245,7 +251,7 @@ def as_rate(fps: Any) -> Fraction:
     """
     try:
         _check_size(fps)
-        rate = Fraction(fps)
+        rate = Fraction(fps if isinstance(fps, int | float | str | Fraction) else float(fps))
     except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
         raise InputError(f"{quoted(fps)} is no frame rate", field="fps", fix='Use 25, 29.97 or "30000/1001"') from error
     if not isinstance(fps, float) and rate > 0 and not Fraction(1, 10**9) < rate < 10**9:
@@ -287,7 +293,7 @@ def _floats(value: Any, name: str, shape: tuple[int | None, ...] | None) -> Any:
     return value
 
 
-def _same_length(value: Any, name: str, frames: int) -> Any:
+def _same_length(value: AnyArray, name: str, frames: int) -> Any:
     if value.ndim == 0 or value.shape[0] != frames:
         raise InputError(f"has {value.shape[0] if value.ndim else 'no'} frames, expression has {frames}", field=name)
     return value
@@ -302,8 +308,8 @@ def _named_arrays(track: Track) -> Iterable[tuple[str, Any]]:
 
 
 def _joined_shape(parts: list[Track]) -> Any:
-    shapes = [t.shape for t in parts]
-    if any(s is None for s in shapes):
+    shapes = [t.shape for t in parts if t.shape is not None]
+    if len(shapes) < len(parts):
         return None
     if all(s.ndim == 1 for s in shapes) and all(np.array_equal(s, shapes[0]) for s in shapes):
         return shapes[0]

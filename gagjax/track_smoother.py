@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,10 @@ from gagjax.filters.rigid import RigidTransform
 from gagjax.filters.scene_cuts import scene_cuts
 from gagjax.pytree import pytree, static
 from gagjax.track import Channels, Track
+from gagjax.typing import AnyArray, FrameRate, Scalar
+
+if TYPE_CHECKING:
+    from gagjax.tuning.batching import Clip
 
 # Tracks in which a causal filter has already been at work: a second one would add its lag to the first.
 SMOOTHED_SOURCES = ("gagavatar-smoothed",)
@@ -59,14 +63,14 @@ class TrackSmoother:
     translation: AdaptiveSmoother | None = None
     neck: AdaptiveSmoother | None = None
     extra: AdaptiveSmoother | None = None
-    cut_angle: Float[Array, ""] = 0.52  # type: ignore[assignment]
+    cut_angle: Scalar = 0.52
     rotations: tuple[str, ...] = static(default=())
 
     def __post_init__(self) -> None:
         track_units.warn_of_degrees("cut_angle", self.cut_angle)
 
     @classmethod
-    def default(cls, fps: Any = 25) -> TrackSmoother:
+    def default(cls, fps: FrameRate = 25) -> TrackSmoother:
         """The offline preset; parameters are in Hz, so `fps` changes nothing but their upper end.
 
         Args:
@@ -74,7 +78,7 @@ class TrackSmoother:
         """
         highest = min(10.0, 0.5 * float(fps))
 
-        def smoother(lowest: float, **more: float) -> AdaptiveSmoother:
+        def smoother(lowest: float, **more: Any) -> AdaptiveSmoother:
             return AdaptiveSmoother(lowest=min(lowest, highest), highest=highest, **more)
 
         return cls(
@@ -91,7 +95,7 @@ class TrackSmoother:
         )
 
     @classmethod
-    def live(cls, fps: Any = 25) -> LiveTrackSmoother:
+    def live(cls, fps: FrameRate = 25) -> LiveTrackSmoother:
         """The causal preset: at most one frame of lag.
 
         Args:
@@ -123,7 +127,7 @@ class TrackSmoother:
         dt = jnp.float32(float(1 / track.fps))
         return track.with_channels(self.for_track(track).apply(channels, valid=jnp.asarray(track.valid), dt=dt))
 
-    def likelihood(self, clip: Any) -> Float[Array, ""]:
+    def likelihood(self, clip: Clip) -> Float[Array, ""]:
         """Negative log-likelihood of a clip at every field's lowest cutoff: the sum over fields, each per frame and channel.
 
         Args:
@@ -141,7 +145,7 @@ class TrackSmoother:
                 total += self.extra.surprise(xs, clip.valid, clip.dt, turns=name in self.rotations)
         return total
 
-    def apply(self, channels: Channels, *, valid: Bool[Array, "T"] | None = None, dt: Any = 0.04) -> Channels:
+    def apply(self, channels: Channels, *, valid: Bool[AnyArray, "T"] | None = None, dt: Scalar = 0.04) -> Channels:
         """Smooth the channels of a whole sequence.
 
         Args:
@@ -155,10 +159,10 @@ class TrackSmoother:
         rotation, translation = channels.transform[..., :3], channels.transform[..., 3]
         cuts = scene_cuts(rotation, valid, self.cut_angle)
 
-        def vector(smoother: AdaptiveSmoother | None, xs: Any) -> Any:
+        def vector(smoother: AdaptiveSmoother | None, xs: AnyArray | None) -> Any:
             return xs if smoother is None or xs is None else smoother(xs, valid, dt, cuts)
 
-        def turn(smoother: AdaptiveSmoother | None, xs: Any) -> Any:
+        def turn(smoother: AdaptiveSmoother | None, xs: AnyArray) -> Any:
             return xs if smoother is None else smoother.rotations(xs, valid, dt, cuts)
 
         extra: Mapping[str, Any] = {
@@ -204,7 +208,7 @@ class LiveTrackSmoother:
         warn_if_smoothed(track)
         return dataclasses.replace(self, rotations=track.rotations)
 
-    def with_dt(self, dt: Float[Array, ""]) -> LiveTrackSmoother:
+    def with_dt(self, dt: Scalar) -> LiveTrackSmoother:
         """The filter for frames that last `dt` seconds."""
         parts = [f.name for f in dataclasses.fields(self) if f.name != "rotations"]  # type: ignore[arg-type]
         return dataclasses.replace(self, **{name: getattr(self, name).with_dt(dt) for name in parts})

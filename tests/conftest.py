@@ -12,6 +12,12 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from jaxtyping import config
+
+from tests import typechecking
+
+if os.environ.get("GAGJAX_TYPECHECK", "0") != "0":
+    typechecking.install()  # before any test imports gagjax
 
 settings.register_profile(
     "default", deadline=None, max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -35,6 +41,15 @@ def bounded_memory() -> Iterator[None]:
         gc.collect()
         with contextlib.suppress(OSError, AttributeError):  # glibc keeps what is freed, unless it is asked
             ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+@pytest.fixture(autouse=True)
+def checked_types(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tests marked `misuse` hand over what the signature forbids, to read our own message: types stay unchecked there."""
+    misuse = request.node.get_closest_marker("misuse") is not None
+    config.update("jaxtyping_disable", misuse)
+    yield
+    config.update("jaxtyping_disable", False)
 
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -105,6 +105,7 @@ def test_warns_once(monkeypatch):
         gj.Stack.reference("code")
 
 
+@pytest.mark.misuse
 def test_inputs_that_cannot_be_used(frames):
     stack = gj.Stack.reference(enable=("detail",))
     for bad, word in (

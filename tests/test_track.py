@@ -42,6 +42,7 @@ def test_slice_concat_pad():
     assert track[::2].fps == track.fps / 2
 
 
+@pytest.mark.misuse
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -23,7 +23,6 @@ _MODULES = (
     "identity",
     "lifting",
     "losses",
-    "memory",
     "model",
     "portraits",
     "vit",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,8 +15,11 @@ from bridge.gagavatar.decoder import Noise
 from bridge.gagavatar.identity import Identity
 from bridge.gagavatar.model import GAGAvatar
 from gagjax import flame, memory
+from gagjax.avatars.parameters import Parameters
 from gagjax.errors import InputError
+from gagjax.splatting.gaussians import Gaussians
 from gagjax.track import Track
+from gagjax.typing import AnyArray
 
 CHUNK = 32  # frames whose vertices are computed at once
 
@@ -110,13 +112,22 @@ class Avatar:
         pose = jnp.concatenate([jnp.zeros_like(track.jaw), track.jaw], -1)
         return flame.vertices(self.model, self.shape, track.expression, pose, track.eyes)
 
-    def gaussians(self, vertices: Float[Array, "V 3"]) -> Any:
-        """The `bridge.Gaussians` of one frame.
+    def gaussians(self, parameters: Parameters | Float[AnyArray, "V 3"]) -> Gaussians:
+        """The Gaussians of one frame, in GAGAvatar units (metres times 5).
 
         Args:
-            vertices: (V, 3), metres.
+            parameters: The frame: expression, jaw and eyes drive the identity, as in `vertices`; its shape, neck and
+                global rotation are not looked at. Or the posed vertices, (V, 3), metres, where they are at hand.
+
+        Returns:
+            The identity's Gaussians, with the network's feature channels.
         """
-        return handover.place(self._resting, vertices)
+        if isinstance(parameters, Parameters):
+            pose = jnp.concatenate([jnp.zeros(3), jnp.asarray(parameters.pose)[3:]])
+            moved = flame.vertices(self.model, self.shape, parameters.expression, pose, parameters.eyes)
+        else:
+            moved = jnp.asarray(parameters)
+        return handover.place(self._resting, moved)
 
     def decode(self, features: Float[Array, "... H W C"] | torch.Tensor) -> Float[Array, "... H W 3"]:
         """Rasterized features over black to pictures in [0, 1]."""

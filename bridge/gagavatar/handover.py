@@ -7,7 +7,7 @@ rasterizer wrote.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,11 @@ from torch import Tensor
 import bridge
 from bridge.gagavatar.identity import Identity
 from bridge.gagavatar.lifting import FOCAL, SCALE
+from gagjax.typing import AnyArray
+
+if TYPE_CHECKING:
+    from gagjax.camera import Camera
+    from gagjax.splatting.gaussians import Gaussians
 
 
 def to_jax(tensor: Tensor) -> Any:
@@ -29,7 +34,7 @@ def to_jax(tensor: Tensor) -> Any:
     return bridge.to_jax(tensor, copy="allow")
 
 
-def to_torch(array: Any) -> Tensor:
+def to_torch(array: AnyArray) -> Tensor:
     """A JAX or NumPy array as a tensor, of the same memory."""
     return torch.from_numpy(array) if isinstance(array, np.ndarray) else bridge.to_torch(array)
 
@@ -41,14 +46,20 @@ def resting(identity: Identity) -> Any:
     return bridge.Gaussians(*(to_jax(part) for part in parts))
 
 
-def place(gaussians: Any, vertices: Float[Array, "V 3"]) -> Any:
+def place(gaussians: Gaussians, vertices: Float[AnyArray, "V 3"] | Float[Tensor, "V 3"]) -> Gaussians:
     """The Gaussians of one frame: the first V means are its vertices.
 
     Args:
         gaussians: What `resting` returned.
         vertices: FLAME vertices, (V, 3), metres.
     """
-    return dataclasses.replace(gaussians, means=_put(gaussians.means, jnp.asarray(vertices, jnp.float32)))
+    return dataclasses.replace(
+        gaussians,
+        means=_put(
+            gaussians.means,
+            jnp.asarray(np.asarray(vertices) if isinstance(vertices, Tensor) else vertices, jnp.float32),
+        ),
+    )
 
 
 @jax.jit
@@ -56,20 +67,22 @@ def _put(means: Float[Array, "N 3"], vertices: Float[Array, "V 3"]) -> Float[Arr
     return means.at[: len(vertices)].set(SCALE * vertices)
 
 
-def camera(transform: Float[Array, "3 4"], size: int) -> Any:
+def camera(transform: Float[AnyArray, "3 4"], size: int) -> Camera:
     """The `bridge.Camera` of a track's `[R | t]` for a square picture."""
     from gagjax.camera import from_track
 
     return from_track(jnp.asarray(transform, jnp.float32), size=size, focal=FOCAL)
 
 
-def rasterize(gaussians: Any, transform: Float[Array, "3 4"], size: int, backend: str = "auto") -> Tensor:
+def rasterize(gaussians: Gaussians, transform: Float[AnyArray, "3 4"], size: int, backend: str = "auto") -> Tensor:
     """Features over black, (size, size, C)."""
     features, _ = bridge.rasterize(gaussians, camera(transform, size), backend=backend)
     return to_torch(features)
 
 
-def rasterize_clip(gaussians: Any, vertices: Any, transforms: Any, size: int, backend: str = "auto") -> Tensor:
+def rasterize_clip(
+    gaussians: Gaussians, vertices: AnyArray, transforms: AnyArray, size: int, backend: str = "auto"
+) -> Tensor:
     """Features of a few frames, (T, size, size, C); a single frame is handed on without a copy.
 
     Args:

@@ -26,7 +26,7 @@ ENCODING = 6 * OCTAVES + 3  # length of an encoded direction
 LARGEST = 0.05  # largest scale of a Gaussian, in GAGAvatar units
 
 
-class Splats(NamedTuple):
+class HeadOutput(NamedTuple):
     """What a head says about each Gaussian, except where it is.
 
     Attributes:
@@ -73,7 +73,7 @@ class VertexHead(nn.Module):
         self.scale_layers = branch(3)
         self.rotation_layers = branch(4)
 
-    def forward(self, features: Float[Tensor, "B V D"], directions: Float[Tensor, "B 3"]) -> Splats:
+    def forward(self, features: Float[Tensor, "B V D"], directions: Float[Tensor, "B 3"]) -> HeadOutput:
         """Gaussians of all vertices together (their quaternions are normalised over the vertices).
 
         Args:
@@ -83,7 +83,7 @@ class VertexHead(nn.Module):
         x = self.feature_layers(features)
         encoded = encode_directions(directions)[:, None].expand(-1, x.shape[1], -1)
         x = torch.cat([x, encoded], -1)
-        return Splats(
+        return HeadOutput(
             squash_first_three(self.color_layers(x)),
             torch.sigmoid(self.opacity_layers(x)),
             torch.sigmoid(self.scale_layers(x)) * LARGEST,
@@ -107,7 +107,7 @@ class PlaneHead(nn.Module):
             nn.Conv2d(hidden, config.features + 9, 1),
         )
 
-    def forward(self, plane: Float[Tensor, "B D H W"], directions: Float[Tensor, "B 3"]) -> Splats:
+    def forward(self, plane: Float[Tensor, "B D H W"], directions: Float[Tensor, "B 3"]) -> HeadOutput:
         """Gaussians of the plane's points, row by row.
 
         Args:
@@ -124,7 +124,7 @@ class PlaneHead(nn.Module):
             F.normalize(quaternions, dim=1),
             torch.sigmoid(positions),
         )
-        return Splats(*(m.flatten(2).transpose(1, 2) for m in maps))
+        return HeadOutput(*(m.flatten(2).transpose(1, 2) for m in maps))
 
 
 def squash_first_three(x: Float[Tensor, "... N"]) -> Float[Tensor, "... N"]:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,7 +70,7 @@ class Identity:
         Raises:
             InputError: If the file exists and `force` is not given.
         """
-        arrays = {name: value.detach().cpu().numpy() for name, value in self._tensors().items()}
+        arrays: dict[str, Any] = {name: value.detach().cpu().numpy() for name, value in self._tensors().items()}
         header = json.dumps({"format": FORMAT, "version": VERSION, "units": "GAGAvatar (metres times 5)"})
         with atomic.output(path, force=force) as temporary, Path(temporary).open("wb") as stream:
             np.savez(stream, meta=np.array(header), **arrays)

@@ -19,9 +19,10 @@ from bridge.gagavatar import checkpoint, handover, lifting
 from bridge.gagavatar.config import Config
 from bridge.gagavatar.decoder import Noise, StyleUNet
 from bridge.gagavatar.dpt import Encoder
-from bridge.gagavatar.heads import PlaneHead, Splats, VertexHead
+from bridge.gagavatar.heads import HeadOutput, PlaneHead, VertexHead
 from bridge.gagavatar.identity import Identity
 from gagjax.errors import InputError
+from gagjax.typing import AnyArray
 
 
 class Output(NamedTuple):
@@ -92,7 +93,7 @@ class GAGAvatar(nn.Module):
 
     def splats(
         self, image: Float[Tensor, "B 3 S S"], transforms: Float[Tensor, "B 3 4"]
-    ) -> tuple[Splats, Float[Tensor, "B M 3"]]:
+    ) -> tuple[HeadOutput, Float[Tensor, "B M 3"]]:
         """All Gaussians of a batch of portraits, differentiably.
 
         Args:
@@ -120,10 +121,12 @@ class GAGAvatar(nn.Module):
             ],
             1,
         )
-        return Splats(*(torch.cat(group, 1) for group in zip(*(part[:4] for part in parts), strict=True))), lifted
+        return HeadOutput(*(torch.cat(group, 1) for group in zip(*(part[:4] for part in parts), strict=True))), lifted
 
     @torch.no_grad()
-    def encode(self, image: Any, transform: Any, shape: Any = None) -> Identity:
+    def encode(
+        self, image: AnyArray | Tensor, transform: AnyArray | Tensor, shape: AnyArray | Tensor | None = None
+    ) -> Identity:
         """One portrait's Gaussians: the slow step, once per identity.
 
         Args:
@@ -155,7 +158,7 @@ class GAGAvatar(nn.Module):
             shape=None if shape is None else self._tensor(shape, "shape", (None,)),
         )
 
-    def gaussians(self, identity: Identity, vertices: Any) -> Any:
+    def gaussians(self, identity: Identity, vertices: AnyArray | Tensor) -> Any:
         """The Gaussians of one frame, as `bridge.Gaussians` (JAX arrays), in GAGAvatar units.
 
         Args:
@@ -166,7 +169,7 @@ class GAGAvatar(nn.Module):
 
     @torch.no_grad()
     def decode(
-        self, features: Any, noise: Noise = "fixed", *, generator: torch.Generator | None = None
+        self, features: AnyArray | Tensor, noise: Noise = "fixed", *, generator: torch.Generator | None = None
     ) -> Float[Tensor, "... H W 3"]:
         """Rasterized features to pictures.
 
@@ -185,8 +188,8 @@ class GAGAvatar(nn.Module):
     def render(
         self,
         identity: Identity,
-        vertices: Any,
-        transform: Any,
+        vertices: AnyArray | Tensor,
+        transform: AnyArray | Tensor,
         noise: Noise = "fixed",
         *,
         batch: int = 1,
@@ -203,6 +206,9 @@ class GAGAvatar(nn.Module):
             batch: Frames decoded together; changes the speed, not the frames.
             backend: As in `bridge.rasterize`.
             generator: Source of the random noise.
+
+        Raises:
+            InputError: If the vertices are not those of FLAME's own mesh.
         """
         vertices, transform = np.asarray(vertices, np.float32), np.asarray(transform, np.float32)
         if vertices.shape[-2:] != (self.config.vertices, 3):
@@ -260,7 +266,7 @@ class GAGAvatar(nn.Module):
         fine = self.upsampler(features.permute(0, 3, 1, 2), noise).permute(0, 2, 3, 1)
         return Output(features[..., :3], fine, points)
 
-    def _tensor(self, value: Any, name: str, shape: tuple[int | None, ...]) -> Tensor:
+    def _tensor(self, value: AnyArray | Tensor, name: str, shape: tuple[int | None, ...]) -> Tensor:
         tensor = torch.as_tensor(np.asarray(value) if not isinstance(value, Tensor) else value)
         tensor = tensor.to(device=self.device, dtype=torch.float32)
         if tensor.ndim != len(shape) or any(n not in (None, m) for n, m in zip(shape, tensor.shape, strict=False)):

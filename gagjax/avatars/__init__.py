@@ -7,12 +7,13 @@ avatars to a clip of one person.
 
 from __future__ import annotations
 
-from gagjax.avatars.avatar import UNITS, Avatar, MeshAvatar
+from gagjax.avatars.avatar import UNITS, MeshAvatar
 from gagjax.avatars.binding import Binding
 from gagjax.avatars.builtin.avatar import builtin
 from gagjax.avatars.files import load, save
 from gagjax.avatars.parameters import Parameters
 from gagjax.avatars.rendering import BACKGROUND, frames, picture, render
+from gagjax.protocols import Avatar
 
 __all__ = [
     "BACKGROUND",

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from gagjax import flame
 from gagjax.avatars.binding import Binding
@@ -17,19 +15,9 @@ from gagjax.camera import Camera
 from gagjax.flame.model import FlameModel
 from gagjax.pytree import pytree
 from gagjax.splatting.gaussians import Gaussians
+from gagjax.typing import AnyArray
 
 UNITS = 5.0  # world units to a metre: GAGAvatar scales FLAME so
-
-
-class Avatar(Protocol):
-    """What `render`, `gagjax reenact` and whoever draws avatars ask of one."""
-
-    @property
-    def model(self) -> FlameModel:
-        """The FLAME model whose vertices drive it."""
-
-    def gaussians(self, parameters: Parameters) -> Gaussians:
-        """Gaussians in world units (`UNITS` to a metre) for one frame's parameters."""
 
 
 @pytree
@@ -42,9 +30,9 @@ class Surface:
         corners: Barycentric weights of its place in its triangle, (N, 3): where its normal is taken.
     """
 
-    occlusion: Float[Array, "N"]
-    material: Int[Array, "N"]
-    corners: Float[Array, "N 3"]
+    occlusion: Float[AnyArray, "N"]
+    material: Int[AnyArray, "N"]
+    corners: Float[AnyArray, "N 3"]
 
 
 @pytree
@@ -62,15 +50,15 @@ class MeshAvatar:
 
     model: FlameModel
     binding: Binding
-    opacities: Float[Array, "N"]
-    appearance: Float[Array, "N K 3"]
+    opacities: Float[AnyArray, "N"]
+    appearance: Float[AnyArray, "N K 3"]
     surface: Surface | None = None
 
     def __len__(self) -> int:
         return len(self.binding)
 
     @jax.jit
-    def gaussians(self, parameters: Parameters | Float[Array, "V 3"], camera: Camera | None = None) -> Gaussians:
+    def gaussians(self, parameters: Parameters | Float[AnyArray, "V 3"], camera: Camera | None = None) -> Gaussians:
         """The Gaussians of a frame.
 
         Args:
@@ -108,5 +96,5 @@ class MeshAvatar:
         return Gaussians(means * UNITS, covariances, self.opacities, features)
 
 
-def _unit(x: Float[Array, "N 3"]) -> Float[Array, "N 3"]:
+def _unit(x: Float[AnyArray, "N 3"]) -> Float[AnyArray, "N 3"]:
     return x * jax.lax.rsqrt((x**2).sum(-1, keepdims=True) + 1e-16)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from gagjax.pytree import pytree, static
+from gagjax.typing import AnyArray
 
 
 @pytree
@@ -26,17 +27,17 @@ class Binding:
         frame: "affine" or "similarity".
     """
 
-    triangles: Int[Array, "N"]
-    offsets: Float[Array, "N 3"]
-    factors: Float[Array, "N 3 3"]
+    triangles: Int[AnyArray, "N"]
+    offsets: Float[AnyArray, "N 3"]
+    factors: Float[AnyArray, "N 3 3"]
     frame: str = static(default="affine")
 
     def __len__(self) -> int:
         return self.triangles.shape[0]
 
     def place(
-        self, vertices: Float[Array, "V 3"], faces: Int[Array, "F 3"]
-    ) -> tuple[Float[Array, "N 3"], Float[Array, "N 3 3"]]:
+        self, vertices: Float[AnyArray, "V 3"], faces: Int[AnyArray, "F 3"]
+    ) -> tuple[Float[AnyArray, "N 3"], Float[AnyArray, "N 3 3"]]:
         """Centres and covariance roots in space, in the unit of the vertices.
 
         Args:
@@ -50,8 +51,8 @@ class Binding:
 
 
 def frames(
-    vertices: Float[Array, "V 3"], faces: Int[Array, "F 3"], kind: str = "affine"
-) -> tuple[Float[Array, "F 3"], Float[Array, "F 3 3"]]:
+    vertices: Float[AnyArray, "V 3"], faces: Int[AnyArray, "F 3"], kind: str = "affine"
+) -> tuple[Float[AnyArray, "F 3"], Float[AnyArray, "F 3 3"]]:
     """Origin and axes (as columns) of every triangle's frame; see `Binding`."""
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     first, second = b - a, c - a
@@ -69,6 +70,6 @@ def frames(
     return (a + b + c) / 3, jnp.stack([along, normal, across], -1) * scale[..., None]
 
 
-def _product(a: Float[Array, "N 3 3"], b: Float[Array, "N 3 K"]) -> Float[Array, "N 3 K"]:
+def _product(a: Float[AnyArray, "N 3 3"], b: Float[AnyArray, "N 3 K"]) -> Float[Array, "N 3 K"]:
     """Small matrix products written as sums, which XLA fuses; batched dots of 3x3 are slow on CPUs."""
     return (a[:, :, :, None] * b[:, None, :, :]).sum(2)

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +18,9 @@ from gagjax.avatars.binding import Binding
 from gagjax.avatars.spherical_harmonics import C0
 from gagjax.errors import InputError
 from gagjax.flame.model import FlameModel
+
+if TYPE_CHECKING:
+    from gagjax.splatting.gaussians import Gaussians
 
 _BINDING = ".binding.npz"
 _VERSION = 1
@@ -168,7 +171,10 @@ def _gaussian_avatars(
     return MeshAvatar(
         _person(model, found),
         Binding(
-            triangles[keep].astype(np.int32), take("x", "y", "z")[keep], np.float32(factors[keep]), frame="similarity"
+            triangles[keep].astype(np.int32),
+            take("x", "y", "z")[keep],
+            factors[keep].astype(np.float32),
+            frame="similarity",
         ),
         opacities[keep],
         looks[keep],
@@ -198,7 +204,7 @@ def _person(model: FlameModel, file: Path) -> FlameModel:
     return dataclasses.replace(model, v_template=template)
 
 
-def _splats(gaussians: Any) -> dict[str, np.ndarray]:
+def _splats(gaussians: Gaussians) -> dict[str, np.ndarray]:
     """Columns of 3D Gaussian splatting for Gaussians at rest, metres."""
     from gagjax.avatars.avatar import UNITS
 

@@ -9,6 +9,7 @@ from gagjax import flame
 from gagjax.camera import Camera
 from gagjax.flame.model import FlameModel
 from gagjax.pytree import pytree
+from gagjax.typing import AnyArray
 
 
 @pytree
@@ -24,11 +25,11 @@ class Parameters:
         camera: Who looks, or None for a camera in front of the face.
     """
 
-    expression: Float[Array, "100"]
-    pose: Float[Array, "6"]
-    eyes: Float[Array, "6"]
-    neck: Float[Array, "3"]
-    shape: Float[Array, "S"]
+    expression: Float[AnyArray, "100"]
+    pose: Float[AnyArray, "6"]
+    eyes: Float[AnyArray, "6"]
+    neck: Float[AnyArray, "3"]
+    shape: Float[AnyArray, "S"]
     camera: Camera | None = None
 
     @classmethod

@@ -11,12 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from gagjax.avatars.avatar import Avatar
 from gagjax.avatars.parameters import Parameters
 from gagjax.camera import from_track
 from gagjax.errors import InputError
+from gagjax.protocols import Avatar, DrawsSmaller, FinishesPictures
 from gagjax.splatting import rasterize
 from gagjax.track import SHAPES, Track
+from gagjax.typing import AnyArray
 
 BACKGROUND = (0.80, 0.83, 0.86)
 
@@ -68,24 +69,40 @@ def render(avatar: Avatar, track: Track, **options: Any) -> Float[np.ndarray, "T
 @jax.jit(static_argnames=("size", "backend"))
 def picture(
     avatar: Avatar,
-    shape: Float[Array, "S"],
-    transform: Float[Array, "3 4"],
-    expression: Float[Array, "100"],
-    jaw: Float[Array, "3"],
-    eyes: Float[Array, "6"],
-    neck: Float[Array, "3"],
-    background: Float[Array, "3"],
+    shape: Float[AnyArray, "S"],
+    transform: Float[AnyArray, "3 4"],
+    expression: Float[AnyArray, "100"],
+    jaw: Float[AnyArray, "3"],
+    eyes: Float[AnyArray, "6"],
+    neck: Float[AnyArray, "3"],
+    background: Float[AnyArray, "3"],
     size: int = 512,
     backend: str = "auto",
 ) -> Float[Array, "H W 3"]:
-    """One picture; differentiable in every array, and jitted once a size."""
+    """One picture; differentiable in every array, and jitted once a size.
+
+    Args:
+        avatar: Whom to draw.
+        shape: FLAME shape coefficients, (S,).
+        transform: Camera `[R | t]` of a track, (3, 4).
+        expression: Expression coefficients, (100,).
+        jaw: Jaw rotation, axis-angle, (3,), radians.
+        eyes: Left and right eye rotation, (6,), radians.
+        neck: Neck rotation, (3,), radians.
+        background: Colour behind the head, (3,).
+        size: Width and height in pixels.
+        backend: Of `gagjax.splatting.rasterize`.
+
+    Returns:
+        The picture, (size, size, 3), not clipped.
+    """
     camera = from_track(transform, size)
     pose = jnp.concatenate([jnp.zeros(3), jaw])  # the head's own turn lies in the camera
     return drawn(avatar, Parameters(expression, pose, eyes, neck, shape, camera), background, backend=backend)[0]
 
 
 def drawn(
-    avatar: Avatar, parameters: Parameters, background: Float[Array, "3"], *, backend: str = "auto"
+    avatar: Avatar, parameters: Parameters, background: Float[AnyArray, "3"], *, backend: str = "auto"
 ) -> tuple[Float[Array, "H W 3"], Float[Array, "H W"]]:
     """One frame's picture and the avatar's coverage, differentiable in everything.
 
@@ -96,14 +113,14 @@ def drawn(
         backend: Of `gagjax.splatting.rasterize`.
     """
     features, coverage = mapped(avatar, parameters, background, backend=backend)
-    if not hasattr(avatar, "finish"):
+    if not isinstance(avatar, FinishesPictures):
         return features, coverage
     picture = avatar.finish(features)
     return picture, jax.image.resize(coverage, picture.shape[:2], "linear")
 
 
 def mapped(
-    avatar: Avatar, parameters: Parameters, background: Float[Array, "3"], *, backend: str = "auto"
+    avatar: Avatar, parameters: Parameters, background: Float[AnyArray, "3"], *, backend: str = "auto"
 ) -> tuple[Float[Array, "h w C"], Float[Array, "h w"]]:
     """What the avatar's Gaussians give before it makes a picture of them (`finish`); arguments as in `drawn`.
 
@@ -113,7 +130,7 @@ def mapped(
     camera = parameters.camera
     if camera is None:
         raise ValueError("the parameters have no camera")
-    factor = getattr(avatar, "factor", 1)
+    factor = avatar.factor if isinstance(avatar, DrawsSmaller) else 1
     if camera.width % factor or camera.height % factor:
         raise InputError(f"is {camera.width}, no multiple of {factor}", field="size", fix=f"Use a multiple of {factor}")
     if factor > 1:

@@ -6,13 +6,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gagjax.typing import AnyArray
+
 C0 = 0.28209479177387814  # 1 / (2 sqrt(pi))
 _C1 = 0.4886025119029199
 _C2 = (1.0925484305920792, 0.31539156525252005, 0.5462742152960396)
 _C3 = (0.5900435899266435, 2.890611442640554, 0.4570457994644658, 0.3731763325901154, 1.445305721320277)
 
 
-def colours(coefficients: Float[Array, "N K 3"], directions: Float[Array, "N 3"]) -> Float[Array, "N 3"]:
+def colours(coefficients: Float[AnyArray, "N K 3"], directions: Float[AnyArray, "N 3"]) -> Float[Array, "N 3"]:
     """Colours seen along directions, not below 0; half is added as 3D Gaussian splatting does.
 
     Args:

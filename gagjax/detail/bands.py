@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gagjax.detail.planes import binomial_inside, cut, windows
+from gagjax.typing import AnyArray, Scalar
 
 WINDOW = 2  # reach of the 5x5 windows that read bands
 SOFT = 2.25  # with so many times less fine energy than a sharp picture has, one is soft altogether
@@ -28,31 +29,31 @@ class Bands(NamedTuple):
         around: The plane with two pixels of its surroundings.
     """
 
-    bands: tuple[Float[Array, "h w"], ...]
+    bands: tuple[Float[Array, "_h _w"], ...]
     around: Float[Array, "H+4 W+4"]
 
     def plane(self) -> Float[Array, "H W"]:
         """The plane that was split."""
         return cut(self.around, 2)
 
-    def reaching(self, index: int, reach: int) -> Float[Array, "h w"]:
+    def reaching(self, index: int, reach: int) -> Float[Array, "_h _w"]:
         """A band with so many pixels of its surroundings."""
         band, height = self.bands[index], self.around.shape[0] - 4
         for _ in range(index):
             height = (height + 1) // 2
         return cut(band, (band.shape[0] - height) // 2 - reach)
 
-    def inside(self, index: int) -> Float[Array, "h w"]:
+    def inside(self, index: int) -> Float[Array, "_h _w"]:
         """A band without what surrounds the picture."""
         return self.reaching(index, 0)
 
-    def energies(self, noise: Float[Array, ""]) -> Float[Array, "2"]:
+    def energies(self, noise: Scalar) -> Float[Array, "2"]:
         """Mean energies of the two finest bands inside the picture, those of noise of a standard deviation taken off."""
         own = jnp.stack([jnp.mean(self.inside(index) ** 2) for index in (0, 1)])
         return jnp.maximum(own - jnp.stack([(noise * band_noise(index)) ** 2 for index in (0, 1)]), 0)
 
 
-def lack(energies: Float[Array, "2"], sharpness: Float[Array, ""] | float) -> Float[Array, ""]:
+def lack(energies: Float[AnyArray, "2"], sharpness: Scalar) -> Float[Array, ""]:
     """How much of its finest octave a picture lacks: 0 for one that is sharp, 1 for one that is soft.
 
     Args:
@@ -79,7 +80,7 @@ def margins(levels: int) -> list[tuple[int, int]]:
     return list(zip(found[::-1], reach, strict=True))
 
 
-def bands_of(plane: Float[Array, "H W"], levels: int) -> Bands:
+def bands_of(plane: Float[AnyArray, "H W"], levels: int) -> Bands:
     """Split a plane into bands."""
     reach = margins(levels)[0][0]
     level = padded = jnp.pad(plane, reach, mode="reflect")
@@ -91,7 +92,7 @@ def bands_of(plane: Float[Array, "H W"], levels: int) -> Bands:
     return Bands(tuple(bands), cut(padded, reach - 2))
 
 
-def sum_of(scaled: list[Float[Array, "h w"]], size: tuple[int, int]) -> Float[Array, "H W"]:
+def sum_of(scaled: list[Float[AnyArray, "_h _w"]], size: tuple[int, int]) -> Float[AnyArray, "H W"]:
     """Add bands up, coarse ones interpolated by the same taps.
 
     Args:
@@ -111,7 +112,7 @@ def sum_of(scaled: list[Float[Array, "h w"]], size: tuple[int, int]) -> Float[Ar
     return total
 
 
-def _twice(plane: Any, axis: int) -> Any:
+def _twice(plane: AnyArray, axis: int) -> Any:
     """Interpolated to twice the samples; the first and the last are used up."""
     before, at, after = windows(plane, axis, 3)
     both = jnp.stack([0.125 * (before + after) + 0.75 * at, 0.5 * (at + after)], axis + 1)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gagjax.numerics import safe_sqrt
+from gagjax.typing import AnyArray, Scalar
 
 # ITU-R BT.601, the weights of JPEG and of most 8-bit video.
 LUMA = (0.299, 0.587, 0.114)
@@ -18,7 +19,7 @@ Padding = Literal["zero", "edge", "reflect"]
 _MODES = {"zero": "constant", "edge": "edge", "reflect": "reflect"}
 
 
-def luma(image: Float[Array, "*batch H W 3"]) -> Float[Array, "*batch H W 1"]:
+def luma(image: Float[AnyArray, "*#batch H W 3"]) -> Float[Array, "*#batch H W 1"]:
     """The luma of RGB images, BT.601 weights; what has one channel is returned as it is."""
     image = jnp.asarray(image)
     if image.shape[-1] == 1:
@@ -28,9 +29,20 @@ def luma(image: Float[Array, "*batch H W 3"]) -> Float[Array, "*batch H W 1"]:
 
 
 def sobel(
-    image: Float[Array, "*batch H W C"], padding: Padding = "zero"
-) -> tuple[Float[Array, "*batch H W C"], Float[Array, "*batch H W C"]]:
-    """The horizontal and vertical 3x3 Sobel responses of every channel, by cross-correlation, not normalised."""
+    image: Float[AnyArray, "*#batch H W C"], padding: Padding = "zero"
+) -> tuple[Float[Array, "*#batch H W C"], Float[Array, "*#batch H W C"]]:
+    """The horizontal and vertical 3x3 Sobel responses of every channel, by cross-correlation, not normalised.
+
+    Args:
+        image: (..., H, W, C).
+        padding: "zero", or "edge" to repeat the border.
+
+    Returns:
+        The two responses, each shaped like the image.
+
+    Raises:
+        ValueError: If the padding is not known.
+    """
     if padding not in _MODES:
         raise ValueError(f"padding must be one of {sorted(_MODES)}, got {padding!r}")
     image = jnp.asarray(image)
@@ -46,8 +58,8 @@ def sobel(
 
 @functools.partial(jax.jit, static_argnames="padding")
 def sobel_magnitude(
-    image: Float[Array, "*batch H W C"], padding: Padding = "zero", epsilon: float = 1e-6
-) -> Float[Array, "*batch H W 1"]:
+    image: Float[AnyArray, "*#batch H W C"], padding: Padding = "zero", epsilon: Scalar = 1e-6
+) -> Float[Array, "*#batch H W 1"]:
     """The length of the Sobel gradient of the luma, `sqrt(gx^2 + gy^2 + epsilon)`.
 
     Args:

@@ -13,6 +13,7 @@ what is added is averaged over time, so that noise in it does not flicker; where
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -25,6 +26,7 @@ from gagjax.detail.planes import above_noise, box, box_inside, cut, noise_level,
 from gagjax.detail.pyramid import check_size
 from gagjax.detail.warp import warp
 from gagjax.pytree import pytree, static
+from gagjax.typing import AnyArray, Scalar, Tree, Values
 
 SETTLED = 25  # frames over which noise and sharpness of a video are averaged
 
@@ -75,17 +77,17 @@ class DetailEnhancer:
         True
     """
 
-    gains: Float[Array, "levels"] | tuple[float, ...] = (1.3, 0.2)
-    coring: Float[Array, ""] | float = 1.7
-    edge: Float[Array, ""] | float = 0.12
-    halo: Float[Array, ""] | float = 0.05
-    protect: Float[Array, ""] | float = 0.04
-    sharpness: Float[Array, ""] | float | None = 0.95
-    noise: Float[Array, ""] | float | None = None
-    inertia: Float[Array, ""] | float = 0.85
-    motion: Float[Array, ""] | float = 0.5
-    strength: Float[Array, ""] | float = 1.0
-    levels: int = static(default=0)
+    gains: Float[AnyArray, "levels"] | tuple[float, ...] = (1.3, 0.2)
+    coring: Scalar = 1.7
+    edge: Scalar = 0.12
+    halo: Scalar = 0.05
+    protect: Scalar = 0.04
+    sharpness: Scalar | None = 0.95
+    noise: Scalar | None = None
+    inertia: Scalar = 0.85
+    motion: Scalar = 0.5
+    strength: Scalar = 1.0
+    levels: int = static(init=False, default=0)
 
     def __post_init__(self) -> None:
         gains = jnp.asarray(self.gains, jnp.float32)
@@ -96,10 +98,10 @@ class DetailEnhancer:
 
     def __call__(
         self,
-        image: Float[Array, "*batch H W 3"],
-        strength: Any = 1.0,
-        mask: Float[Array, "*batch H W"] | None = None,
-    ) -> Float[Array, "*batch H W 3"]:
+        image: Float[AnyArray, "*#batch H W 3"],
+        strength: Scalar = 1.0,
+        mask: Float[AnyArray, "*#batch H W"] | None = None,
+    ) -> Float[Array, "*#batch H W 3"]:
         """The enhanced image; every image of a batch on its own.
 
         Args:
@@ -118,7 +120,7 @@ class DetailEnhancer:
 
     # -- frames of one video -------------------------------------------------------------------------------------
 
-    def init(self, first: Float[Array, "H W 3"]) -> DetailState:
+    def init(self, first: Float[AnyArray, "H W 3"]) -> DetailState:
         """The state before the first frame of a video."""
         check_size(first.shape, self.levels)
         height, width = first.shape[:2]
@@ -132,8 +134,8 @@ class DetailEnhancer:
     def sequence(
         self,
         state: DetailState,
-        frames: Float[Array, "T H W 3"],
-        motion: Float[Array, "T H W 2"] | None = None,
+        frames: Float[AnyArray, "T H W 3"],
+        motion: Float[AnyArray, "T H W 2"] | None = None,
     ) -> tuple[DetailState, Float[Array, "T H W 3"]]:
         """Enhance the frames of a video in order, gain maps carried from frame to frame in one scan.
 
@@ -147,7 +149,7 @@ class DetailEnhancer:
             The state after the last frame, and the frames.
         """
 
-        def step(state: DetailState, inputs: Any) -> tuple[DetailState, Any]:
+        def step(state: DetailState, inputs: Tree) -> tuple[DetailState, Any]:
             frame, flow = inputs
             if flow is not None:
                 gains, last, delta = _warp_maps(state.gains, flow), warp(state.luma, flow), warp(state.delta, flow)
@@ -156,19 +158,21 @@ class DetailEnhancer:
 
         return jax.lax.scan(step, state, (frames, motion))
 
-    def apply(self, state: DetailState, frames: Any, eye_centres: Any = None) -> tuple[DetailState, Any]:
-        """As a frame stage of a Stack."""
+    def apply(
+        self, state: DetailState, frames: AnyArray, eye_centres: AnyArray | None = None
+    ) -> tuple[DetailState, Any]:
+        """As a frame stage of a Stack, see `gagjax.protocols.FrameStage`."""
         return self.sequence(state, frames)
 
 
 @jax.jit
-def _enhance_batch(enhancer: DetailEnhancer, image: Any, strength: Any, mask: Any) -> Any:
+def _enhance_batch(enhancer: DetailEnhancer, image: AnyArray, strength: Scalar, mask: AnyArray | None) -> Any:
     lead = image.shape[:-3]
     images = image.reshape(-1, *image.shape[-3:])
     masks = None if mask is None else mask.reshape(-1, *image.shape[-3:-1])
     strength = strength * enhancer.strength
 
-    def one(image: Any, mask: Any) -> Any:
+    def one(image: AnyArray, mask: AnyArray | None) -> Any:
         return _enhance_one(enhancer, image, strength, mask, None)[1]
 
     if len(images) == 1:
@@ -179,7 +183,7 @@ def _enhance_batch(enhancer: DetailEnhancer, image: Any, strength: Any, mask: An
     return out.reshape(*lead, *image.shape[-3:])
 
 
-def _on_all_cores(function: Any, number: Any) -> Any:
+def _on_all_cores(function: Callable[[], Any], number: Scalar) -> Any:
     """The function's result, as a branch that is taken for every finite number; NaN for others.
 
     XLA merges what computes a frame into the step of a loop that writes it among the others, and runs that step on one
@@ -192,7 +196,7 @@ def _on_all_cores(function: Any, number: Any) -> Any:
 
 
 def _enhance_one(
-    enhancer: DetailEnhancer, image: Any, strength: Any, mask: Any, state: DetailState | None
+    enhancer: DetailEnhancer, image: AnyArray, strength: Scalar, mask: AnyArray | None, state: DetailState | None
 ) -> tuple[Any, Any]:
     found = bands_of(luma(image)[..., 0], max(enhancer.levels, 2))
     y = found.plane()
@@ -218,21 +222,23 @@ def _enhance_one(
     return DetailState(gains, y, delta, noise, energy, jnp.minimum(state.frames + 1, 1e6)), out
 
 
-def _lack(enhancer: DetailEnhancer, energy: Any) -> Any:
+def _lack(enhancer: DetailEnhancer, energy: AnyArray) -> Any:
     return 1.0 if enhancer.sharpness is None else lack(energy, enhancer.sharpness)
 
 
-def _delta(enhancer: DetailEnhancer, found: Bands, y: Any, gains: tuple[Any, ...], strength: Any) -> Any:
+def _delta(enhancer: DetailEnhancer, found: Bands, y: AnyArray, gains: tuple[Any, ...], strength: Scalar) -> Any:
     """What the gain maps add to the luma."""
     scaled = []
     for index, gain in enumerate(gains):
         band = found.bands[index]
         scaled.append(enhancer.gains[index] * gain * cut(band, (band.shape[0] - gain.shape[0]) // 2))
     margin = jnp.minimum(y, 1 - y) / jnp.maximum(enhancer.protect, 1e-6)
-    return strength * sum_of(scaled, y.shape) * ramp(margin)
+    return strength * sum_of(scaled, (y.shape[0], y.shape[1])) * ramp(margin)
 
 
-def _limited(enhancer: DetailEnhancer, image: Any, found: Bands, y: Any, delta: Any, noise: Any) -> Any:
+def _limited(
+    enhancer: DetailEnhancer, image: AnyArray, found: Bands, y: AnyArray, delta: AnyArray, noise: Values
+) -> Any:
     """The image with the added luma, kept near the range of the neighbourhood."""
     low, high = range_inside(found.around)
     # The range of a noisy neighbourhood is known no better than the noise; a strict clamp would flicker with it.
@@ -242,7 +248,7 @@ def _limited(enhancer: DetailEnhancer, image: Any, found: Bands, y: Any, delta: 
     return jnp.clip(image + added[..., None], jnp.minimum(image, 0), jnp.maximum(image, 1))
 
 
-def _gain_maps(enhancer: DetailEnhancer, found: Bands, noise: Any) -> tuple[Any, ...]:
+def _gain_maps(enhancer: DetailEnhancer, found: Bands, noise: Values) -> tuple[Any, ...]:
     """The gain maps, without the bands' own factors."""
     maps = []
     for index, (_, reach) in enumerate(margins(enhancer.levels)):
@@ -253,14 +259,14 @@ def _gain_maps(enhancer: DetailEnhancer, found: Bands, noise: Any) -> tuple[Any,
     return tuple(maps)
 
 
-def _coherent(enhancer: DetailEnhancer, before: Any, now: Any, frames: Any) -> Any:
+def _coherent(enhancer: DetailEnhancer, before: AnyArray, now: AnyArray, frames: AnyArray) -> Any:
     # Small changes of the gain are mostly noise, large ones are motion: the first are averaged, the second pass.
     change = now - before
     keep = enhancer.inertia * jnp.exp(-((change / 0.3) ** 2))
     return jnp.where(frames > 0, now - keep * change, now)
 
 
-def _still(state: DetailState, y: Any, noise: Any) -> Any:
+def _still(state: DetailState, y: AnyArray, noise: Values) -> Any:
     """How surely each place stands still, in [0, 1]; 1 in the first frame."""
     # Two frames of a picture that stands still differ by 1.13 noise levels in the mean, or by rounding.
     expected = 1.13 * noise + 0.5 / 255
@@ -268,7 +274,7 @@ def _still(state: DetailState, y: Any, noise: Any) -> Any:
     return jnp.where(state.frames > 0, 1 - moves, 1)
 
 
-def _warp_maps(gains: tuple[Any, ...], flow: Any) -> tuple[Any, ...]:
+def _warp_maps(gains: tuple[Any, ...], flow: AnyArray) -> tuple[Any, ...]:
     warped = []
     for index, (gain, (_, reach)) in enumerate(zip(gains, margins(len(gains)), strict=True)):
         scale = 2**index

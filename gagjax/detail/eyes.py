@@ -24,6 +24,7 @@ from gagjax.detail.networks import Network, enhance_eyes, shipped
 from gagjax.detail.planes import above_noise, binomial, box, local_range, noise_level
 from gagjax.gaze.masks import eye_mask
 from gagjax.pytree import pytree, static
+from gagjax.typing import AnyArray, Scalar, Tree, Values
 
 FLOOR = 1e-4  # mask values up to this count as nothing
 _RADIUS = math.sqrt(-2 * math.log(FLOOR))  # where a Gaussian of standard deviation 1 falls to it
@@ -46,11 +47,11 @@ class EyeEnhancer:
         spread: Width of the mask as a fraction of the distance between the eyes, up to `sigma`.
     """
 
-    amount: Float[Array, ""] | float = 0.6
-    coring: Float[Array, ""] | float = 1.7
-    halo: Float[Array, ""] | float = 0.05
-    sharpness: Float[Array, ""] | float | None = 0.95
-    strength: Float[Array, ""] | float = 1.0
+    amount: Scalar = 0.6
+    coring: Scalar = 1.7
+    halo: Scalar = 0.05
+    sharpness: Scalar | None = 0.95
+    strength: Scalar = 1.0
     network: Network | None = None
     sigma: float = static(default=0.03)
     spread: float = static(default=0.15)
@@ -65,8 +66,8 @@ class EyeEnhancer:
         return cls(network=shipped().eyes, **changes)
 
     def __call__(
-        self, image: Float[Array, "*batch H W 3"], eye_centres: Float[Array, "*batch 2 2"]
-    ) -> Float[Array, "*batch H W 3"]:
+        self, image: Float[AnyArray, "*#batch H W 3"], eye_centres: Float[AnyArray, "*#batch 2 2"]
+    ) -> Float[Array, "*#batch H W 3"]:
         """The images with enhanced eyes.
 
         Args:
@@ -79,28 +80,40 @@ class EyeEnhancer:
         out = _in_crops(self, image.reshape(-1, *image.shape[-3:]), centres.reshape(-1, 2, 2))
         return out.reshape(image.shape)
 
-    def full_frame(self, image: Float[Array, "N H W 3"], eye_centres: Float[Array, "N 2 2"]) -> Any:
+    def full_frame(self, image: Float[AnyArray, "N H W 3"], eye_centres: Float[AnyArray, "N 2 2"]) -> Any:
         """The same by the plain definition, every pixel computed: what the crops are tested against."""
         masks = self.masks(image.shape[1], image.shape[2], jnp.asarray(eye_centres))
         noise, lacks = self.measures(image)
         return image + masks[..., None] * (self.better(image, noise, lacks) - image)
 
-    def measures(self, images: Float[Array, "N H W 3"]) -> tuple[Float[Array, "N"], Float[Array, "N"]]:
+    def measures(self, images: Float[AnyArray, "N H W 3"]) -> tuple[Float[Array, "N"], Float[Array, "N"]]:
         """Noise level of each frame, and how much of its fine detail it lacks."""
 
-        def one(image: Any) -> Any:
+        def one(image: AnyArray) -> Any:
             found = bands_of(luma(image)[..., 0], 2)
             noise = noise_level(found.plane())
             return noise, 1.0 if self.sharpness is None else lack(found.energies(noise), self.sharpness)
 
         return jax.lax.map(one, images)
 
-    def masks(self, height: int, width: int, centres: Float[Array, "N 2 2"]) -> Float[Array, "N H W"]:
-        """The soft masks, (N, H, W)."""
+    def masks(self, height: int, width: int, centres: Float[AnyArray, "N 2 2"]) -> Float[Array, "N H W"]:
+        """The soft masks, (N, H, W).
+
+        Args:
+            height: Of the picture, pixels.
+            width: Of the picture, pixels.
+            centres: (x, y) of both eyes as fractions of the picture, (N, 2, 2).
+        """
         return eye_mask(height, width, centres, self.widths(height, width, centres)[..., None, None])
 
-    def widths(self, height: int, width: int, centres: Float[Array, "*batch 2 2"]) -> Float[Array, "*batch"]:
-        """Width of each frame's mask: from the distance between the eyes where both are seen, at most `sigma`."""
+    def widths(self, height: int, width: int, centres: Float[AnyArray, "*#batch 2 2"]) -> Float[Array, "*#batch"]:
+        """Width of each frame's mask: from the distance between the eyes where both are seen, at most `sigma`.
+
+        Args:
+            height: Of the picture, pixels.
+            width: Of the picture, pixels.
+            centres: (x, y) of both eyes as fractions of the picture, (..., 2, 2).
+        """
         apart = (centres[..., 1, :] - centres[..., 0, :]) * jnp.array([width, height], jnp.float32)
         square = jnp.sum(apart**2, -1)
         known = jnp.isfinite(square) & (square > 0)
@@ -112,15 +125,21 @@ class EyeEnhancer:
         return _STENCILS if self.network is None else sum(layer.kernel.shape[0] // 2 for layer in self.network)
 
     def better(
-        self, image: Float[Array, "N h w 3"], noise: Float[Array, "N"], lacks: Float[Array, "N"]
-    ) -> Float[Array, "N h w 3"]:
-        """The enhanced images that the mask blends in."""
+        self, image: Float[AnyArray, "N h w 3"], noise: Float[AnyArray, "N"], lacks: Float[AnyArray, "N"]
+    ) -> Float[AnyArray, "N h w 3"]:
+        """The enhanced images that the mask blends in.
+
+        Args:
+            image: (N, h, w, 3) in [0, 1].
+            noise: Noise level of each, (N,).
+            lacks: How much fine detail each lacks, (N,), in [0, 1].
+        """
         if self.network is not None:
             share = (self.strength * lacks)[:, None, None, None]
             return image + share * (enhance_eyes(self.network, image) - image)
         return jax.vmap(self._sharpen)(image, noise, lacks)
 
-    def _sharpen(self, image: Any, noise: Any, lacks: Any) -> Any:
+    def _sharpen(self, image: AnyArray, noise: Values, lacks: Values) -> Any:
         y = luma(image)[..., 0]
         detail = y - binomial(y)
         weight = above_noise(box(detail * detail), self.coring * 0.9 * noise)
@@ -131,11 +150,12 @@ class EyeEnhancer:
 
     # -- as a frame stage ----------------------------------------------------------------------------------------
 
-    def init(self, first: Float[Array, "H W 3"]) -> tuple[()]:
+    def init(self, first: Float[AnyArray, "H W 3"]) -> tuple[()]:
+        """The state before the first frame, see `gagjax.protocols`."""
         return ()
 
-    def apply(self, state: tuple[()], frames: Any, eye_centres: Any = None) -> tuple[tuple[()], Any]:
-        """As a frame stage of a Stack: without eye centres, frames stay as they are."""
+    def apply(self, state: tuple[()], frames: AnyArray, eye_centres: AnyArray | None = None) -> tuple[tuple[()], Any]:
+        """As a frame stage of a Stack, see `gagjax.protocols.FrameStage`: without eye centres, frames stay as they are."""
         return state, frames if eye_centres is None else self(frames, eye_centres)
 
 
@@ -145,7 +165,7 @@ def crop_size(sigma: float, reach: int, length: int) -> int:
 
 
 @jax.jit
-def _in_crops(stage: EyeEnhancer, images: Any, centres: Any) -> Any:
+def _in_crops(stage: EyeEnhancer, images: AnyArray, centres: AnyArray) -> Any:
     height, width = images.shape[1:3]
     reach = stage.reach()
     size = crop_size(stage.sigma, reach, height), crop_size(stage.sigma, reach, width)
@@ -156,7 +176,7 @@ def _in_crops(stage: EyeEnhancer, images: Any, centres: Any) -> Any:
     corner = jnp.clip(corner, 0, jnp.array([width - size[1], height - size[0]]))  # (N, 2 eyes, xy)
     noise, lacks = stage.measures(images)
 
-    def cut(image: Any, at: Any) -> Any:
+    def cut(image: AnyArray, at: AnyArray) -> Any:
         return jax.lax.dynamic_slice(image, (at[1], at[0], 0), (*size, image.shape[-1]))
 
     crops = jax.vmap(lambda image, both: jax.vmap(lambda at: cut(image, at))(both))(images, corner)
@@ -164,7 +184,16 @@ def _in_crops(stage: EyeEnhancer, images: Any, centres: Any) -> Any:
     widths = stage.widths(height, width, centres)
     rows, columns = jnp.arange(size[0])[:, None], jnp.arange(size[1])[None, :]
 
-    def blend(image: Any, eye: int, crops: Any, better: Any, corner: Any, centres: Any, sigma: Any, seen: Any) -> Any:
+    def blend(
+        image: AnyArray,
+        eye: int,
+        crops: AnyArray,
+        better: AnyArray,
+        corner: AnyArray,
+        centres: AnyArray,
+        sigma: Values,
+        seen: AnyArray,
+    ) -> Any:
         # Both eyes' mask at the crop's own pixels, so that crops that overlap agree where they do.
         x = (corner[eye, 0] + jnp.arange(size[1])) / max(width - 1, 1)
         y = (corner[eye, 1] + jnp.arange(size[0])) / max(height - 1, 1)
@@ -180,7 +209,7 @@ def _in_crops(stage: EyeEnhancer, images: Any, centres: Any) -> Any:
         new = jnp.where(inside[..., None] & seen[eye], mixed, now)
         return jax.lax.dynamic_update_slice(image, new, (top, left, 0))
 
-    def both(image: Any, *rest: Any) -> Any:
+    def both(image: AnyArray, *rest: Tree) -> Any:
         return blend(blend(image, 0, *rest), 1, *rest)
 
     return jax.vmap(both)(images, crops, better, corner, centres, widths, seen)

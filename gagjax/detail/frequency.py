@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gagjax.pytree import pytree, static
+from gagjax.typing import AnyArray, Scalar
 
 BOX = 5
 
@@ -32,7 +33,7 @@ class FrequencyEnhancer:
         [0.25, 0.25, 0.25]
     """
 
-    gain: Float[Array, ""] | float = 1.2
+    gain: Scalar = 1.2
     method: Literal["box", "fft"] = static(default="box")
     cutoff: float = static(default=0.1)
 
@@ -42,7 +43,7 @@ class FrequencyEnhancer:
         if not 0 < self.cutoff <= 0.5:
             raise ValueError(f"cutoff must lie in (0, 0.5] cycles per pixel, got {self.cutoff}")
 
-    def __call__(self, image: Float[Array, "*batch H W C"]) -> Float[Array, "*batch H W C"]:
+    def __call__(self, image: Float[AnyArray, "*#batch H W C"]) -> Float[Array, "*#batch H W C"]:
         """The boosted image, clipped to [0, 1].
 
         Args:
@@ -55,7 +56,7 @@ class FrequencyEnhancer:
         return jnp.clip(image + (self.gain - 1) * high_pass(image, self.cutoff), 0, 1)
 
 
-def box_mean(image: Float[Array, "*batch H W C"], size: int = BOX) -> Float[Array, "*batch H W C"]:
+def box_mean(image: Float[AnyArray, "*#batch H W C"], size: int = BOX) -> Float[AnyArray, "*#batch H W C"]:
     """The mean over a `size` x `size` window, zeros outside the image counted in it."""
     reach = size // 2
     for axis in (-3, -2):
@@ -72,7 +73,7 @@ def box_mean(image: Float[Array, "*batch H W C"], size: int = BOX) -> Float[Arra
     return image
 
 
-def high_pass(image: Float[Array, "*batch H W C"], cutoff: float) -> Float[Array, "*batch H W C"]:
+def high_pass(image: Float[AnyArray, "*#batch H W C"], cutoff: float) -> Float[Array, "*#batch H W C"]:
     """What `1 - 2^-(f / cutoff)^2` leaves of an image, f in cycles per pixel; 0 at f = 0, a half at the cut-off."""
     height, width = image.shape[-3], image.shape[-2]
     # The mirrored image has no jump where its ends meet.

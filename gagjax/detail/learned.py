@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from gagjax.detail import networks
 from gagjax.detail.pyramid import check_size, laplacian_pyramid, reconstruct
 from gagjax.pytree import pytree
+from gagjax.typing import AnyArray, Scalar, Tree
 
 
 class Convolutions(nnx.Module):
@@ -22,7 +23,7 @@ class Convolutions(nnx.Module):
         rngs: Where the initial weights come from; the last layer starts at zero.
     """
 
-    def __init__(self, layers: Any, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, layers: Tree, *, rngs: nnx.Rngs) -> None:
         self.layers = nnx.List(
             [
                 nnx.Dict(kernel=nnx.Param(layer.kernel), bias=nnx.Param(layer.bias))
@@ -34,7 +35,7 @@ class Convolutions(nnx.Module):
         """The weights as the plain tuple that stages hold."""
         return tuple(networks.Layer(layer["kernel"][...], layer["bias"][...]) for layer in self.layers)
 
-    def __call__(self, image: Float[Array, "N H W I"]) -> Float[Array, "N H W O"]:
+    def __call__(self, image: Float[AnyArray, "N H W I"]) -> Float[AnyArray, "N H W O"]:
         return networks.run(self.weights(), image)
 
 
@@ -44,7 +45,7 @@ class AttentionNetwork(Convolutions):
     def __init__(self, *, rngs: nnx.Rngs) -> None:
         super().__init__(networks.ATTENTION, rngs=rngs)
 
-    def __call__(self, band: Float[Array, "N h w 3"]) -> Float[Array, "N h w 1"]:
+    def __call__(self, band: Float[AnyArray, "N h w 3"]) -> Float[Array, "N h w 1"]:
         return networks.attend(self.weights(), band)
 
 
@@ -54,7 +55,7 @@ class EyeNetwork(Convolutions):
     def __init__(self, *, rngs: nnx.Rngs) -> None:
         super().__init__(networks.EYES, rngs=rngs)
 
-    def __call__(self, image: Float[Array, "N H W 3"]) -> Float[Array, "N H W 3"]:
+    def __call__(self, image: Float[AnyArray, "N H W 3"]) -> Float[Array, "N H W 3"]:
         return networks.enhance_eyes(self.weights(), image)
 
 
@@ -69,30 +70,33 @@ class AttentionEnhancer:
     """
 
     attention: tuple[networks.Network, ...]
-    span: Float[Array, ""] | float = 2.0
-    strength: Float[Array, ""] | float = 1.0
+    span: Scalar = 2.0
+    strength: Scalar = 1.0
 
     @classmethod
     def trained(cls, strength: float = 1.0) -> AttentionEnhancer:
         """The enhancer with the shipped attention networks: a restorer of blurred pictures, slower than the default."""
         return cls(networks.shipped().attention, strength=strength)
 
-    def __call__(self, image: Float[Array, "*batch H W 3"], strength: Any = 1.0) -> Float[Array, "*batch H W 3"]:
+    def __call__(
+        self, image: Float[AnyArray, "*#batch H W 3"], strength: Scalar = 1.0
+    ) -> Float[Array, "*#batch H W 3"]:
         """The enhanced image, clipped to [0, 1]; every image of a batch on its own."""
         image = jnp.asarray(image)
         check_size(image.shape, len(self.attention))
         return _attended(self, image.reshape(-1, *image.shape[-3:]), strength).reshape(image.shape)
 
-    def init(self, first: Float[Array, "H W 3"]) -> tuple[()]:
+    def init(self, first: Float[AnyArray, "H W 3"]) -> tuple[()]:
+        """The state before the first frame, see `gagjax.protocols`."""
         return ()
 
-    def apply(self, state: tuple[()], frames: Any, eye_centres: Any = None) -> tuple[tuple[()], Any]:
-        """As a frame stage of a Stack; it has no state."""
+    def apply(self, state: tuple[()], frames: AnyArray, eye_centres: AnyArray | None = None) -> tuple[tuple[()], Any]:
+        """As a frame stage of a Stack, see `gagjax.protocols.FrameStage`; it has no state."""
         return state, self(frames)
 
 
 @jax.jit
-def _attended(enhancer: AttentionEnhancer, image: Any, strength: Any) -> Any:
+def _attended(enhancer: AttentionEnhancer, image: AnyArray, strength: Scalar) -> Any:
     bands, base = laplacian_pyramid(image, len(enhancer.attention))
     changes = [
         band * enhancer.span * (2 * networks.attend(network, band) - 1)

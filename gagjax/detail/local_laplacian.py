@@ -12,6 +12,7 @@ from gagjax.detail.edges import luma
 from gagjax.detail.planes import above_noise, binomial, box, noise_level, ramp
 from gagjax.detail.pyramid import check_size, downsample, laplacian_pyramid, reconstruct
 from gagjax.pytree import pytree, static
+from gagjax.typing import AnyArray, Scalar, Tree, Values
 
 
 @pytree
@@ -33,9 +34,9 @@ class LocalLaplacian:
     Fast local Laplacian filters, ACM TOG 2014 (the sampled form).
     """
 
-    alpha: Float[Array, ""] | float = 0.75
-    sigma: Float[Array, ""] | float = 0.12
-    coring: Float[Array, ""] | float = 1.6
+    alpha: Scalar = 0.75
+    sigma: Scalar = 0.12
+    coring: Scalar = 1.6
     samples: int = static(default=10)
     levels: int = static(default=4)
 
@@ -43,7 +44,9 @@ class LocalLaplacian:
         if self.samples < 2:
             raise ValueError(f"samples must be at least 2, got {self.samples}")
 
-    def __call__(self, image: Float[Array, "*batch H W 3"], strength: Any = 1.0) -> Float[Array, "*batch H W 3"]:
+    def __call__(
+        self, image: Float[AnyArray, "*#batch H W 3"], strength: Scalar = 1.0
+    ) -> Float[Array, "*#batch H W 3"]:
         """The filtered image; every image of a batch on its own.
 
         Args:
@@ -57,49 +60,50 @@ class LocalLaplacian:
         check_size(image.shape, self.levels)
         return _filter_batch(self, image, strength)
 
-    def init(self, first: Float[Array, "H W 3"]) -> tuple[()]:
+    def init(self, first: Float[AnyArray, "H W 3"]) -> tuple[()]:
+        """The state before the first frame, see `gagjax.protocols`."""
         return ()
 
-    def apply(self, state: tuple[()], frames: Any, eye_centres: Any = None) -> tuple[tuple[()], Any]:
-        """As a frame stage of a Stack; it has no state."""
+    def apply(self, state: tuple[()], frames: AnyArray, eye_centres: AnyArray | None = None) -> tuple[tuple[()], Any]:
+        """As a frame stage of a Stack, see `gagjax.protocols.FrameStage`; it has no state."""
         return state, self(frames)
 
 
 @jax.jit
-def _filter_batch(filter: LocalLaplacian, image: Any, strength: Any) -> Any:
+def _filter_batch(filter_: LocalLaplacian, image: AnyArray, strength: Scalar) -> Any:
     images = image.reshape(-1, *image.shape[-3:])
-    return jax.lax.map(lambda x: _filter_one(filter, x, strength), images).reshape(image.shape)
+    return jax.lax.map(lambda x: _filter_one(filter_, x, strength), images).reshape(image.shape)
 
 
-def _filter_one(filter: LocalLaplacian, image: Any, strength: Any) -> Any:
+def _filter_one(filter_: LocalLaplacian, image: AnyArray, strength: Scalar) -> Any:
     y = luma(image)
     gaussian = [y]
-    for _ in range(filter.levels):
+    for _ in range(filter_.levels):
         gaussian.append(downsample(gaussian[-1], "burt-adelson"))
     noise = noise_level(y[..., 0])
-    step = 1 / (filter.samples - 1)
+    step = 1 / (filter_.samples - 1)
 
-    def add(bands: Any, g: Any) -> tuple[Any, None]:
-        own, _ = laplacian_pyramid(_remap(filter, y, g, noise), filter.levels, "burt-adelson")
+    def add(bands: Tree, g: AnyArray) -> tuple[Any, None]:
+        own, _ = laplacian_pyramid(_remap(filter_, y, g, noise), filter_.levels, "burt-adelson")
         hats = [jnp.maximum(1 - jnp.abs(level - g) / step, 0) for level in gaussian[:-1]]
         return [total + hat * band for total, hat, band in zip(bands, hats, own, strict=True)], None
 
     start = [jnp.zeros_like(level) for level in gaussian[:-1]]
-    bands, _ = jax.lax.scan(add, start, jnp.linspace(0, 1, filter.samples))
+    bands, _ = jax.lax.scan(add, start, jnp.linspace(0, 1, filter_.samples))
     plane = y[..., 0]
     detail = plane - binomial(plane)
     # A remapping steeper than 1 enlarges noise wherever there is nothing else.
-    sure = above_noise(box(detail * detail), filter.coring * noise)
+    sure = above_noise(box(detail * detail), filter_.coring * noise)
     delta = strength * sure[..., None] * (reconstruct(bands, gaussian[-1], "burt-adelson") - y)
     return jnp.clip(image + delta, jnp.minimum(image, 0), jnp.maximum(image, 1))
 
 
-def _remap(filter: LocalLaplacian, y: Any, g: Any, noise: Any) -> Any:
+def _remap(filter_: LocalLaplacian, y: AnyArray, g: AnyArray, noise: Values) -> Any:
     difference = y - g
     size = jnp.abs(difference)
-    inside = (size < filter.sigma) & (size > 0)
-    share = jnp.where(inside, size / filter.sigma, 1)
-    moved = jnp.sign(difference) * filter.sigma * share**filter.alpha
+    inside = (size < filter_.sigma) & (size > 0)
+    share = jnp.where(inside, size / filter_.sigma, 1)
+    moved = jnp.sign(difference) * filter_.sigma * share**filter_.alpha
     # The slope at zero is infinite for alpha < 1: differences of the size of noise, or of one 8-bit step, stay.
     floor = jnp.maximum(2 * noise, 1 / 255)
     weight = ramp(size / floor - 1) * jnp.where(inside, 1, 0)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gagjax.errors import InputError
+from gagjax.typing import AnyArray
 
 LEVELS = 4
 FEW = 4  # input channels up to which a convolution is a sum over taps
@@ -33,8 +34,8 @@ EYES = ((0, 32, 3, 3), (2, 32, 32, 3), (4, 32, 32, 3), (6, 3, 32, 3))
 class Layer(NamedTuple):
     """One convolution: kernel (k, k, inputs, outputs) and bias (outputs,)."""
 
-    kernel: Float[Array, "k k I O"]
-    bias: Float[Array, "O"]
+    kernel: Float[AnyArray, "k k I O"]
+    bias: Float[AnyArray, "O"]
 
 
 Network = tuple[Layer, ...]
@@ -66,7 +67,7 @@ def reference_weights(seed: int = 1, levels: int = LEVELS) -> Networks:
         scale = 0.02 if name.endswith("bias") else 1 / np.sqrt(np.prod(shape) / shape[0])
         return generator.standard_normal(shape, np.float32) * np.float32(scale)
 
-    def network(prefix: str, layers: Any) -> Network:
+    def network(prefix: str, layers: Sequence[tuple[int, int, int, int]]) -> Network:
         arrays = {}
         for key, outputs, inputs, size in layers:
             arrays[f"{key}.weight"] = draw(f"{prefix}{key}.weight", (outputs, inputs, size, size))
@@ -86,7 +87,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray]) -> Network:
     )
 
 
-def run(network: Network, image: Float[Array, "N H W I"]) -> Float[Array, "N H W O"]:
+def run(network: Network, image: Float[AnyArray, "N H W I"]) -> Float[AnyArray, "N H W O"]:
     """Convolutions with zero padding, ReLU between them and nothing after the last."""
     for index, layer in enumerate(network):
         image = convolve(image, layer)
@@ -95,27 +96,32 @@ def run(network: Network, image: Float[Array, "N H W I"]) -> Float[Array, "N H W
     return image
 
 
-def attend(network: Network, band: Float[Array, "N H W 3"]) -> Float[Array, "N H W 1"]:
+def attend(network: Network, band: Float[AnyArray, "N H W 3"]) -> Float[Array, "N H W 1"]:
     """The attention map of a band, in (0, 1)."""
     return jax.nn.sigmoid(run(network, band))
 
 
-def enhance_eyes(network: Network, image: Float[Array, "N H W 3"]) -> Float[Array, "N H W 3"]:
+def enhance_eyes(network: Network, image: Float[AnyArray, "N H W 3"]) -> Float[Array, "N H W 3"]:
     """The image plus the eye network's residual, clipped to [0, 1]."""
     return jnp.clip(image + run(network, image), 0, 1)
 
 
-def convolve(image: Float[Array, "N H W I"], layer: Layer) -> Float[Array, "N H W O"]:
+def convolve(image: Float[AnyArray, "N H W I"], layer: Layer) -> Float[Array, "N H W O"]:
     """One zero-padded convolution of stride 1."""
     if layer.kernel.shape[2] <= FEW:
         return _by_shifts(image, layer.kernel) + layer.bias
     out = jax.lax.conv_general_dilated(
-        image, layer.kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"), precision="highest"
+        jnp.asarray(image),
+        jnp.asarray(layer.kernel),
+        (1, 1),
+        "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision="highest",
     )
     return out + layer.bias
 
 
-def _by_shifts(image: Any, kernel: Any) -> Any:
+def _by_shifts(image: AnyArray, kernel: AnyArray) -> Any:
     """A convolution of few channels as a sum over taps: XLA's convolution on the CPU is made for many, and slower."""
     size, _, inputs, _ = kernel.shape
     height, width = image.shape[1:3]
@@ -129,7 +135,7 @@ def _by_shifts(image: Any, kernel: Any) -> Any:
     return total
 
 
-def identity(layers: Any, key: Any) -> Network:
+def identity(layers: Sequence[tuple[int, int, int, int]], key: AnyArray) -> Network:
     """Weights to start training from: He's initialisation, the last layer zero, so that the network adds nothing.
 
     Args:
@@ -148,7 +154,7 @@ def identity(layers: Any, key: Any) -> Network:
 
 def save(path: str | Path, networks: Networks) -> None:
     """Write the weights as a compressed .npz in half precision."""
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for index, network in enumerate((*networks.attention, networks.eyes)):
         name = "eyes" if index == len(networks.attention) else f"attention.{index}"
         for position, layer in enumerate(network):

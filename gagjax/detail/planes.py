@@ -14,17 +14,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gagjax.typing import AnyArray, Values
+
 _MEDIAN_OF_ABSOLUTE_NORMAL = 0.6745
 _SAMPLES = 64  # at least, per axis: 4096 samples place the median within 2 %
 
 
-def windows(plane: Float[Array, "H W"], axis: int, count: int) -> list[Any]:
+def windows(plane: Float[AnyArray, "H W"], axis: int, count: int) -> list[Any]:
     """The `count` planes, shorter by count - 1 along an axis, that a stencil of `count` taps reads: views, no copies."""
     size = plane.shape[axis] - count + 1
     return [jax.lax.slice_in_dim(plane, k, k + size, axis=axis) for k in range(count)]
 
 
-def once(plane: Float[Array, "H W"]) -> Float[Array, "H+4 W"]:
+def once(plane: Float[AnyArray, "H W"]) -> Float[Array, "H+4 W"]:
     """The plane with two rows of zeros above and below, so that it is computed once.
 
     XLA merges what makes a plane into what reads it, and computes it again for every tap; it never merges a
@@ -35,66 +37,66 @@ def once(plane: Float[Array, "H W"]) -> Float[Array, "H+4 W"]:
     return jnp.concatenate([rows, plane, rows])
 
 
-def edged(plane: Float[Array, "H W"], reach: int) -> Float[Array, "H+2r W+2r"]:
+def edged(plane: Float[AnyArray, "H W"], reach: int) -> Float[Array, "H+2r W+2r"]:
     """The plane with its edge pixels repeated `reach` times on all sides."""
     return jnp.pad(plane, reach, mode="edge")
 
 
-def cut(plane: Any, margin: int) -> Any:
+def cut(plane: AnyArray, margin: int) -> Any:
     """The plane without `margin` pixels on every side."""
     return plane[margin : plane.shape[0] - margin, margin : plane.shape[1] - margin]
 
 
-def binomial_inside(plane: Float[Array, "H W"]) -> Float[Array, "H-4 W-4"]:
+def binomial_inside(plane: Float[AnyArray, "H W"]) -> Float[Array, "H-4 W-4"]:
     """Taps [1 4 6 4 1]/16 on both axes where they fit."""
 
-    def taps(axis: int, plane: Any) -> Any:
+    def taps(axis: int, plane: AnyArray) -> Any:
         a, b, c, d, e = windows(plane, axis, 5)
         return ((a + e) + 4 * (b + d) + 6 * c) * (1 / 16)
 
     return cut_rows(taps(1, once(taps(0, plane))))
 
 
-def box_inside(plane: Float[Array, "H W"], side: int = 5) -> Float[Array, "H-s+1 W-s+1"]:
+def box_inside(plane: Float[AnyArray, "H W"], side: int = 5) -> Float[Array, "H-s+1 W-s+1"]:
     """The mean over squares of `side` pixels where they fit."""
     total: Any = sum(windows(once(sum(windows(plane, 0, side))), 1, side))
     return cut_rows(total) * (1 / side**2)
 
 
-def range_inside(plane: Float[Array, "H W"]) -> tuple[Float[Array, "H-4 W-4"], Float[Array, "H-4 W-4"]]:
+def range_inside(plane: Float[AnyArray, "H W"]) -> tuple[Float[Array, "H-4 W-4"], Float[Array, "H-4 W-4"]]:
     """The least and the largest value in squares of 5 pixels where they fit."""
 
     # Not jnp.minimum: to pass NaN on costs it twice the instructions.
-    def least(axis: int, plane: Any) -> Any:
+    def least(axis: int, plane: AnyArray) -> Any:
         return functools.reduce(lambda a, b: jnp.where(a < b, a, b), windows(plane, axis, 5))
 
-    def most(axis: int, plane: Any) -> Any:
+    def most(axis: int, plane: AnyArray) -> Any:
         return functools.reduce(lambda a, b: jnp.where(a > b, a, b), windows(plane, axis, 5))
 
     return cut_rows(least(1, once(least(0, plane)))), cut_rows(most(1, once(most(0, plane))))
 
 
-def cut_rows(plane: Any) -> Any:
+def cut_rows(plane: AnyArray) -> Any:
     """Without the rows that `once` added."""
     return plane[2:-2]
 
 
-def binomial(plane: Float[Array, "H W"]) -> Float[Array, "H W"]:
+def binomial(plane: Float[AnyArray, "H W"]) -> Float[Array, "H W"]:
     """Taps [1 4 6 4 1]/16 on both axes, a Gaussian of standard deviation 1 pixel; edge pixels repeat."""
     return binomial_inside(edged(plane, 2))
 
 
-def box(plane: Float[Array, "H W"]) -> Float[Array, "H W"]:
+def box(plane: Float[AnyArray, "H W"]) -> Float[Array, "H W"]:
     """The mean over a square of 5 pixels a side; edge pixels repeat."""
     return box_inside(edged(plane, 2))
 
 
-def local_range(plane: Float[Array, "H W"]) -> tuple[Float[Array, "H W"], Float[Array, "H W"]]:
+def local_range(plane: Float[AnyArray, "H W"]) -> tuple[Float[Array, "H W"], Float[Array, "H W"]]:
     """The least and the largest value in a square of 5 pixels a side."""
     return range_inside(edged(plane, 2))
 
 
-def noise_level(plane: Float[Array, "H W"]) -> Float[Array, ""]:
+def noise_level(plane: Float[AnyArray, "H W"]) -> Float[Array, ""]:
     """Standard deviation of white noise in a picture, robust against its content.
 
     The second difference along both axes removes smooth content; the median of its absolute value on a regular grid of
@@ -116,14 +118,14 @@ def noise_level(plane: Float[Array, "H W"]) -> Float[Array, ""]:
     return _median(jnp.abs(total).ravel()) / (_MEDIAN_OF_ABSOLUTE_NORMAL * 6)
 
 
-def _median(values: Float[Array, "N"]) -> Float[Array, ""]:
+def _median(values: Float[AnyArray, "N"]) -> Float[Array, ""]:
     """The median of values that are not negative, within 0.4 %; 0 where it lies under 2^-16.
 
     Counting how many lie under fixed thresholds, twice, costs a fifth of a sort.
     """
     half = 0.5 * values.shape[0]
 
-    def under(thresholds: Any) -> Any:
+    def under(thresholds: AnyArray) -> Any:
         return jnp.sum((values[:, None] < thresholds).astype(jnp.float32), axis=0)
 
     octaves = np.exp2(np.arange(-16, 8, 0.25)).astype(np.float32)
@@ -133,12 +135,12 @@ def _median(values: Float[Array, "N"]) -> Float[Array, ""]:
     return jnp.where(first > 0, jnp.exp2(-16 + 0.25 * (first - 1) + (second - 0.5) * (0.25 / 24)), 0)
 
 
-def above_noise(energy: Any, level: Any) -> Any:
+def above_noise(energy: AnyArray, level: Values) -> Any:
     """How surely local energy is more than noise: 0 up to the square of `level`, 1 from the square of twice that."""
     return ramp((energy / (level**2 + 1e-10) - 1) * (1 / 3))
 
 
-def ramp(x: Any) -> Any:
+def ramp(x: AnyArray) -> Any:
     """0 below 0, 1 above 1, smooth between."""
     x = jnp.clip(x, 0, 1)
     return x * x * (3 - 2 * x)

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gagjax.errors import InputError
+from gagjax.typing import AnyArray
 
 Kind = Literal["bilinear", "burt-adelson"]
 HEIGHT, WIDTH = -3, -2
@@ -25,8 +26,8 @@ HEIGHT, WIDTH = -3, -2
 
 @functools.partial(jax.jit, static_argnames=("levels", "kind"))
 def laplacian_pyramid(
-    image: Float[Array, "*batch H W C"], levels: int = 4, kind: Kind = "bilinear"
-) -> tuple[list[Float[Array, "*batch h w C"]], Float[Array, "*batch h w C"]]:
+    image: Float[AnyArray, "*#batch H W C"], levels: int = 4, kind: Kind = "bilinear"
+) -> tuple[list[Float[Array, "*#batch _h _w C"]], Float[Array, "*#batch _h _w C"]]:
     """Split an image into `levels` bands, finest first, and a base.
 
     Args:
@@ -59,24 +60,33 @@ def laplacian_pyramid(
 
 @functools.partial(jax.jit, static_argnames="kind")
 def reconstruct(
-    bands: list[Float[Array, "*batch h w C"]], base: Float[Array, "*batch h w C"], kind: Kind = "bilinear"
-) -> Float[Array, "*batch H W C"]:
-    """The image of bands and base: the inverse of `laplacian_pyramid` of the same kind."""
+    bands: list[Float[AnyArray, "*#batch _h _w C"]], base: Float[AnyArray, "*#batch _h _w C"], kind: Kind = "bilinear"
+) -> Float[Array, "*#batch H W C"]:
+    """The image of bands and base: the inverse of `laplacian_pyramid` of the same kind.
+
+    Args:
+        bands: Finest first, (..., h, w, C).
+        base: What is left, (..., h, w, C).
+        kind: As it was taken apart.
+
+    Returns:
+        The image, (..., H, W, C).
+    """
     image = jnp.asarray(base)
     for band in reversed(bands):
-        image = band + upsample(image, band.shape[HEIGHT], band.shape[WIDTH], kind)
+        image = jnp.asarray(band) + upsample(image, band.shape[HEIGHT], band.shape[WIDTH], kind)
     return image
 
 
-def downsample(image: Float[Array, "*batch H W C"], kind: Kind = "bilinear") -> Float[Array, "*batch h w C"]:
+def downsample(image: Float[AnyArray, "*#batch H W C"], kind: Kind = "bilinear") -> Float[Array, "*#batch _h _w C"]:
     """Half the size: floor(n/2) for `bilinear`, ceil(n/2) for `burt-adelson`."""
     half = _half_bilinear if _known(kind) == "bilinear" else _half_burt
     return half(half(image, HEIGHT), WIDTH)
 
 
 def upsample(
-    image: Float[Array, "*batch h w C"], height: int, width: int, kind: Kind = "bilinear"
-) -> Float[Array, "*batch H W C"]:
+    image: Float[AnyArray, "*#batch _h _w C"], height: int, width: int, kind: Kind = "bilinear"
+) -> Float[Array, "*#batch H W C"]:
     """About twice the size: exactly (height, width), those of the finer level."""
     double = _double_bilinear if _known(kind) == "bilinear" else _double_burt
     # Columns first: the larger result is then touched once, by whole rows.
@@ -102,26 +112,26 @@ def _known(kind: str) -> str:
     return kind
 
 
-def _take(x: Any, axis: int, start: int, stop: int, step: int = 1) -> Any:
+def _take(x: AnyArray, axis: int, start: int, stop: int, step: int = 1) -> Any:
     index = [slice(None)] * x.ndim
     index[axis] = slice(start, stop, step)
     return x[tuple(index)]
 
 
-def _interleave(even: Any, odd: Any, axis: int, size: int) -> Any:
+def _interleave(even: AnyArray, odd: AnyArray, axis: int, size: int) -> Any:
     position = even.ndim + axis
     both = jnp.stack([even, odd], axis=position + 1)
     both = both.reshape(*even.shape[:position], 2 * even.shape[position], *even.shape[position + 1 :])
     return _take(both, axis, 0, size)
 
 
-def _pad(x: Any, axis: int, before: int, after: int, mode: str) -> Any:
+def _pad(x: AnyArray, axis: int, before: int, after: int, mode: str) -> Any:
     width = [(0, 0)] * x.ndim
     width[axis] = (before, after)
     return jnp.pad(x, width, mode=mode)
 
 
-def _half_bilinear(x: Any, axis: int) -> Any:
+def _half_bilinear(x: AnyArray, axis: int) -> Any:
     size = x.shape[axis]
     half = size // 2
     # Taps [1 3 3 1]/8 between samples; those outside the image are left out and the rest renormalised.
@@ -137,7 +147,7 @@ def _half_bilinear(x: Any, axis: int) -> Any:
     return total * (1 / weight).astype(np.float32).reshape(shape)
 
 
-def _double_bilinear(x: Any, axis: int, size: int) -> Any:
+def _double_bilinear(x: AnyArray, axis: int, size: int) -> Any:
     small = x.shape[axis]
     if size == 2 * small:
         padded = _pad(x, axis, 1, 1, "edge")
@@ -153,7 +163,7 @@ def _double_bilinear(x: Any, axis: int, size: int) -> Any:
     return jnp.take(x, first, axis) * (1 - weight) + jnp.take(x, second, axis) * weight
 
 
-def _half_burt(x: Any, axis: int) -> Any:
+def _half_burt(x: AnyArray, axis: int) -> Any:
     size = x.shape[axis]
     half = (size + 1) // 2
     padded = _pad(x, axis, 2, 2, "reflect" if size > 2 else "edge")
@@ -161,7 +171,7 @@ def _half_burt(x: Any, axis: int) -> Any:
     return ((taps[0] + taps[4]) + 4 * (taps[1] + taps[3]) + 6 * taps[2]) * (1 / 16)
 
 
-def _double_burt(x: Any, axis: int, size: int) -> Any:
+def _double_burt(x: AnyArray, axis: int, size: int) -> Any:
     small = x.shape[axis]
     # Mirrored about the first sample; behind the last one the finer grid may have one sample more or not, and
     # repeating it is right for both.

@@ -6,8 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gagjax.typing import AnyArray
 
-def warp(plane: Float[Array, "H W"], flow: Float[Array, "H W 2"]) -> Float[Array, "H W"]:
+
+def warp(plane: Float[AnyArray, "H W"], flow: Float[AnyArray, "H W 2"]) -> Float[Array, "H W"]:
     """The plane as seen after a motion: bilinear, the edge repeated outside.
 
     Args:

@@ -7,16 +7,16 @@ from gagjax.expression.masks import region_weights, vertex_areas
 from gagjax.expression.neutral import neutral
 from gagjax.expression.regions import CrossTalk, RegionEditor
 from gagjax.expression.retargeting import LiveRetargeter, Retargeter, default_stage, live_stage, soft_limit
-from gagjax.expression.subspace import PCA, Moments, merge, metric_factor, moments
+from gagjax.expression.subspace import PCA, RunningMoments, merge, metric_factor, moments
 
 __all__ = [
     "PCA",
     "ClosureMatcher",
     "CrossTalk",
     "LiveRetargeter",
-    "Moments",
     "RegionEditor",
     "Retargeter",
+    "RunningMoments",
     "apertures",
     "blend",
     "default_stage",

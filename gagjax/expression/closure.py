@@ -20,6 +20,7 @@ from gagjax.flame.model import FlameModel, landmarks, vertices
 from gagjax.flame.subset import at_landmarks
 from gagjax.pytree import pytree, static
 from gagjax.track import Channels
+from gagjax.typing import AnyArray, Scalar
 
 
 @pytree
@@ -38,20 +39,20 @@ class ClosureMatcher:
     """
 
     driver: FlameModel
-    driver_shape: Float[Array, "S"]
+    driver_shape: Float[AnyArray, "S"]
     target: FlameModel
-    target_shape: Float[Array, "S"]
-    mobility: Float[Array, "100 100"]
-    shut: Float[Array, ""] | float = 0.15
-    open: Float[Array, ""] | float = 0.5
+    target_shape: Float[AnyArray, "S"]
+    mobility: Float[AnyArray, "100 100"]
+    shut: Scalar = 0.15
+    open: Scalar = 0.5
     steps: int = static(default=4)
 
     @classmethod
     def for_models(
         cls,
         target: FlameModel,
-        target_shape: Float[Array, "S"],
-        driver_shape: Float[Array, "S"],
+        target_shape: Float[AnyArray, "S"],
+        driver_shape: Float[AnyArray, "S"],
         driver: FlameModel | None = None,
         *,
         regularisation: float = 1e-3,
@@ -101,9 +102,22 @@ class ClosureMatcher:
 
 
 def apertures(
-    small: FlameModel, shape: Float[Array, "S"], expression: Float[Array, "*batch 100"], jaw: Float[Array, "*batch 3"]
-) -> Float[Array, "*batch 3"]:
-    """Left lid, right lid and lip aperture of a head cut down to its landmarks."""
+    small: FlameModel,
+    shape: Float[AnyArray, "S"],
+    expression: Float[AnyArray, "*#batch 100"],
+    jaw: Float[AnyArray, "*#batch 3"],
+) -> Float[Array, "*#batch 3"]:
+    """Left lid, right lid and lip aperture of a head cut down to its landmarks.
+
+    Args:
+        small: From `gagjax.flame.subset.at_landmarks`.
+        shape: Shape coefficients, (S,).
+        expression: Expression coefficients, (..., 100).
+        jaw: Jaw rotation, axis-angle, (..., 3), radians.
+
+    Returns:
+        Relative apertures, (..., 3).
+    """
     jaw = jnp.asarray(jaw)
     pose = jnp.concatenate([jnp.zeros_like(jaw), jaw], -1)
     points = landmarks(small, vertices(small, shape, expression, pose, jnp.zeros(6)))
@@ -111,7 +125,7 @@ def apertures(
 
 
 @jax.jit
-def _match(matcher: ClosureMatcher, seen: Array, seen_jaw: Array, given: Array, given_jaw: Array) -> Array:
+def _match(matcher: ClosureMatcher, seen: AnyArray, seen_jaw: AnyArray, given: AnyArray, given_jaw: AnyArray) -> Array:
     zero = jnp.zeros(given.shape[-1]), jnp.zeros(3)
     ours = apertures(matcher.driver, matcher.driver_shape, seen, seen_jaw)
     ours_rest = apertures(matcher.driver, matcher.driver_shape, *zero)
@@ -128,11 +142,11 @@ def _match(matcher: ClosureMatcher, seen: Array, seen_jaw: Array, given: Array, 
     nearness = jnp.clip((matcher.open - relative) / (matcher.open - matcher.shut), 0.0, 1.0)
     weight = nearness**2 * (3.0 - 2.0 * nearness)
 
-    def one(psi: Array, jaw: Array, aim: Array, share: Array) -> Array:
-        def aperture(values: Array) -> Array:
+    def one(psi: AnyArray, jaw: AnyArray, aim: AnyArray, share: AnyArray) -> Array:
+        def aperture(values: AnyArray) -> Array:
             return apertures(matcher.target, matcher.target_shape, values, jaw)
 
-        def step(psi: Array, _: None) -> tuple[Array, None]:
+        def step(psi: AnyArray, _: None) -> tuple[Array, None]:
             now, slope = aperture(psi), jax.jacrev(aperture)(psi)
             pull = matcher.mobility @ slope.T
             # A floor under the system: a face without a mode that closes is left alone instead of torn.
@@ -140,6 +154,6 @@ def _match(matcher: ClosureMatcher, seen: Array, seen_jaw: Array, given: Array, 
             system = system + 1e-3 * jnp.trace(system) / 3 * jnp.eye(3) + 1e-12 * jnp.eye(3)
             return psi + pull @ jnp.linalg.solve(system, share * (aim - now)), None
 
-        return jax.lax.scan(step, psi, length=matcher.steps)[0]
+        return jax.lax.scan(step, jnp.asarray(psi), length=matcher.steps)[0]
 
     return jax.vmap(one)(given, given_jaw, wanted, weight)

@@ -10,7 +10,8 @@ import numpy as np
 from gagjax import so3
 from gagjax.errors import InputError
 from gagjax.flame.model import FlameModel, joints
-from gagjax.track import EXPRESSIONS, SHAPES, Track
+from gagjax.track import EXPRESSIONS, SHAPES, Track, as_rate
+from gagjax.typing import FrameRate
 
 # DECA's names, then EMOCA's.
 _NAMES = {"shape": ("shape", "shapecode"), "exp": ("exp", "expcode"), "pose": ("pose", "posecode"), "cam": ("cam",)}
@@ -19,7 +20,7 @@ UNITS_PER_METRE = 5.0
 
 
 def track_from_codes(
-    codes: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, fps: Any = 25, model: FlameModel | None = None
+    codes: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, fps: FrameRate = 25, model: FlameModel | None = None
 ) -> Track:
     """A track from DECA or EMOCA code dictionaries.
 
@@ -67,7 +68,7 @@ def track_from_codes(
         eyes=np.zeros((len(pose), 6), np.float32),
         transform=transform.astype(np.float32),
         shape=_padded(shape, SHAPES, "shape"),
-        fps=fps,
+        fps=as_rate(fps),
         source="deca",
     )
 

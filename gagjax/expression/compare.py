@@ -9,18 +9,19 @@ from gagjax.errors import InputError
 from gagjax.expression.regions import Gains, RegionEditor
 from gagjax.flame.model import FlameModel, vertices
 from gagjax.numerics import safe_sqrt
+from gagjax.typing import AnyArray, Values
 
 METRICS = ("l2", "cosine", "weighted", "vertex")
 
 
 def distance(
-    a: Float[Array, "*batch 100"],
-    b: Float[Array, "*batch 100"],
+    a: Float[AnyArray, "*#batch 100"],
+    b: Float[AnyArray, "*#batch 100"],
     metric: str = "l2",
     *,
-    weights: Float[Array, "100"] | None = None,
+    weights: Float[AnyArray, "100"] | None = None,
     editor: RegionEditor | None = None,
-) -> Float[Array, "*batch"]:
+) -> Float[Array, "*#batch"]:
     """How far two expressions are apart.
 
     Args:
@@ -54,11 +55,11 @@ def distance(
 
 
 def blend(
-    a: Float[Array, "*batch 100"],
-    b: Float[Array, "*batch 100"],
-    amount: float | Float[Array, "..."] | Gains,
+    a: Float[AnyArray, "*#batch 100"],
+    b: Float[AnyArray, "*#batch 100"],
+    amount: float | Values | Gains,
     editor: RegionEditor | None = None,
-) -> Float[Array, "*batch 100"]:
+) -> Float[Array, "*#batch 100"]:
     """From one expression towards another, everywhere or by region.
 
     Args:
@@ -81,12 +82,12 @@ def blend(
 
 def transfer(
     model: FlameModel,
-    identity: Float[Array, "S"],
-    expression: Float[Array, "*batch 100"],
-    jaw: Float[Array, "*batch 3"],
-    rotation: Float[Array, "*batch 3"] | None = None,
-    eyes: Float[Array, "*batch 6"] | None = None,
-) -> Float[Array, "*batch V 3"]:
+    identity: Float[AnyArray, "S"],
+    expression: Float[AnyArray, "*#batch 100"],
+    jaw: Float[AnyArray, "*#batch 3"],
+    rotation: Float[AnyArray, "*#batch 3"] | None = None,
+    eyes: Float[AnyArray, "*#batch 6"] | None = None,
+) -> Float[Array, "*#batch V 3"]:
     """The face of A with the expression of B: A's shape and head pose, B's expression and jaw, as a mesh.
 
     Args:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from gagjax.typing import AnyArray
+
 
 def neutral(
-    expression: Float[Array, "T C"],
-    valid: Bool[Array, "T"] | None = None,
+    expression: Float[AnyArray, "T C"],
+    valid: Bool[AnyArray, "T"] | None = None,
     *,
     share: float = 0.25,
-    penalty: Float[Array, "T"] | None = None,
+    penalty: Float[AnyArray, "T"] | None = None,
 ) -> Float[Array, "C"]:
     """A person's resting expression: the mean of the frames that lie closest to the clip's median.
 

@@ -25,6 +25,7 @@ from jaxtyping import Array, Float
 from gagjax.expression.masks import gain_vector, region_weights, vertex_areas
 from gagjax.flame.model import FlameModel
 from gagjax.pytree import pytree, static
+from gagjax.typing import AnyArray
 
 Gains = Mapping[str, Any]
 
@@ -71,17 +72,17 @@ class RegionEditor:
         names: The regions.
     """
 
-    weights: Float[Array, "R V"]
-    maps: Float[Array, "R 100 100"]
-    grams: Float[Array, "R 100 100"]
-    areas: Float[Array, "V"]
+    weights: Float[AnyArray, "R V"]
+    maps: Float[AnyArray, "R 100 100"]
+    grams: Float[AnyArray, "R 100 100"]
+    areas: Float[AnyArray, "V"]
     names: tuple[str, ...] = static(default=())
 
     @classmethod
     def for_model(
         cls,
         model: FlameModel,
-        weights: Mapping[str, Float[Array, "V"]] | None = None,
+        weights: Mapping[str, Float[AnyArray, "V"]] | None = None,
         *,
         regularisation: float = 1e-4,
     ) -> RegionEditor:
@@ -141,11 +142,11 @@ class RegionEditor:
         change = self._vector(gains) - 1.0
         return jnp.eye(self.maps.shape[-1]) + jnp.tensordot(change, self.maps, 1, precision="highest")
 
-    def coefficients(self, expression: Float[Array, "*batch 100"], gains: Gains) -> Float[Array, "*batch 100"]:
+    def coefficients(self, expression: Float[AnyArray, "*#batch 100"], gains: Gains) -> Float[Array, "*#batch 100"]:
         """Coefficients through the map of `matrix`."""
         return jnp.einsum("ab,...b->...a", self.matrix(gains), jnp.asarray(expression), precision="highest")
 
-    def amplitudes(self, deviation: Float[Array, "T 100"]) -> Float[Array, "R"]:
+    def amplitudes(self, deviation: Float[AnyArray, "T 100"]) -> Float[Array, "R"]:
         """How much each region moves in a clip: root-mean-square displacement from neutral, millimetres.
 
         Args:
@@ -157,8 +158,8 @@ class RegionEditor:
 
     def matching_gains(
         self,
-        driver: Float[Array, "T 100"],
-        target: Float[Array, "T 100"],
+        driver: Float[AnyArray, "T 100"],
+        target: Float[AnyArray, "T 100"],
         *,
         least: float = 0.5,
         most: float = 2.0,

@@ -11,11 +11,10 @@ with its amplitude as it is unless a map says otherwise.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from gagjax import so3
 from gagjax.errors import InputError
@@ -24,11 +23,12 @@ from gagjax.expression.neutral import neutral
 from gagjax.filters.base import hold_last
 from gagjax.pytree import is_concrete, pytree
 from gagjax.track import Channels
+from gagjax.typing import AnyArray, Scalar
 
 
 def soft_limit(
-    deviation: Float[Array, "*batch C"], scale: Float[Array, "C"] | float = 1.0, sigmas: Any = 3.0
-) -> Float[Array, "*batch C"]:
+    deviation: Float[AnyArray, "*#batch C"], scale: Float[AnyArray, "C"] | Scalar = 1.0, sigmas: Scalar = 3.0
+) -> Float[AnyArray, "*#batch C"]:
     """Pull implausibly large expressions back, whole, so that they keep their direction.
 
     FLAME's coefficients have unit variance, so the length of a plausible vector of C of them lies near sqrt(C), with a
@@ -73,15 +73,15 @@ class Retargeter:
         1.0
     """
 
-    target_neutral: Float[Array, "100"] | None = None
-    driver_neutral: Float[Array, "100"] | None = None
-    target_jaw: Float[Array, "3"] | None = None
-    driver_jaw: Float[Array, "3"] | None = None
-    gain: Float[Array, ""] | float = 1.0
-    map: Float[Array, "100 100"] | None = None
-    constraint: Float[Array, ""] | float = 0.0
-    limit: Float[Array, ""] | float = 3.0
-    scale: Float[Array, "*columns"] | float = 1.0
+    target_neutral: Float[AnyArray, "100"] | None = None
+    driver_neutral: Float[AnyArray, "100"] | None = None
+    target_jaw: Float[AnyArray, "3"] | None = None
+    driver_jaw: Float[AnyArray, "3"] | None = None
+    gain: Scalar = 1.0
+    map: Float[AnyArray, "100 100"] | None = None
+    constraint: Scalar = 0.0
+    limit: Scalar = 3.0
+    scale: Float[AnyArray, "*columns"] | float = 1.0
     closure: ClosureMatcher | None = None
 
     def __post_init__(self) -> None:
@@ -96,11 +96,11 @@ class Retargeter:
         if is_concrete(self.constraint) and not 0 <= float(self.constraint) <= 1:
             raise InputError(f"must lie in [0, 1], got {float(self.constraint):g}", field="constraint")
 
-    def apply(self, channels: Channels, *, valid: Bool[Array, "T"] | None = None, dt: Any = 0.04) -> Channels:
+    def apply(self, channels: Channels, *, valid: Bool[AnyArray, "T"] | None = None, dt: Scalar = 0.04) -> Channels:
         """Retarget a whole clip; see `gagjax.stack` for stages. Missing frames repeat the last seen; `dt` plays no part."""
         return _apply(self, channels, valid)
 
-    def resting(self, channels: Channels, valid: Bool[Array, "T"] | None = None) -> Retargeter:
+    def resting(self, channels: Channels, valid: Bool[AnyArray, "T"] | None = None) -> Retargeter:
         """The same with the driver's neutral fixed to what this clip shows, ready to run frame by frame."""
         if self.driver_neutral is None:
             self = dataclasses.replace(self, driver_neutral=neutral(channels.expression, valid))
@@ -112,15 +112,15 @@ class Retargeter:
         """Retarget frames whose driver's neutral is known (else zero); any leading axes."""
         psi = jnp.asarray(channels.expression)
         own = jnp.zeros(psi.shape[-1]) if self.driver_neutral is None else self.driver_neutral
-        deviation = psi - own
+        deviation: AnyArray = psi - own
         if self.map is not None:
             deviation = jnp.einsum("ab,...b->...a", self.map, deviation, precision="highest")
         deviation = soft_limit(self.gain * deviation, self.scale, self.limit)
-        aim = (own if self.target_neutral is None else self.target_neutral) + deviation
+        aim = jnp.asarray(own if self.target_neutral is None else self.target_neutral) + deviation
         out = aim + self.constraint * (psi - aim)
         return channels._replace(expression=out, jaw=self._jaw(channels.jaw))
 
-    def _jaw(self, jaw: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
+    def _jaw(self, jaw: Float[AnyArray, "*#batch 3"]) -> Float[AnyArray, "*#batch 3"]:
         if self.target_jaw is None:
             return jaw
         own = jnp.zeros(3) if self.driver_jaw is None else self.driver_jaw
@@ -140,18 +140,21 @@ class LiveRetargeter:
     retargeter: Retargeter
 
     def init(self, first: Channels) -> Channels:
+        """The state before the first frame, see `gagjax.protocols`."""
         return self.retargeter.frame(jax.tree.map(jnp.asarray, first))
 
     def step(self, state: Channels, x: Channels) -> tuple[Channels, Channels]:
+        """One observed frame, see `gagjax.protocols.Filter`."""
         y = self.retargeter.frame(x)
         return y, y
 
     def predict(self, state: Channels) -> tuple[Channels, Channels]:
+        """One frame without an observation, see `gagjax.protocols.Filter`."""
         return state, state
 
 
 @jax.jit
-def _apply(stage: Retargeter, channels: Channels, valid: Any) -> Channels:
+def _apply(stage: Retargeter, channels: Channels, valid: AnyArray | None) -> Channels:
     before = hold_last(channels, valid)
     after = stage.resting(channels, valid).frame(before)
     return after if stage.closure is None else after._replace(expression=stage.closure.match(before, after))

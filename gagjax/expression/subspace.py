@@ -18,9 +18,10 @@ from jaxtyping import Array, Float
 
 from gagjax.errors import InputError
 from gagjax.pytree import pytree
+from gagjax.typing import AnyArray, Scalar
 
 
-class Moments(NamedTuple):
+class RunningMoments(NamedTuple):
     """What batches leave behind: the number of rows, their mean (C,), and R (C, C) with R^T R the scatter about it."""
 
     rows: Float[Array, ""]
@@ -29,15 +30,15 @@ class Moments(NamedTuple):
 
 
 @jax.jit
-def moments(rows: Float[Array, "N C"]) -> Moments:
+def moments(rows: Float[AnyArray, "N C"]) -> RunningMoments:
     """The moments of one batch."""
     rows = jnp.asarray(rows, jnp.float32)
     mean = rows.mean(0)
-    return Moments(jnp.asarray(rows.shape[0], jnp.float32), mean, _triangle(rows - mean))
+    return RunningMoments(jnp.asarray(rows.shape[0], jnp.float32), mean, _triangle(rows - mean))
 
 
 @jax.jit
-def merge(a: Moments, b: Moments) -> Moments:
+def merge(a: RunningMoments, b: RunningMoments) -> RunningMoments:
     """The moments of both batches' rows together.
 
     The factors are stacked and factorised again (QR), never squared into scatter matrices: in float32 a square would
@@ -47,10 +48,10 @@ def merge(a: Moments, b: Moments) -> Moments:
     apart = b.mean - a.mean
     shift = jnp.sqrt(a.rows * b.rows / count) * apart
     factor = _triangle(jnp.concatenate([a.factor, b.factor, shift[None]]))
-    return Moments(count, a.mean + apart * b.rows / count, factor)
+    return RunningMoments(count, a.mean + apart * b.rows / count, factor)
 
 
-def _triangle(rows: Array) -> Array:
+def _triangle(rows: AnyArray) -> Array:
     columns = rows.shape[1]
     rows = jnp.concatenate([rows, jnp.zeros((max(columns - rows.shape[0], 0), columns), rows.dtype)])
     return jnp.linalg.qr(rows, mode="r")
@@ -72,23 +73,31 @@ class PCA:
         (50, 4)
     """
 
-    mean: Float[Array, "C"]
-    components: Float[Array, "K C"]
-    variance: Float[Array, "K"]
-    total: Float[Array, ""]
+    mean: Float[AnyArray, "C"]
+    components: Float[AnyArray, "K C"]
+    variance: Float[AnyArray, "K"]
+    total: Scalar
 
     @classmethod
-    def fit(cls, rows: Float[Array, "N C"], rank: int | None = None) -> PCA:
-        """The components of one array; see `from_moments`."""
+    def fit(cls, rows: Float[AnyArray, "N C"], rank: int | None = None) -> PCA:
+        """The components of one array; see `from_moments`.
+
+        Raises:
+            InputError: If there are fewer than two rows.
+        """
         rows = jnp.asarray(rows)
         if rows.ndim != 2 or rows.shape[0] < 2:
             raise InputError(f"has shape {rows.shape}", field="rows", fix="Pass at least two rows, (N, C)")
         return cls.from_moments(moments(rows), rank)
 
     @classmethod
-    def fit_batches(cls, batches: Iterable[Float[Array, "N C"]], rank: int | None = None) -> PCA:
-        """The components of a stream of batches, equal to those of all rows at once."""
-        total: Moments | None = None
+    def fit_batches(cls, batches: Iterable[Float[AnyArray, "N C"]], rank: int | None = None) -> PCA:
+        """The components of a stream of batches, equal to those of all rows at once.
+
+        Raises:
+            InputError: If there are fewer than two rows in all.
+        """
+        total: RunningMoments | None = None
         for batch in batches:
             total = moments(batch) if total is None else merge(total, moments(batch))
         if total is None or float(total.rows) < 2:
@@ -96,12 +105,15 @@ class PCA:
         return cls.from_moments(total, rank)
 
     @classmethod
-    def from_moments(cls, total: Moments, rank: int | None = None) -> PCA:
+    def from_moments(cls, total: RunningMoments, rank: int | None = None) -> PCA:
         """The components of what was summed up.
 
         Args:
             total: From `moments` and `merge`.
             rank: Components to keep; None keeps as many as columns and rows allow.
+
+        Raises:
+            InputError: If the rank is larger than that.
         """
         columns = total.mean.shape[0]
         most = min(columns, int(total.rows)) if not isinstance(total.rows, jax.core.Tracer) else columns
@@ -115,19 +127,19 @@ class PCA:
         return cls(total.mean, rows[:rank], variance[:rank], variance.sum())
 
     @property
-    def explained(self) -> Float[Array, "K"]:
+    def explained(self) -> Float[AnyArray, "K"]:
         """The share of all variance along each component."""
         return self.variance / jnp.where(self.total > 0, self.total, 1.0)
 
-    def transform(self, rows: Float[Array, "*batch C"]) -> Float[Array, "*batch K"]:
+    def transform(self, rows: Float[AnyArray, "*#batch C"]) -> Float[Array, "*#batch K"]:
         """Coordinates along the components."""
         return jnp.matmul(jnp.asarray(rows) - self.mean, self.components.T, precision="highest")
 
-    def inverse(self, scores: Float[Array, "*batch K"]) -> Float[Array, "*batch C"]:
+    def inverse(self, scores: Float[AnyArray, "*#batch K"]) -> Float[Array, "*#batch C"]:
         """Rows from coordinates."""
         return jnp.matmul(jnp.asarray(scores), self.components, precision="highest") + self.mean
 
-    def shrink(self, rows: Float[Array, "*batch C"], noise: float) -> Float[Array, "*batch C"]:
+    def shrink(self, rows: Float[AnyArray, "*#batch C"], noise: float) -> Float[Array, "*#batch C"]:
         """Rows denoised: each component weighed by signal over signal plus noise variance, instead of cut.
 
         Args:
@@ -139,7 +151,7 @@ class PCA:
         return self.inverse(self.transform(rows) * signal / jnp.maximum(self.variance, 1e-20))
 
 
-def metric_factor(gram: Float[Array, "C C"], regularisation: float = 1e-6) -> Float[np.ndarray, "C C"]:
+def metric_factor(gram: Float[AnyArray, "C C"], regularisation: float = 1e-6) -> Float[np.ndarray, "C C"]:
     """L with `L L^T = gram` (a `RegionEditor`'s): `PCA.fit(rows @ L)` then weighs coefficients by what they move.
 
     Summed over regions this is the whole face in vertex space, one region's gram is that region alone. Go back by

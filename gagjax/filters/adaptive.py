@@ -25,6 +25,7 @@ from gagjax.filters.kalman import ConstantVelocity
 from gagjax.filters.rotation import RotationConstantVelocity
 from gagjax.filters.rts import rts
 from gagjax.pytree import is_concrete, pytree, static
+from gagjax.typing import AnyArray, Scalar, Tree, Values
 
 
 @pytree
@@ -51,12 +52,12 @@ class AdaptiveSmoother:
         [3.0, 3.0]
     """
 
-    lowest: Float[Array, ""] = 1.0  # type: ignore[assignment]
-    highest: Float[Array, ""] = 10.0  # type: ignore[assignment]
-    gate: Float[Array, ""] = 5.0  # type: ignore[assignment]
-    guard: Float[Array, ""] = 4.0  # type: ignore[assignment]
-    floor: Float[Array, ""] = 0.0  # type: ignore[assignment]
-    pooling: Float[Array, ""] = 1.0  # type: ignore[assignment]
+    lowest: Scalar = 1.0
+    highest: Scalar = 10.0
+    gate: Scalar = 5.0
+    guard: Scalar = 4.0
+    floor: Scalar = 0.0
+    pooling: Scalar = 1.0
     candidates: int = static(default=12)
 
     def __post_init__(self) -> None:
@@ -69,10 +70,10 @@ class AdaptiveSmoother:
 
     def __call__(
         self,
-        xs: Float[Array, "T ..."],
-        valid: Bool[Array, "T"] | None = None,
-        dt: Any = 1.0,
-        cuts: Bool[Array, "T"] | None = None,
+        xs: Float[AnyArray, "T ..."],
+        valid: Bool[AnyArray, "T"] | None = None,
+        dt: Values = 1.0,
+        cuts: Bool[AnyArray, "T"] | None = None,
     ) -> Float[Array, "T ..."]:
         """Smooth an array of independent channels.
 
@@ -94,17 +95,21 @@ class AdaptiveSmoother:
 
     def rotations(
         self,
-        xs: Float[Array, "T 3 3"],
-        valid: Bool[Array, "T"] | None = None,
-        dt: Any = 1.0,
-        cuts: Bool[Array, "T"] | None = None,
+        xs: Float[AnyArray, "T 3 3"],
+        valid: Bool[AnyArray, "T"] | None = None,
+        dt: Values = 1.0,
+        cuts: Bool[AnyArray, "T"] | None = None,
     ) -> Float[Array, "T 3 3"]:
         """Smooth rotation matrices on SO(3); arguments as for calling."""
         _check(xs, valid, dt, cuts)
         return _smooth_rotations(self, xs, valid, dt, cuts)
 
     def surprise(
-        self, xs: Float[Array, "T ..."], valid: Bool[Array, "T"] | None = None, dt: Any = 1.0, turns: bool = False
+        self,
+        xs: Float[AnyArray, "T ..."],
+        valid: Bool[AnyArray, "T"] | None = None,
+        dt: Values = 1.0,
+        turns: bool = False,
     ) -> Float[Array, ""]:
         """Negative log-likelihood of the observations at the lowest cutoff, per frame and moving channel.
 
@@ -127,13 +132,15 @@ class AdaptiveSmoother:
         return jnp.where(still, 0, cost).sum() / (2 * xs.shape[0] * jnp.maximum(1, (~still).sum()))
 
 
-def _check(xs: Any, valid: Any, dt: Any, cuts: Any) -> None:
+def _check(xs: AnyArray, valid: AnyArray | None, dt: Values, cuts: AnyArray | None) -> None:
     check_lengths(np.shape(xs)[0], valid=valid, dt=dt if np.ndim(dt) else None, cuts=cuts)
     check_observed(valid)
 
 
 @jax.jit
-def _smooth_vector(settings: AdaptiveSmoother, xs: Any, valid: Any, dt: Any, cuts: Any) -> Any:
+def _smooth_vector(
+    settings: AdaptiveSmoother, xs: AnyArray, valid: AnyArray | None, dt: Values, cuts: AnyArray | None
+) -> Any:
     xs = jnp.asarray(xs)
     flat, before, after = bridged(xs.reshape(xs.shape[0], -1), valid)
     smooth = _plan(settings, flat, valid, dt, cuts)[0]
@@ -141,27 +148,31 @@ def _smooth_vector(settings: AdaptiveSmoother, xs: Any, valid: Any, dt: Any, cut
 
 
 @jax.jit
-def _smooth_rotations(settings: AdaptiveSmoother, xs: Any, valid: Any, dt: Any, cuts: Any) -> Any:
+def _smooth_rotations(
+    settings: AdaptiveSmoother, xs: AnyArray, valid: AnyArray | None, dt: Values, cuts: AnyArray | None
+) -> Any:
     frames = xs.shape[0]
     index, _, before, after = neighbours(valid, frames)
     filled = jnp.asarray(xs)[index]
     # All statistics come from the tangent space at the middle of the motion; the smoothing itself does not.
     _, seen, sound, cutoff, scale = _plan(settings, _linear(_tangent(filled), valid), valid, dt, cuts, together=True)
-    filter = RotationConstantVelocity.from_cutoff(cutoff[0], scale[0], 1 / _typical(dt))
-    smooth = rts(filter, filled, seen[:, 0], _durations(dt), cuts=cuts)
+    filter_ = RotationConstantVelocity.from_cutoff(cutoff[0], scale[0], 1 / _typical(dt))
+    smooth = rts(filter_, filled, seen[:, 0], _durations(dt), cuts=cuts)
     error = so3.log(jnp.swapaxes(smooth, -1, -2) @ filled)
     kept = _events(settings, error, scale, seen, sound)
     return _held(jnp.matmul(smooth, so3.exp(kept), precision="highest"), before, after)
 
 
-def _tangent(turns: Any) -> Any:
+def _tangent(turns: AnyArray) -> Any:
     """Rotations as vectors about the middle of their motion, (T, 3)."""
     middle = so3.quaternion_from_matrix(so3.project(jnp.mean(turns, axis=0)))
     q = so3.quaternion_from_matrix(turns)
     return so3.quaternion_log(so3.quaternion_multiply(so3.quaternion_conjugate(middle), q))
 
 
-def _prepared(settings: AdaptiveSmoother, xs: Any, valid: Any, together: bool = False) -> tuple[Any, Any, Any, Any]:
+def _prepared(
+    settings: AdaptiveSmoother, xs: AnyArray, valid: AnyArray | None, together: bool = False
+) -> tuple[Any, Any, Any, Any]:
     """Channels in units of their noise from their first value, what to use of them, which are still, and the rest.
 
     The rest is the frames that are sound and the noise levels.
@@ -183,7 +194,12 @@ def _prepared(settings: AdaptiveSmoother, xs: Any, valid: Any, together: bool = 
 
 
 def _plan(
-    settings: AdaptiveSmoother, xs: Any, valid: Any, dt: Any, cuts: Any, together: bool = False
+    settings: AdaptiveSmoother,
+    xs: AnyArray,
+    valid: AnyArray | None,
+    dt: Values,
+    cuts: AnyArray | None,
+    together: bool = False,
 ) -> tuple[Any, Any, Any, Any, Any]:
     """The smoothed channels (T, C), the observations used, the frames that are sound, cutoffs and noise levels."""
     channels = xs.shape[1]
@@ -201,29 +217,29 @@ def _plan(
     return smooth, seen, sound, cutoff, unit
 
 
-def _model(cutoff: Any, dt: Any, channels: int) -> ConstantVelocity:
+def _model(cutoff: Values, dt: Values, channels: int) -> ConstantVelocity:
     return ConstantVelocity.from_cutoff(jnp.broadcast_to(cutoff, (channels,)), jnp.ones(channels), 1 / _typical(dt))
 
 
-def _surprise(filter: ConstantVelocity, xs: Any, seen: Any, dt: Any) -> Any:
+def _surprise(filter_: ConstantVelocity, xs: AnyArray, seen: AnyArray, dt: Values) -> Any:
     """Minus twice the log likelihood of each channel, the noise level chosen for the best."""
 
-    def body(state: Any, frame: Any) -> tuple[Any, Any]:
+    def body(state: Tree, frame: Tree) -> tuple[Any, Any]:
         x, use, seconds = frame
-        now = filter if seconds is None else filter.with_dt(seconds)
+        now = filter_ if seconds is None else filter_.with_dt(seconds)
         state, info = now.observe(state, x, use)
         # pull = e / s and column = p / s give e^2 / s and log s without a second computation of s.
         inverse = (1 - info.column[0]) / now.measurement_noise
         inverse = jnp.where(use, inverse, 1)
         return state, (info.pull**2 / inverse, -jnp.log(inverse))
 
-    _, (square, logs) = jax.lax.scan(body, filter.init(xs[0]), (xs, seen, _durations(dt)))
+    _, (square, logs) = jax.lax.scan(body, filter_.init(xs[0]), (xs, seen, _durations(dt)))
     # The first frames say how little was known at the start, not how well the model fits.
     count = jnp.maximum(seen[3:].sum(0), 1)
     return count * jnp.log(jnp.maximum(square[3:].sum(0) / count, 1e-12)) + logs[3:].sum(0)
 
 
-def _outliers(settings: AdaptiveSmoother, xs: Any, observed: Any) -> tuple[Any, Any, Any]:
+def _outliers(settings: AdaptiveSmoother, xs: AnyArray, observed: AnyArray) -> tuple[Any, Any, Any]:
     """Outliers (T, C), frames that are outliers as a whole (T, 1), and each channel's noise level."""
     residual = xs - median5(xs)
     noise = second_difference_noise(xs, observed[:, 0])
@@ -236,7 +252,7 @@ def _outliers(settings: AdaptiveSmoother, xs: Any, observed: Any) -> tuple[Any, 
     return (distance > settings.gate) | frame, frame, noise
 
 
-def _events(settings: AdaptiveSmoother, error: Any, unit: Any, seen: Any, sound: Any) -> Any:
+def _events(settings: AdaptiveSmoother, error: AnyArray, unit: Values, seen: AnyArray, sound: AnyArray) -> Any:
     """The part of the residual that is no noise: it keeps its sign for two frames or more and stands out of it."""
     used = seen if seen.shape == error.shape else jnp.broadcast_to(seen, error.shape)
     error = jnp.where(sound, error, 0)
@@ -249,7 +265,7 @@ def _events(settings: AdaptiveSmoother, error: Any, unit: Any, seen: Any, sound:
     return strength * jnp.clip(error, -4 * near, 4 * near)
 
 
-def second_difference_noise(xs: Float[Array, "T C"], observed: Bool[Array, "T"]) -> Float[Array, "C"]:
+def second_difference_noise(xs: Float[AnyArray, "T C"], observed: Bool[AnyArray, "T"]) -> Float[Array, "C"]:
     """Standard deviation of white noise on slow motion, from the median of second differences."""
     if xs.shape[0] < 3:
         return jnp.zeros_like(xs[0])
@@ -258,14 +274,14 @@ def second_difference_noise(xs: Float[Array, "T C"], observed: Bool[Array, "T"])
     return robust.deviation(difference, usable[:, None]) / jnp.sqrt(6.0)
 
 
-def median3(x: Any) -> Any:
+def median3(x: AnyArray) -> Any:
     """The median of each frame and its two neighbours, with zeros beyond the ends."""
     padded = jnp.pad(x, ((1, 1), (0, 0)))
     a, b = padded[:-2], padded[2:]
     return jnp.maximum(jnp.minimum(a, b), jnp.minimum(jnp.maximum(a, b), x))
 
 
-def median5(x: Any) -> Any:
+def median5(x: AnyArray) -> Any:
     """The median of each frame and its four neighbours; beyond the ends the end itself is repeated."""
     a, b, c, d = _shifted(x, 2), _shifted(x, 1), _shifted(x, -1), _shifted(x, -2)
     low, high = jnp.minimum(a, b), jnp.maximum(a, b)
@@ -275,7 +291,7 @@ def median5(x: Any) -> Any:
     return jnp.maximum(jnp.minimum(f, g), jnp.minimum(jnp.maximum(f, g), x))
 
 
-def neighbours(valid: Any, frames: int) -> tuple[Any, Any, Any, Any]:
+def neighbours(valid: AnyArray | None, frames: int) -> tuple[Any, Any, Any, Any]:
     """For every frame the nearest valid one before and after it, and whether it lies before or after all of them.
 
     Returns:
@@ -292,7 +308,7 @@ def neighbours(valid: Any, frames: int) -> tuple[Any, Any, Any, Any]:
     return jnp.where(before, following, last) % frames, jnp.where(after, last, following) % frames, before, after
 
 
-def bridged(xs: Float[Array, "T C"], valid: Any) -> tuple[Any, Any, Any]:
+def bridged(xs: Float[AnyArray, "T C"], valid: AnyArray | None) -> tuple[Any, Any, Any]:
     """The array with missing frames bridged linearly, and which frames lie before and after all valid ones."""
     index, following, before, after = neighbours(valid, xs.shape[0])
     if valid is None:
@@ -302,25 +318,25 @@ def bridged(xs: Float[Array, "T C"], valid: Any) -> tuple[Any, Any, Any]:
     return xs[index] + share * (xs[following] - xs[index]), before, after
 
 
-def _linear(v: Any, valid: Any) -> Any:
+def _linear(v: AnyArray, valid: AnyArray | None) -> Any:
     return bridged(v, valid)[0]
 
 
-def _held(smooth: Any, before: Any, after: Any) -> Any:
+def _held(smooth: AnyArray, before: AnyArray, after: AnyArray) -> Any:
     first = jnp.argmin(before)
     last = smooth.shape[0] - 1 - jnp.argmin(after[::-1])
     wide = (slice(None),) + (None,) * (smooth.ndim - 1)
     return jnp.where(before[wide], smooth[first], jnp.where(after[wide], smooth[last], smooth))
 
 
-def _shifted(x: Any, by: int) -> Any:
+def _shifted(x: AnyArray, by: int) -> Any:
     index = jnp.clip(jnp.arange(x.shape[0]) - by, 0, x.shape[0] - 1)
     return x[index]
 
 
-def _typical(dt: Any) -> Any:
+def _typical(dt: Values) -> Any:
     return jnp.median(jnp.asarray(dt, jnp.float32))
 
 
-def _durations(dt: Any) -> Any:
+def _durations(dt: Values) -> Any:
     return None if jnp.ndim(dt) == 0 else dt

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Float
 
 from gagjax import so3
 from gagjax.pytree import is_concrete, pytree, static
+from gagjax.typing import AnyArray, Hyperparameter, Scalar, Tree
+
+This = TypeVar("This", bound="AlphaBeta")
 
 
 class LiveState(NamedTuple):
@@ -40,34 +44,44 @@ class Verdict(NamedTuple):
     rejected: Any
 
 
-class Live:
-    """What the live filters share."""
+@pytree
+class AlphaBeta:
+    """What the fixed-gain filters share: their hyperparameters, gains, and the judgement of outliers.
 
-    cutoff: Any
-    damping: Any
-    gate: Any
-    memory: Any
-    fps: Any
-    patience: int
+    Args:
+        cutoff: Cutoff of the filter, Hz; a scalar, or one per channel.
+        damping: Time in which the velocity falls to 1 / e without new evidence, seconds.
+        gate: Innovations of more than this many times the usual size are refused.
+        memory: Time over which the usual size is taken, seconds.
+        fps: Frames per second.
+        patience: Refused frames in a row after which the state starts anew.
+    """
+
+    cutoff: Hyperparameter = 2.5
+    damping: Scalar = 0.11
+    gate: Scalar = 5.0
+    memory: Scalar = 1.0
+    fps: Scalar = 25.0
+    patience: int = static(default=2)
 
     def __post_init__(self) -> None:
         for name in ("cutoff", "damping", "gate", "memory", "fps"):
             value = getattr(self, name)
-            if is_concrete(value) and not bool((value > 0).all()):
+            if is_concrete(value) and not bool(np.all(value > 0)):
                 raise ValueError(f"{name} must be positive, got {value}")
         if self.patience < 1:
             raise ValueError(f"patience must be at least one frame, got {self.patience}")
 
-    def with_dt(self, dt: Float[Array, ""]) -> Any:
+    def with_dt(self: This, dt: Scalar) -> This:
         """The filter for frames that last `dt` seconds."""
-        return dataclasses.replace(self, fps=1 / dt)  # type: ignore[type-var]
+        return dataclasses.replace(self, fps=1 / dt)
 
     def gains(self) -> tuple[Any, Any, Any]:
         """Gains of value and velocity, and the share of the velocity that lasts a frame."""
         kept = jnp.exp(-2 * jnp.pi * self.cutoff / self.fps)
         return 1 - kept**2, (1 - kept) ** 2 * self.fps, jnp.exp(-1 / (self.damping * self.fps))
 
-    def judge(self, square: Any, scale: Any, rejected: Any, count: Any) -> Verdict:
+    def judge(self, square: AnyArray, scale: AnyArray, rejected: AnyArray, count: AnyArray) -> Verdict:
         """Compare squared innovations with what they usually are.
 
         Args:
@@ -93,7 +107,7 @@ class Live:
 
 
 @pytree
-class LiveVelocity(Live):
+class LiveVelocity(AlphaBeta):
     """Fixed-gain constant-velocity filter that refuses outliers, whatever the channel's unit.
 
     A critically damped alpha-beta filter whose velocity dies out. Innovations are judged against their own running
@@ -114,28 +128,20 @@ class LiveVelocity(Live):
     Source: Brookner, Tracking and Kalman Filtering Made Easy, 1998, section 1.2 (fading memory, critical damping).
     """
 
-    cutoff: Float[Array, "..."] = 2.5  # type: ignore[assignment]
-    damping: Float[Array, ""] = 0.11  # type: ignore[assignment]
-    gate: Float[Array, ""] = 5.0  # type: ignore[assignment]
-    memory: Float[Array, ""] = 1.0  # type: ignore[assignment]
-    fps: Float[Array, ""] = 25.0  # type: ignore[assignment]
-    patience: int = static(default=2)
-
-    def __post_init__(self) -> None:
-        Live.__post_init__(self)
-
-    def init(self, first: Any) -> LiveState:
+    def init(self, first: Tree) -> LiveState:
         """At rest at `first`."""
         mean = jax.tree.map(jnp.asarray, first)
         zero = jax.tree.map(jnp.zeros_like, mean)
         none = jax.tree.map(lambda x: jnp.zeros(x.shape, jnp.int32), mean)
         return LiveState(mean, zero, zero, none, jnp.float32(0))
 
-    def step(self, state: LiveState, x: Any) -> tuple[LiveState, Any]:
+    def step(self, state: LiveState, x: Tree) -> tuple[LiveState, Any]:
         """Predict, judge, correct."""
         alpha, beta, lasting = self.gains()
 
-        def one(mean: Any, velocity: Any, scale: Any, rejected: Any, value: Any) -> tuple[Any, ...]:
+        def one(
+            mean: AnyArray, velocity: AnyArray, scale: AnyArray, rejected: AnyArray, value: AnyArray
+        ) -> tuple[Any, ...]:
             velocity = lasting * velocity
             guess = mean + velocity / self.fps
             error = value - guess
@@ -161,7 +167,7 @@ class LiveVelocity(Live):
 
 
 @pytree
-class LiveRotation(Live):
+class LiveRotation(AlphaBeta):
     """`LiveVelocity` on SO(3): frames are matrices (..., 3, 3), the state a quaternion and an angular velocity.
 
     Args:
@@ -176,23 +182,13 @@ class LiveRotation(Live):
         ValueError: If a hyperparameter is not positive.
     """
 
-    cutoff: Float[Array, "..."] = 2.5  # type: ignore[assignment]
-    damping: Float[Array, ""] = 0.11  # type: ignore[assignment]
-    gate: Float[Array, ""] = 5.0  # type: ignore[assignment]
-    memory: Float[Array, ""] = 1.0  # type: ignore[assignment]
-    fps: Float[Array, ""] = 25.0  # type: ignore[assignment]
-    patience: int = static(default=2)
-
-    def __post_init__(self) -> None:
-        Live.__post_init__(self)
-
-    def init(self, first: Float[Array, "*batch 3 3"]) -> LiveState:
+    def init(self, first: Float[AnyArray, "*#batch 3 3"]) -> LiveState:
         """At rest at `first`."""
         mean = so3.quaternion_from_matrix(first)
         zero = jnp.zeros_like(mean[..., 0])
         return LiveState(mean, jnp.zeros_like(mean[..., 1:]), zero, zero.astype(jnp.int32), jnp.float32(0))
 
-    def step(self, state: LiveState, x: Any) -> tuple[LiveState, Any]:
+    def step(self, state: LiveState, x: AnyArray) -> tuple[LiveState, Any]:
         """Predict, judge, correct."""
         alpha, beta, lasting = self.gains()
         target = so3.quaternion_from_matrix(x)
@@ -215,6 +211,6 @@ class LiveRotation(Live):
         return state._replace(mean=mean, velocity=velocity), so3.matrix_from_quaternion(mean)
 
 
-def _transposed(frame: Any, parts: Any, count: int) -> Any:
+def _transposed(frame: Tree, parts: Tree, count: int) -> Any:
     outer = jax.tree.structure(frame)
     return jax.tree.transpose(outer, jax.tree.structure((0,) * count), parts)

@@ -1,12 +1,13 @@
-"""The Filter protocol and the one `lax.scan` through which every filter runs.
+"""The one `lax.scan` through which every filter runs; filters in series; missing frames.
 
-A filter is a pytree whose leaves are its hyperparameters. Its state is explicit. Three pure methods:
+A filter (`gagjax.protocols.Filter`) is a pytree whose leaves are its hyperparameters. Its state is explicit. Three pure
+methods:
 
 * `init(first) -> state`: the state before the first frame, made so that stepping over `first` returns `first`;
 * `step(state, x) -> (state, y)`: one observed frame;
 * `predict(state) -> (state, y)`: one frame without an observation.
 
-Optionally `with_dt(dt) -> filter`: the same filter for a frame that lasts `dt` seconds (irregular time stamps).
+Optionally `with_dt(dt) -> filter` (`TimeStepped`): the same filter for a frame that lasts `dt` seconds.
 
 Frames `x` and outputs `y` are pytrees of one structure, without the time axis.
 """
@@ -14,34 +15,28 @@ Frames `x` and outputs `y` are pytrees of one structure, without the time axis.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from gagjax.errors import InputError
+from gagjax.protocols import Filter, TimeStepped
 from gagjax.pytree import is_concrete, pytree
+from gagjax.typing import AnyArray, Scalar, Tree, Values
 
 State = TypeVar("State")
 Frame = Any
 
 
-class Filter(Protocol[State]):
-    """What `scan`, `stream` and `chain` need. See the module for the meaning of each method."""
-
-    def init(self, first: Frame) -> State: ...
-    def step(self, state: State, x: Frame) -> tuple[State, Frame]: ...
-    def predict(self, state: State) -> tuple[State, Frame]: ...
-
-
 def scan(
-    filter: Filter[State],
+    filter_: Filter[State],
     xs: Frame,
     state: State | None = None,
-    valid: Bool[Array, "T"] | None = None,
-    dt: Float[Array, "T"] | None = None,
+    valid: Bool[AnyArray, "T"] | None = None,
+    dt: Float[AnyArray, "T"] | None = None,
     *,
     unroll: int = 1,
     method: str = "auto",
@@ -49,7 +44,7 @@ def scan(
     """Run a filter over a whole sequence as one compiled program.
 
     Args:
-        filter: The filter; a pytree, so a change of a hyperparameter compiles nothing new.
+        filter_: The filter; a pytree, so a change of a hyperparameter compiles nothing new.
         xs: A pytree of arrays, time first, (T, ...).
         state: Where an earlier call ended; None starts at the first valid frame.
         valid: (T,) bool; where False the value is never read (it may be NaN) and the filter only predicts. Frames
@@ -76,24 +71,24 @@ def scan(
     lengths = {np.shape(leaf)[0] if np.ndim(leaf) else None for leaf in jax.tree.leaves(xs)}
     if len(lengths) != 1 or None in lengths:
         raise ValueError(f"every array must be time first and of one length, got lengths {sorted(map(str, lengths))}")
-    (frames,) = lengths
+    frames = jax.tree.leaves(xs)[0].shape[0]
     if frames == 0:
         raise ValueError("a sequence needs at least one frame")
     check_lengths(frames, valid=valid, dt=dt)
     if state is None:
         check_observed(valid)
-    if dt is not None and not hasattr(filter, "with_dt"):
-        raise ValueError(f"{type(filter).__name__} has no with_dt, so it cannot take a duration per frame")
+    if dt is not None and not isinstance(filter_, TimeStepped):
+        raise ValueError(f"{type(filter_).__name__} has no with_dt, so it cannot take a duration per frame")
     if method != "sequential":
         # Imported late: the parallel forms know the filters, and these know this module.
         from gagjax.filters.parallel import choose, scan_parallel
 
-        if choose(method, filter, frames, state) == "parallel":
-            return scan_parallel(filter, xs, valid, dt)
-    return _scan(filter, xs, state, valid, dt, unroll, _turns(filter, xs, state, valid, dt))
+        if choose(method, filter_, frames, state) == "parallel":
+            return scan_parallel(filter_, xs, valid, dt)
+    return _scan(filter_, xs, state, valid, dt, unroll, _turns(filter_, xs, state, valid, dt))
 
 
-def check_lengths(frames: int, **per_frame: Any) -> None:
+def check_lengths(frames: int, **per_frame: Values | None) -> None:
     """Refuse what should hold one value for each frame and does not; JAX would read the last value again and again.
 
     Args:
@@ -111,7 +106,7 @@ def check_lengths(frames: int, **per_frame: Any) -> None:
             raise InputError(f"{name} has shape {np.shape(value)}, expected ({frames},)")
 
 
-def check_observed(valid: Any) -> None:
+def check_observed(valid: AnyArray | None) -> None:
     """Refuse a sequence without a single valid frame: whatever came out would be made from values never observed.
 
     Args:
@@ -124,22 +119,22 @@ def check_observed(valid: Any) -> None:
         raise InputError("has no valid frame", field="valid", fix="A sequence needs one frame at least to start from")
 
 
-def _turns(*values: Any) -> Any:
+def _turns(*values: Tree) -> Any:
     """How often the loop over a single frame turns: once, which XLA is not to know; None inside a larger program."""
     leaves = jax.tree.leaves(values)
     return None if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves) else np.int32(1)
 
 
 def _scan_impl(
-    filter: Any, xs: Frame, state: Any, valid: Any, dt: Any, unroll: int, turns: Any = None
+    filter_: Any, xs: Frame, state: Tree, valid: AnyArray | None, dt: AnyArray | None, unroll: int, turns: Tree = None
 ) -> tuple[Frame, Any]:
     if state is None:
         start = 0 if valid is None else jnp.argmax(valid)
-        state = filter.init(jax.tree.map(lambda x: x[start], xs))
+        state = filter_.init(jax.tree.map(lambda x: x[start], xs))
 
-    def body(carry: Any, frame: Any) -> tuple[Any, Frame]:
+    def body(carry: Tree, frame: Tree) -> tuple[Any, Frame]:
         x, seen, seconds = frame
-        now = filter if seconds is None else filter.with_dt(seconds)
+        now = filter_.with_dt(seconds) if isinstance(filter_, TimeStepped) and seconds is not None else filter_
         if seen is None:
             return now.step(carry, x)
         coasted = now.predict(carry)
@@ -159,7 +154,7 @@ def _scan_impl(
     if turns is None:
         # As part of a larger program, which may be differentiated: the second turn is made and dropped, and the last
         # digit may differ.
-        def once(carry: Any, frame: Any) -> tuple[Any, Frame]:
+        def once(carry: Tree, frame: Tree) -> tuple[Any, Frame]:
             after, y = body(carry, frame[1])
             return jax.tree.map(lambda a, b: jnp.where(frame[0], a, b), after, carry), y
 
@@ -169,7 +164,7 @@ def _scan_impl(
     def at(place: Any) -> Any:
         return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, place, keepdims=False), twice)
 
-    def turn(carry: Any) -> Any:
+    def turn(carry: Tree) -> Any:
         place, state, ys = carry
         state, y = body(state, at(place))
         ys = jax.tree.map(lambda all_, one: jax.lax.dynamic_update_index_in_dim(all_, one, place, 0), ys, y)
@@ -185,18 +180,18 @@ _scan_donated = jax.jit(_scan_impl, static_argnums=5, donate_argnums=2)
 
 
 @jax.jit
-def _init_at(filter: Any, xs: Frame, start: Any) -> Any:
-    return filter.init(jax.tree.map(lambda x: x[start], xs))
+def _init_at(filter_: Filter[Any], xs: Frame, start: AnyArray | int) -> Any:
+    return filter_.init(jax.tree.map(lambda x: x[start], xs))
 
 
-def stream(filter: Filter[State], chunks: Iterable[Any], state: State | None = None) -> Iterator[tuple[Frame, State]]:
+def stream(filter_: Filter[State], chunks: Iterable[Any], state: State | None = None) -> Iterator[tuple[Frame, State]]:
     """Run a filter over chunks of a sequence, the state carried from one to the next.
 
     Any chunking gives bitwise the result of one `scan`. The state buffers are donated from chunk to chunk: keep a
     yielded state only through `jax.tree.map(jnp.copy, state)`, or use the last one.
 
     Args:
-        filter: The filter.
+        filter_: The filter.
         chunks: Chunks `xs`, or pairs `(xs, valid)`, each time first. Chunks without a valid frame before the first
             valid frame of the stream are held back until it comes.
         state: Where an earlier stream ended.
@@ -216,11 +211,11 @@ def stream(filter: Filter[State], chunks: Iterable[Any], state: State | None = N
                 held.append((xs, valid))
                 continue
             start = 0 if valid is None else int(np.argmax(valid))
-            state = _init_at(filter, xs, start)
+            state = _init_at(filter_, xs, start)
             for early in held:
-                ys, state = _scan_donated(filter, early[0], state, early[1], None, 1, np.int32(1))
+                ys, state = _scan_donated(filter_, early[0], state, early[1], None, 1, np.int32(1))
                 yield ys, state
-        ys, state = _scan_donated(filter, xs, state, valid, None, 1, np.int32(1))
+        ys, state = _scan_donated(filter_, xs, state, valid, None, 1, np.int32(1))
         yield ys, state
     if held and state is None:
         raise ValueError("the stream ended before its first valid frame")
@@ -228,11 +223,16 @@ def stream(filter: Filter[State], chunks: Iterable[Any], state: State | None = N
 
 @pytree
 class Chain:
-    """Filters one after the other, as one filter: the output of each is the next one's observation."""
+    """Filters one after the other, as one filter: the output of each is the next one's observation.
+
+    Args:
+        filters: In the order in which they run; made by `chain`.
+    """
 
     filters: tuple[Any, ...]
 
     def init(self, first: Frame) -> tuple[Any, ...]:
+        """The state before the first frame, see `gagjax.protocols`."""
         states = []
         for each in self.filters:
             state = each.init(first)
@@ -241,16 +241,19 @@ class Chain:
         return tuple(states)
 
     def step(self, state: tuple[Any, ...], x: Frame) -> tuple[tuple[Any, ...], Frame]:
+        """One observed frame, see `gagjax.protocols.Filter`."""
         return self._run(lambda each, s, value: each.step(s, value), state, x)
 
     def predict(self, state: tuple[Any, ...]) -> tuple[tuple[Any, ...], Frame]:
+        """One frame without an observation, see `gagjax.protocols.Filter`."""
         # Only the first filter misses its observation; the later ones see what it predicts.
         first, y = self.filters[0].predict(state[0])
         rest, y = Chain(self.filters[1:])._run(lambda each, s, value: each.step(s, value), state[1:], y)
         return (first, *rest), y
 
-    def with_dt(self, dt: Float[Array, ""]) -> Chain:
-        return Chain(tuple(each.with_dt(dt) if hasattr(each, "with_dt") else each for each in self.filters))
+    def with_dt(self, dt: Scalar) -> Chain:
+        """The filter for frames that last `dt` seconds."""
+        return Chain(tuple(each.with_dt(dt) if isinstance(each, TimeStepped) else each for each in self.filters))
 
     def _run(self, call: Callable[..., tuple[Any, Frame]], state: tuple[Any, ...], x: Frame) -> tuple[Any, Frame]:
         states = []
@@ -271,7 +274,7 @@ def chain(*filters: Filter[Any]) -> Chain:
     return Chain(tuple(filters))
 
 
-def hold_last(xs: Any, valid: Bool[Array, "T"] | None) -> Any:
+def hold_last(xs: Tree, valid: Bool[AnyArray, "T"] | None) -> Any:
     """Fill missing frames for stages that look at whole clips: the last valid frame before each, or the first valid one.
 
     Args:

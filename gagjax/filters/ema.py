@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
 
 from gagjax.pytree import is_concrete, pytree
+from gagjax.typing import Hyperparameter, Tree
 
 
 class EmaState(NamedTuple):
@@ -34,18 +35,21 @@ class Ema:
         0.5
     """
 
-    alpha: Float[Array, "..."]
+    alpha: Hyperparameter
 
     def __post_init__(self) -> None:
-        if is_concrete(self.alpha) and not bool(((self.alpha > 0) & (self.alpha <= 1)).all()):
+        if is_concrete(self.alpha) and not bool(np.all((self.alpha > 0) & (self.alpha <= 1))):
             raise ValueError(f"alpha must lie in (0, 1], got {self.alpha}")
 
-    def init(self, first: Any) -> EmaState:
+    def init(self, first: Tree) -> EmaState:
+        """The state before the first frame, see `gagjax.protocols`."""
         return EmaState(jax.tree.map(jnp.asarray, first))
 
-    def step(self, state: EmaState, x: Any) -> tuple[EmaState, Any]:
+    def step(self, state: EmaState, x: Tree) -> tuple[EmaState, Any]:
+        """One observed frame, see `gagjax.protocols.Filter`."""
         mean = jax.tree.map(lambda m, value: m + self.alpha * (value - m), state.mean, x)
         return EmaState(mean), mean
 
     def predict(self, state: EmaState) -> tuple[EmaState, Any]:
+        """One frame without an observation, see `gagjax.protocols.Filter`."""
         return state, state.mean

@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gagjax.protocols import HasAdjoint
 from gagjax.pytree import pytree, static
+from gagjax.typing import Condition, Tree
 
 
 class FixedLagState(NamedTuple):
@@ -32,14 +34,14 @@ class FixedLag:
     filter: Any
     lag: int = static(default=2)
 
-    def init(self, first: Any) -> FixedLagState:
+    def init(self, first: Tree) -> FixedLagState:
         """Before the first frame."""
         state = self.filter.init(first)
         _, info = self.filter.observe(state, first)
         infos = jax.tree.map(lambda x: jnp.broadcast_to(x, (self.lag + 1, *jnp.shape(x))), info)
         return FixedLagState(state, infos, jnp.int32(0))
 
-    def step(self, state: FixedLagState, x: Any) -> tuple[FixedLagState, Any]:
+    def step(self, state: FixedLagState, x: Tree) -> tuple[FixedLagState, Any]:
         """Observe a frame, and return the one `lag` before it."""
         return self._advance(state, x, None)
 
@@ -47,11 +49,11 @@ class FixedLag:
         """A frame that was not observed; the one `lag` before it is returned."""
         return self._advance(state, self.filter.predict(state.filter)[1], jnp.array(False))
 
-    def _advance(self, state: FixedLagState, x: Any, seen: Any) -> tuple[FixedLagState, Any]:
+    def _advance(self, state: FixedLagState, x: Tree, seen: Condition | None) -> tuple[FixedLagState, Any]:
         inner, info = self.filter.observe(state.filter, x, seen)
         infos = jax.tree.map(lambda old, new: jnp.concatenate([old[1:], new[None]]), state.infos, info)
 
-        def backward(later: Any, each: Any) -> tuple[Any, Any]:
+        def backward(later: Tree, each: Tree) -> tuple[Any, Any]:
             y, earlier = self.filter.adjoint(later, each)
             return earlier, y
 
@@ -61,11 +63,11 @@ class FixedLag:
         return FixedLagState(inner, infos, state.count + 1), jax.tree.map(lambda y: y[oldest], ys)
 
 
-def fixed_lag(filter: Any, lag: int) -> FixedLag:
+def fixed_lag(filter_: HasAdjoint, lag: int) -> FixedLag:
     """The filter with `lag` frames of look-ahead.
 
     Args:
-        filter: A Kalman-type filter.
+        filter_: A Kalman-type filter.
         lag: Frames of look-ahead; 0 is the filter itself.
 
     Raises:
@@ -76,6 +78,6 @@ def fixed_lag(filter: Any, lag: int) -> FixedLag:
     """
     if lag < 0:
         raise ValueError(f"lag must not be negative, got {lag}")
-    if not hasattr(filter, "adjoint"):
-        raise TypeError(f"{type(filter).__name__} is not a Kalman-type filter, so it cannot look ahead")
-    return FixedLag(filter, lag)
+    if not isinstance(filter_, HasAdjoint):
+        raise TypeError(f"{type(filter_).__name__} is not a Kalman-type filter, so it cannot look ahead")
+    return FixedLag(filter_, lag)

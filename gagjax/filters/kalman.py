@@ -14,18 +14,20 @@ from __future__ import annotations
 import dataclasses
 import math
 from fractions import Fraction
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from gagjax.filters import robust
 from gagjax.pytree import pytree, static
+from gagjax.typing import AnyArray, FrameRate, Hyperparameter, Mask, Scalar, Tree, Values
 
 # Variance of a position of which nothing is known, in units of the measurement noise: large enough to be forgotten
 # after one frame, small enough for float32.
 _DIFFUSE = 1e4
+
+This = TypeVar("This", bound="Kinematic")
 
 
 class Moments(NamedTuple):
@@ -43,7 +45,7 @@ class Moments(NamedTuple):
     rejected: Any
 
 
-class Info(NamedTuple):
+class UpdateInfo(NamedTuple):
     """What an update did: all that a backward pass needs.
 
     Attributes:
@@ -61,17 +63,54 @@ class Info(NamedTuple):
     restart: Any
 
 
-class Kinematic:
+@pytree
+class Noises:
+    """The two noises of a Kalman filter.
+
+    Args:
+        process_noise: What the highest derivative gains per unit of time; a scalar, or one per channel.
+        measurement_noise: Variance of an observation; a scalar, or one per channel.
+    """
+
+    process_noise: Hyperparameter
+    measurement_noise: Hyperparameter
+
+
+@pytree
+class FirstVariance(Noises):
+    """Noises, and what is known before the first frame.
+
+    Args:
+        initial_variance: Variance of the first value; None means nothing is known.
+    """
+
+    initial_variance: Hyperparameter | None = None
+
+
+@pytree
+class Robustness:
+    """Frame duration, and what to do with observations that do not fit.
+
+    Args:
+        dt: Duration of a frame, in the unit of time of the process noise.
+        gate: Refuse an observation off by more than this many standard deviations; None takes all.
+        huber: Weight observations by Huber's function beyond this many standard deviations.
+        dof: Weight observations as if their noise were Student-t with these degrees of freedom.
+        patience: Refused frames in a row after which the state starts anew.
+    """
+
+    dt: Hyperparameter = 1.0
+    gate: Hyperparameter | None = None
+    huber: Hyperparameter | None = None
+    dof: Hyperparameter | None = None
+    patience: int = static(default=3)
+
+
+@pytree
+class Kinematic(Robustness, Noises):
     """What the Kalman filters share; `order` is the length of a channel's state."""
 
     order: ClassVar[int]
-    process_noise: Any
-    measurement_noise: Any
-    dt: Any
-    gate: Any
-    huber: Any
-    dof: Any
-    patience: int
 
     def __post_init__(self) -> None:
         robust.check_noise(self)
@@ -81,25 +120,25 @@ class Kinematic:
         """Whether the gain depends on the data."""
         return not (self.gate is None and self.huber is None and self.dof is None)
 
-    def with_dt(self, dt: Float[Array, ""]) -> Any:
+    def with_dt(self: This, dt: Scalar) -> This:
         """The filter for frames that last `dt`."""
-        return dataclasses.replace(self, dt=dt)  # type: ignore[type-var]
+        return dataclasses.replace(self, dt=dt)
 
-    def init(self, first: Any) -> Any:
+    def init(self, first: Tree) -> Any:
         """Nothing known but `first`."""
         return jax.tree.map(self._fresh, first)
 
-    def step(self, state: Any, x: Any) -> tuple[Any, Any]:
+    def step(self, state: Tree, x: Tree) -> tuple[Any, Any]:
         """Predict, then correct by an observed frame."""
         state, info = self.observe(state, x)
         return state, jax.tree.map(lambda _, each: each.value, x, info)
 
-    def predict(self, state: Any) -> tuple[Any, Any]:
+    def predict(self, state: Tree) -> tuple[Any, Any]:
         """Predict a frame that was not observed."""
         ahead = jax.tree.map(self.ahead, state, is_leaf=_is_moments)
         return ahead, jax.tree.map(lambda each: each.mean[0], ahead, is_leaf=_is_moments)
 
-    def observe(self, state: Any, x: Any, seen: Any = None) -> tuple[Any, Any]:
+    def observe(self, state: Tree, x: Tree, seen: Mask | None = None) -> tuple[Any, Any]:
         """One frame, with all that a backward pass needs.
 
         Args:
@@ -108,14 +147,14 @@ class Kinematic:
             seen: Whether the frame was observed; None means yes.
 
         Returns:
-            The state, and an `Info` for every array of the frame.
+            The state, and an `UpdateInfo` for every array of the frame.
         """
         tree: Any
         leaves, tree = jax.tree.flatten(x)
         pairs = [self._observe(s, leaf, seen) for s, leaf in zip(tree.flatten_up_to(state), leaves, strict=True)]
         return tree.unflatten([s for s, _ in pairs]), tree.unflatten([i for _, i in pairs])
 
-    def adjoint(self, later: tuple[Any, ...], info: Info) -> tuple[Any, tuple[Any, ...]]:
+    def adjoint(self, later: tuple[Any, ...], info: UpdateInfo) -> tuple[Any, tuple[Any, ...]]:
         """One step of the backward pass: the smoothed frame, and the adjoint that the frame before receives.
 
         The modified Bryson-Frazier form of the Rauch-Tung-Striebel smoother: it carries the adjoint of the state in
@@ -132,22 +171,22 @@ class Kinematic:
         pairs = [self._adjoint(each, i) for each, i in zip(tree.flatten_up_to(later), infos, strict=True)]
         return tree.unflatten([y for y, _ in pairs]), tree.unflatten([e for _, e in pairs])
 
-    def lean(self, info: Any) -> Any:
+    def lean(self, info: Tree) -> Any:
         """What `observe` said, without what `restored` can work out: memory is what a long smoothing pass waits for."""
         return jax.tree.map(lambda each: each._replace(pull=None), info, is_leaf=_is_info)
 
-    def restored(self, info: Any, x: Any) -> Any:
-        """The full `Info` of an observed frame, from the lean one and the frame: `w e / s = w (x - value) / r`."""
+    def restored(self, info: Tree, x: Tree) -> Any:
+        """The full `UpdateInfo` of an observed frame, from the lean one and the frame: `w e / s = w (x - value) / r`."""
         r = self.noise()
         scale = jnp.where(r > 0, 1 / jnp.where(r > 0, r, 1), 0)
 
-        def one(each: Info, value: Any) -> Info:
+        def one(each: UpdateInfo, value: AnyArray) -> UpdateInfo:
             left = jnp.where(each.weight > 0, value - each.value, 0)
             return each._replace(pull=(each.weight * scale) * left)
 
         return jax.tree.map(one, info, x, is_leaf=_is_info)
 
-    def last(self, frame: Any) -> Any:
+    def last(self, frame: Tree) -> Any:
         """The adjoint after the last frame: nothing comes from there."""
         return jax.tree.map(lambda x: (jnp.zeros_like(x),) * self.order, frame)
 
@@ -167,20 +206,20 @@ class Kinematic:
         # Kept above zero where the process moves at all: a frame without an observation divides by it.
         return jnp.maximum(self.measurement_noise, 1e-6 * self.process_noise * self.dt ** (2 * self.order - 1))
 
-    def gain(self, covariance: tuple[Any, ...], weight: Any) -> tuple[tuple[Any, ...], Any]:
+    def gain(self, covariance: tuple[Any, ...], weight: Values) -> tuple[tuple[Any, ...], Any]:
         """First column of a predicted covariance over the innovation's variance, and one over that variance."""
         variance = weight * covariance[0] + self.noise()
         # Zero noise and nothing unknown: 0 / 0, where any gain will do.
         inverse = jnp.where(variance > 0, 1 / jnp.where(variance > 0, variance, 1), 0)
         return tuple(covariance[j] * inverse for j in range(self.order)), inverse
 
-    def shrunk(self, covariance: tuple[Any, ...], column: tuple[Any, ...], weight: Any) -> tuple[Any, ...]:
+    def shrunk(self, covariance: tuple[Any, ...], column: tuple[Any, ...], weight: Values) -> tuple[Any, ...]:
         """A predicted covariance after the update."""
         p, r = dict(zip(upper(self.order), covariance, strict=True)), self.noise()
         # The first row as a product, not a difference: no cancellation where the gain is close to one.
         return tuple(r * column[j] if i == 0 else p[i, j] - weight * column[i] * p[0, j] for i, j in upper(self.order))
 
-    def _fresh(self, x: Any) -> Moments:
+    def _fresh(self, x: AnyArray) -> Moments:
         x = jnp.asarray(x)
         n = self.order
         diagonal = [jnp.asarray(each, x.dtype) for each in self.initial_covariance()]
@@ -214,7 +253,7 @@ class Kinematic:
         scale = power * math.factorial(self.order - 1 - i) * math.factorial(self.order - 1 - j)
         return self.process_noise * self.dt**power / scale
 
-    def _observe(self, s: Moments, x: Any, seen: Any) -> tuple[Moments, Info]:
+    def _observe(self, s: Moments, x: AnyArray, seen: Mask | None) -> tuple[Moments, UpdateInfo]:
         x = jnp.asarray(x)
         ahead = self.ahead(s)
         mean, covariance, rejected = ahead
@@ -238,10 +277,10 @@ class Kinematic:
         column, inverse = self.gain(covariance, weight)
         mean = tuple(m + (weight * c) * error for m, c in zip(mean, column, strict=True))
         covariance = self.shrunk(covariance, column, weight)
-        info = Info(mean[0], (weight * inverse) * error, column, weight + jnp.zeros_like(column[0]), restart)
+        info = UpdateInfo(mean[0], (weight * inverse) * error, column, weight + jnp.zeros_like(column[0]), restart)
         return Moments(mean, covariance, rejected), info
 
-    def _adjoint(self, later: tuple[Any, ...], info: Info) -> tuple[Any, tuple[Any, ...]]:
+    def _adjoint(self, later: tuple[Any, ...], info: UpdateInfo) -> tuple[Any, tuple[Any, ...]]:
         drag = sum(c * each for c, each in zip(info.column, later, strict=True))
         value = info.value - self.noise() * drag
         inner = (later[0] - (info.pull + info.weight * drag), *later[1:])
@@ -252,7 +291,7 @@ class Kinematic:
         return value, earlier
 
 
-def noise_for_cutoff(cutoff: Any, noise: Any, fps: Any) -> tuple[Any, Any, Any]:
+def noise_for_cutoff(cutoff: Values, noise: Values, fps: FrameRate | AnyArray) -> tuple[Any, Any, Any]:
     """Process noise, measurement noise and dt of a constant-velocity model whose smoother has that cutoff."""
     rate = jnp.asarray(float(fps) if isinstance(fps, Fraction) else fps, float)
     r = jnp.asarray(noise, float) ** 2
@@ -264,16 +303,16 @@ def upper(n: int) -> list[tuple[int, int]]:
     return [(i, j) for i in range(n) for j in range(i, n)]
 
 
-def _is_moments(value: Any) -> bool:
+def _is_moments(value: object) -> bool:
     return isinstance(value, Moments)
 
 
-def _is_info(value: Any) -> bool:
-    return isinstance(value, Info)
+def _is_info(value: object) -> bool:
+    return isinstance(value, UpdateInfo)
 
 
 @pytree
-class Kalman(Kinematic):
+class Kalman(Kinematic, FirstVariance):
     """Random-walk Kalman filter: the value drifts, there is no velocity.
 
     With constant noise its gain settles at `K = P / (P + r)`, `P = (q + sqrt(q^2 + 4 q r)) / 2`, which depends on
@@ -297,17 +336,6 @@ class Kalman(Kinematic):
     """
 
     order: ClassVar[int] = 1
-    process_noise: Float[Array, "..."]
-    measurement_noise: Float[Array, "..."]
-    initial_variance: Float[Array, "..."] | None = None
-    dt: Float[Array, "..."] = 1.0  # type: ignore[assignment]
-    gate: Float[Array, "..."] | None = None
-    huber: Float[Array, "..."] | None = None
-    dof: Float[Array, "..."] | None = None
-    patience: int = static(default=3)
-
-    def __post_init__(self) -> None:
-        Kinematic.__post_init__(self)
 
     def initial_covariance(self) -> list[Any]:
         """The variance before the first frame."""
@@ -338,19 +366,11 @@ class ConstantVelocity(Kinematic):
     """
 
     order: ClassVar[int] = 2
-    process_noise: Float[Array, "..."]
-    measurement_noise: Float[Array, "..."]
-    dt: Float[Array, "..."] = 1.0  # type: ignore[assignment]
-    gate: Float[Array, "..."] | None = None
-    huber: Float[Array, "..."] | None = None
-    dof: Float[Array, "..."] | None = None
-    patience: int = static(default=3)
-
-    def __post_init__(self) -> None:
-        Kinematic.__post_init__(self)
 
     @classmethod
-    def from_cutoff(cls, cutoff: Any, noise: Any, fps: Any, **robustness: Any) -> ConstantVelocity:
+    def from_cutoff(
+        cls, cutoff: Values, noise: Values, fps: FrameRate | AnyArray, **robustness: Any
+    ) -> ConstantVelocity:
         """The filter whose smoother halves the amplitude at `cutoff`.
 
         Args:
@@ -380,13 +400,3 @@ class ConstantAcceleration(Kinematic):
     """
 
     order: ClassVar[int] = 3
-    process_noise: Float[Array, "..."]
-    measurement_noise: Float[Array, "..."]
-    dt: Float[Array, "..."] = 1.0  # type: ignore[assignment]
-    gate: Float[Array, "..."] | None = None
-    huber: Float[Array, "..."] | None = None
-    dof: Float[Array, "..."] | None = None
-    patience: int = static(default=3)
-
-    def __post_init__(self) -> None:
-        Kinematic.__post_init__(self)

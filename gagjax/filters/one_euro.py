@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
 
 from gagjax.pytree import is_concrete, pytree
+from gagjax.typing import AnyArray, Hyperparameter, Scalar, Tree, Values
+
+if TYPE_CHECKING:
+    from gagjax.filters.rotation import OneEuroRotation
 
 
 class OneEuroState(NamedTuple):
@@ -19,20 +23,20 @@ class OneEuroState(NamedTuple):
     slope: Any
 
 
-def smoothing(cutoff: Any, fps: Any) -> Any:
+def smoothing(cutoff: Values, fps: Values) -> Any:
     """Weight of the new frame in a first-order low-pass of that cutoff, both in Hz."""
     turn = 2 * jnp.pi * cutoff / fps
     return turn / (1 + turn)
 
 
-def check_one_euro(filter: Any) -> None:
+def check_one_euro(filter_: OneEuro | OneEuroRotation) -> None:
     """Raise where a hyperparameter makes no sense."""
     for name in ("min_cutoff", "derivative_cutoff", "fps"):
-        value = getattr(filter, name)
-        if is_concrete(value) and not bool((value > 0).all()):
+        value = getattr(filter_, name)
+        if is_concrete(value) and not bool(np.all(value > 0)):
             raise ValueError(f"{name} must be positive, got {value}")
-    if is_concrete(filter.beta) and not bool((filter.beta >= 0).all()):
-        raise ValueError(f"beta must not be negative, got {filter.beta}")
+    if is_concrete(filter_.beta) and not bool(np.all(filter_.beta >= 0)):
+        raise ValueError(f"beta must not be negative, got {filter_.beta}")
 
 
 @pytree
@@ -57,28 +61,28 @@ class OneEuro:
         30.0
     """
 
-    min_cutoff: Float[Array, "..."] = 1.0  # type: ignore[assignment]
-    beta: Float[Array, "..."] = 0.0  # type: ignore[assignment]
-    derivative_cutoff: Float[Array, "..."] = 1.0  # type: ignore[assignment]
-    fps: Float[Array, "..."] = 25.0  # type: ignore[assignment]
+    min_cutoff: Hyperparameter = 1.0
+    beta: Hyperparameter = 0.0
+    derivative_cutoff: Hyperparameter = 1.0
+    fps: Hyperparameter = 25.0
 
     def __post_init__(self) -> None:
         check_one_euro(self)
 
-    def with_dt(self, dt: Float[Array, ""]) -> OneEuro:
+    def with_dt(self, dt: Scalar) -> OneEuro:
         """The filter for frames that last `dt` seconds."""
         return dataclasses.replace(self, fps=1 / dt)
 
-    def init(self, first: Any) -> OneEuroState:
+    def init(self, first: Tree) -> OneEuroState:
         """At rest at `first`."""
         return OneEuroState(jax.tree.map(jnp.asarray, first), jax.tree.map(jnp.zeros_like, first))
 
-    def step(self, state: OneEuroState, x: Any) -> tuple[OneEuroState, Any]:
+    def step(self, state: OneEuroState, x: Tree) -> tuple[OneEuroState, Any]:
         """Low-pass the slope, choose the cutoff, low-pass the value."""
         slow = smoothing(self.derivative_cutoff, self.fps)
         slope = jax.tree.map(lambda d, m, v: d + slow * ((v - m) * self.fps - d), state.slope, state.mean, x)
 
-        def value(mean: Any, d: Any, v: Any) -> Any:
+        def value(mean: AnyArray, d: AnyArray, v: AnyArray) -> Any:
             return mean + smoothing(self.min_cutoff + self.beta * jnp.abs(d), self.fps) * (v - mean)
 
         mean = jax.tree.map(value, state.mean, slope, x)

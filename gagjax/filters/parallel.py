@@ -16,13 +16,14 @@ import jax.numpy as jnp
 
 from gagjax.filters.ema import Ema, EmaState
 from gagjax.filters.kalman import Kinematic, Moments, upper
+from gagjax.typing import AnyArray, Tree
 
 # Below this many frames launching the levels costs more than it saves.
 LONG = 4096
 METHODS = ("auto", "sequential", "parallel")
 
 
-def choose(method: str, filter: Any, frames: int, state: Any = None) -> str:
+def choose(method: str, filter_: object, frames: int, state: Tree = None) -> str:
     """The documented rule: which form of scan runs.
 
     "auto" is "parallel" for an Ema or a Kalman filter without robust weights, from the start of a sequence of at least
@@ -31,7 +32,7 @@ def choose(method: str, filter: Any, frames: int, state: Any = None) -> str:
 
     Args:
         method: "auto", "sequential" or "parallel".
-        filter: The filter.
+        filter_: The filter.
         frames: Length of the sequence.
         state: Where an earlier call ended.
 
@@ -40,10 +41,10 @@ def choose(method: str, filter: Any, frames: int, state: Any = None) -> str:
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    able = state is None and (isinstance(filter, Ema) or (isinstance(filter, Kinematic) and not filter.adaptive))
+    able = state is None and (isinstance(filter_, Ema) or (isinstance(filter_, Kinematic) and not filter_.adaptive))
     if method == "parallel" and not able:
         raise ValueError(
-            f"{type(filter).__name__} has no parallel form here: it must be an Ema or a Kalman filter without gate, "
+            f"{type(filter_).__name__} has no parallel form here: it must be an Ema or a Kalman filter without gate, "
             "huber and dof, from the start of a sequence"
         )
     if method == "auto":
@@ -52,39 +53,39 @@ def choose(method: str, filter: Any, frames: int, state: Any = None) -> str:
 
 
 @jax.jit
-def scan_parallel(filter: Any, xs: Any, valid: Any, dt: Any) -> tuple[Any, Any]:
+def scan_parallel(filter_: Any, xs: Tree, valid: AnyArray | None, dt: AnyArray | None) -> tuple[Any, Any]:
     """What `scan` returns, in logarithmic depth."""
     tree: Any
     leaves, tree = jax.tree.flatten(xs)
-    ends = [_filter(filter, x, valid, dt)[:2] for x in leaves]
+    ends = [_filter(filter_, x, valid, dt)[:2] for x in leaves]
     state = tree.unflatten([each for _, each in ends])
-    return tree.unflatten([y for y, _ in ends]), EmaState(state) if isinstance(filter, Ema) else state
+    return tree.unflatten([y for y, _ in ends]), EmaState(state) if isinstance(filter_, Ema) else state
 
 
 @jax.jit
-def rts_parallel(filter: Any, xs: Any, valid: Any, dt: Any) -> Any:
+def rts_parallel(filter_: Any, xs: Tree, valid: AnyArray | None, dt: AnyArray | None) -> Any:
     """What `rts` returns, in logarithmic depth."""
-    return jax.tree.map(lambda x: _smooth(filter, x, valid, dt), xs)
+    return jax.tree.map(lambda x: _smooth(filter_, x, valid, dt), xs)
 
 
-def _filter(filter: Any, x: Any, valid: Any, dt: Any) -> tuple[Any, Any, Any]:
+def _filter(filter_: Any, x: AnyArray, valid: AnyArray | None, dt: AnyArray | None) -> tuple[Any, Any, Any]:
     x = jnp.asarray(x)
     start = 0 if valid is None else jnp.argmax(valid)
     first = x[start]
     seen = _column(jnp.ones(len(x), bool) if valid is None else jnp.asarray(valid), x.ndim)
     weight = seen.astype(x.dtype)
     filled = jnp.where(seen, x, first)
-    if isinstance(filter, Ema):
-        alpha = weight * filter.alpha
+    if isinstance(filter_, Ema):
+        alpha = weight * filter_.alpha
         (y,) = _affine([[1 - alpha]], [alpha * filled], [first])
         return y, y[-1], None
-    origin = filter.init(first)
+    origin = filter_.init(first)
     if dt is not None:
-        filter = filter.with_dt(_column(jnp.asarray(dt), x.ndim))
-    before, covariance = _covariances(filter, origin, weight, x.ndim)
-    ahead = filter.ahead(Moments((), before, jnp.zeros(())))
-    column, inverse = filter.gain(ahead.covariance, weight)
-    n, f = filter.order, filter.transition()
+        filter_ = filter_.with_dt(_column(jnp.asarray(dt), x.ndim))
+    before, covariance = _covariances(filter_, origin, weight, x.ndim)
+    ahead = filter_.ahead(Moments((), before, jnp.zeros(())))
+    column, inverse = filter_.gain(ahead.covariance, weight)
+    n, f = filter_.order, filter_.transition()
     # z_t = (I - K H) F z_(t-1) + K x_t
     closed = [[(f[j - i] if j >= i else 0.0) - weight * column[i] * f[j] for j in range(n)] for i in range(n)]
     initial = [first, *(jnp.zeros_like(first) for _ in range(n - 1))]
@@ -96,12 +97,12 @@ def _filter(filter: Any, x: Any, valid: Any, dt: Any) -> tuple[Any, Any, Any]:
         tuple(p[-1].reshape(q.shape) for p, q in zip(covariance, origin.covariance, strict=True)),
         origin.rejected,
     )
-    return means[0], last, (filter, column, weight, weight * inverse * error)
+    return means[0], last, (filter_, column, weight, weight * inverse * error)
 
 
-def _smooth(filter: Any, x: Any, valid: Any, dt: Any) -> Any:
-    value, _, (filter, column, weight, pull) = _filter(filter, x, valid, dt)
-    n, f = filter.order, filter.transition()
+def _smooth(filter_: Any, x: AnyArray, valid: AnyArray | None, dt: AnyArray | None) -> Any:
+    value, _, (filter_, column, weight, pull) = _filter(filter_, x, valid, dt)
+    n, f = filter_.order, filter_.transition()
     # l_(t-1) = F^T ((I - K H)^T l_t - H^T u_t), from the last frame to the first.
     inner = [[float(i == j) - (weight * column[j] if i == 0 else 0.0) for j in range(n)] for i in range(n)]
     matrix = [[sum(f[j - k] * inner[k][i] for k in range(j + 1)) for i in range(n)] for j in range(n)]
@@ -114,7 +115,7 @@ def _smooth(filter: Any, x: Any, valid: Any, dt: Any) -> Any:
     )
     # Entry t of the scan is what frame t hands to t - 1; a frame needs what the frame after it hands over.
     later = [jnp.concatenate([each[::-1][1:], jnp.zeros_like(each[:1])]) for each in adjoint]
-    return value - filter.noise() * sum(c * each for c, each in zip(column, later, strict=True))
+    return value - filter_.noise() * sum(c * each for c, each in zip(column, later, strict=True))
 
 
 def _affine(matrix: list[list[Any]], offset: list[Any], start: list[Any]) -> list[Any]:
@@ -129,7 +130,7 @@ def _affine(matrix: list[list[Any]], offset: list[Any], start: list[Any]) -> lis
         for i, each in enumerate(jnp.broadcast_to(e, (frames, *start[0].shape)) for e in offset)
     ]
 
-    def combine(one: Any, two: Any) -> Any:
+    def combine(one: Tree, two: Tree) -> Any:
         a1, b1 = one
         a2, b2 = two
         return (
@@ -140,20 +141,22 @@ def _affine(matrix: list[list[Any]], offset: list[Any], start: list[Any]) -> lis
     return jax.lax.associative_scan(combine, (a, b))[1]
 
 
-def _covariances(filter: Kinematic, state: Moments, weight: Any, ndim: int) -> tuple[Any, Any]:
+def _covariances(filter_: Kinematic, state: Moments, weight: AnyArray, ndim: int) -> tuple[Any, Any]:
     """The state's covariance before and after every frame, entry by entry, time first."""
-    n, f, r = filter.order, filter.transition(), filter.noise()
-    shape = jnp.broadcast_shapes(jnp.shape(weight), jnp.shape(r), jnp.shape(filter.process_noise), jnp.shape(filter.dt))
+    n, f, r = filter_.order, filter_.transition(), filter_.noise()
+    shape = jnp.broadcast_shapes(
+        jnp.shape(weight), jnp.shape(r), jnp.shape(filter_.process_noise), jnp.shape(filter_.dt)
+    )
     shape = (weight.shape[0], *shape[1:]) if len(shape) == ndim else (weight.shape[0], *(1,) * (ndim - 1))
 
-    def full(value: Any) -> Any:
+    def full(value: AnyArray) -> Any:
         return jnp.broadcast_to(value, shape)
 
-    def square(entries: Any) -> Any:
+    def square(entries: Tree) -> Any:
         return jnp.stack([jnp.stack([full(e) for e in row], -1) for row in entries], -2)
 
     transition = square([[f[j - i] if j >= i else 0.0 for j in range(n)] for i in range(n)])
-    disturbance = square([[filter.disturbance(min(i, j), max(i, j)) for j in range(n)] for i in range(n)])
+    disturbance = square([[filter_.disturbance(min(i, j), max(i, j)) for j in range(n)] for i in range(n)])
     variance = full(weight) * disturbance[..., 0, 0] + r
     gain = full(weight)[..., None] * disturbance[..., :, 0] / variance[..., None]
     shrink = jnp.eye(n) - gain[..., :, None] * jnp.eye(n)[0]
@@ -175,7 +178,7 @@ def _covariances(filter: Kinematic, state: Moments, weight: Any, ndim: int) -> t
     return tuple(e[:-1] for e in entries), tuple(e[1:] for e in entries)
 
 
-def _combine(one: Any, two: Any) -> Any:
+def _combine(one: Tree, two: Tree) -> Any:
     """The composition of two filtering elements: first `one`, then `two`."""
     a1, c1, j1 = one
     a2, c2, j2 = two
@@ -189,15 +192,15 @@ def _combine(one: Any, two: Any) -> Any:
     )
 
 
-def _times(a: Any, b: Any) -> Any:
+def _times(a: Tree, b: Tree) -> Any:
     return jnp.matmul(a, b, precision="highest")
 
 
-def _turned(a: Any) -> Any:
+def _turned(a: Tree) -> Any:
     return jnp.swapaxes(a, -1, -2)
 
 
-def _inverse(m: Any) -> Any:
+def _inverse(m: Tree) -> Any:
     if m.shape[-1] == 1:
         return 1 / m
     if m.shape[-1] == 2:
@@ -207,5 +210,5 @@ def _inverse(m: Any) -> Any:
     return jnp.linalg.inv(m)
 
 
-def _column(value: Any, ndim: int) -> Any:
+def _column(value: AnyArray, ndim: int) -> Any:
     return value.reshape(value.shape[0], *(1,) * (ndim - 1))

@@ -6,9 +6,11 @@ import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
+from gagjax.protocols import TimeStepped
 from gagjax.pytree import pytree
+from gagjax.typing import AnyArray, Condition, Scalar
 
 
 @pytree
@@ -32,21 +34,21 @@ class RigidTransform:
 
     rotation: Any
     translation: Any
-    pivot: Float[Array, "3"] = dataclasses.field(default_factory=lambda: jnp.zeros(3, jnp.float32))
+    pivot: Float[AnyArray, "3"] = dataclasses.field(default_factory=lambda: jnp.zeros(3, jnp.float32))
 
-    def with_dt(self, dt: Float[Array, ""]) -> RigidTransform:
+    def with_dt(self, dt: Scalar) -> RigidTransform:
         """The filter for frames that last `dt` seconds."""
         parts = {name: getattr(self, name) for name in ("rotation", "translation")}
         return dataclasses.replace(
-            self, **{name: each.with_dt(dt) if hasattr(each, "with_dt") else each for name, each in parts.items()}
+            self, **{name: each.with_dt(dt) if isinstance(each, TimeStepped) else each for name, each in parts.items()}
         )
 
-    def init(self, first: Float[Array, "*batch 3 4"]) -> tuple[Any, Any]:
+    def init(self, first: Float[AnyArray, "*#batch 3 4"]) -> tuple[Any, Any]:
         """The states of the two filters."""
         rotation, place = self._split(first)
         return self.rotation.init(rotation), self.translation.init(place)
 
-    def step(self, state: tuple[Any, Any], x: Float[Array, "*batch 3 4"]) -> tuple[tuple[Any, Any], Any]:
+    def step(self, state: tuple[Any, Any], x: Float[AnyArray, "*#batch 3 4"]) -> tuple[tuple[Any, Any], Any]:
         """Both filters by one frame."""
         rotation, place = self._split(x)
         first, rotation = self.rotation.step(state[0], rotation)
@@ -59,8 +61,10 @@ class RigidTransform:
         second, place = self.translation.predict(state[1])
         return (first, second), self._join(rotation, place)
 
-    def observe(self, state: tuple[Any, Any], x: Any, seen: Any = None) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-        """One frame, with all that a backward pass needs; for Kalman-type parts."""
+    def observe(
+        self, state: tuple[Any, Any], x: AnyArray, seen: Condition | None = None
+    ) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+        """One frame, for Kalman-type parts; see `gagjax.protocols.HasAdjoint`."""
         rotation, place = self._split(x)
         first, turned = self.rotation.observe(state[0], rotation, seen)
         second, moved = self.translation.observe(state[1], place, seen)
@@ -72,15 +76,15 @@ class RigidTransform:
         place, second = self.translation.adjoint(later[1], info[1])
         return self._join(rotation, place), (first, second)
 
-    def last(self, frame: Any) -> tuple[Any, Any]:
+    def last(self, frame: AnyArray) -> tuple[Any, Any]:
         """The adjoint after the last frame."""
         rotation, place = self._split(frame)
         return self.rotation.last(rotation), self.translation.last(place)
 
-    def _split(self, x: Any) -> tuple[Any, Any]:
+    def _split(self, x: AnyArray) -> tuple[Any, Any]:
         x = jnp.asarray(x)
         rotation = x[..., :3]
         return rotation, x[..., 3] + jnp.sum(self.pivot[:, None] * rotation, axis=-2)
 
-    def _join(self, rotation: Any, place: Any) -> Any:
+    def _join(self, rotation: AnyArray, place: AnyArray) -> Any:
         return jnp.concatenate([rotation, (place - jnp.sum(self.pivot[:, None] * rotation, axis=-2))[..., None]], -1)

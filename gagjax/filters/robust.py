@@ -5,13 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from gagjax.numerics import safe_norm
 from gagjax.pytree import is_concrete
+from gagjax.typing import AnyArray, Mask, Values
 
 
-def weight(error: Any, variance: Any, gate: Any = None, huber: Any = None, dof: Any = None) -> tuple[Any, Any]:
+def weight(
+    error: AnyArray,
+    variance: Values,
+    gate: Values | None = None,
+    huber: Values | None = None,
+    dof: Values | None = None,
+) -> tuple[Any, Any]:
     """How much to trust observations, from their innovations.
 
     Args:
@@ -39,7 +47,13 @@ def weight(error: Any, variance: Any, gate: Any = None, huber: Any = None, dof: 
     return jnp.where(refused, 0, trust), refused
 
 
-def weight_vector(error: Any, variance: Any, gate: Any = None, huber: Any = None, dof: Any = None) -> tuple[Any, Any]:
+def weight_vector(
+    error: AnyArray,
+    variance: Values,
+    gate: Values | None = None,
+    huber: Values | None = None,
+    dof: Values | None = None,
+) -> tuple[Any, Any]:
     """`weight` for vector innovations (..., n) with the same variance (...) in every direction.
 
     The distance is that of the whole vector over one direction's deviation.
@@ -47,21 +61,21 @@ def weight_vector(error: Any, variance: Any, gate: Any = None, huber: Any = None
     return weight(safe_norm(error), variance, gate, huber, None if dof is None else dof + error.shape[-1] - 1)
 
 
-def check_noise(filter: Any) -> None:
+def check_noise(filter_: Any) -> None:
     """Raise where a hyperparameter of a Kalman-type filter makes no sense."""
     for name in ("process_noise", "measurement_noise"):
-        value = getattr(filter, name)
-        if is_concrete(value) and not bool((value >= 0).all()):
+        value = getattr(filter_, name)
+        if is_concrete(value) and not bool(np.all(value >= 0)):
             raise ValueError(f"{name} must not be negative, got {value}")
     for name in ("dt", "gate", "huber", "dof"):
-        value = getattr(filter, name)
-        if value is not None and is_concrete(value) and not bool((value > 0).all()):
+        value = getattr(filter_, name)
+        if value is not None and is_concrete(value) and not bool(np.all(value > 0)):
             raise ValueError(f"{name} must be positive, got {value}")
-    if filter.patience < 1:
-        raise ValueError(f"patience must be at least one frame, got {filter.patience}")
+    if filter_.patience < 1:
+        raise ValueError(f"patience must be at least one frame, got {filter_.patience}")
 
 
-def deviation(x: Float[Array, "T C"], used: Any, limit: int = 1024) -> Float[Array, "C"]:
+def deviation(x: Float[AnyArray, "T C"], used: Mask, limit: int = 1024) -> Float[Array, "C"]:
     """Standard deviation about zero of the bulk of each channel: 1.4826 times the median of the magnitude.
 
     Args:
@@ -73,11 +87,11 @@ def deviation(x: Float[Array, "T C"], used: Any, limit: int = 1024) -> Float[Arr
     return jnp.nan_to_num(1.4826 * _median(jnp.abs(x), used, limit), posinf=0.0)
 
 
-def median(x: Float[Array, "T C"], used: Any, limit: int = 1024) -> Float[Array, "C"]:
+def median(x: Float[AnyArray, "T C"], used: Mask, limit: int = 1024) -> Float[Array, "C"]:
     """Median of each channel over the entries that count, 0 where none does; arguments as for `deviation`."""
     return jnp.nan_to_num(_median(x, used, limit), posinf=0.0)
 
 
-def _median(x: Any, used: Any, limit: int) -> Any:
+def _median(x: Any, used: Mask, limit: int) -> Any:
     stride = max(1, x.shape[0] // limit)
     return jnp.nanmedian(jnp.where(jnp.broadcast_to(used, x.shape), x, jnp.nan)[::stride], axis=0)

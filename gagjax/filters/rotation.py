@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Float
 
 from gagjax import so3
 from gagjax.filters import robust
@@ -15,6 +16,7 @@ from gagjax.filters.kalman import noise_for_cutoff
 from gagjax.filters.one_euro import check_one_euro, smoothing
 from gagjax.numerics import safe_norm
 from gagjax.pytree import is_concrete, pytree, static
+from gagjax.typing import AnyArray, Condition, FrameRate, Hyperparameter, Scalar, Values
 
 _DIFFUSE = 1e4
 
@@ -36,17 +38,17 @@ class RotationEma:
         ValueError: If alpha is outside (0, 1].
     """
 
-    alpha: Float[Array, "..."]
+    alpha: Hyperparameter
 
     def __post_init__(self) -> None:
-        if is_concrete(self.alpha) and not bool(((self.alpha > 0) & (self.alpha <= 1)).all()):
+        if is_concrete(self.alpha) and not bool(np.all((self.alpha > 0) & (self.alpha <= 1))):
             raise ValueError(f"alpha must lie in (0, 1], got {self.alpha}")
 
-    def init(self, first: Float[Array, "*batch 3 3"]) -> RotationEmaState:
+    def init(self, first: Float[AnyArray, "*#batch 3 3"]) -> RotationEmaState:
         """At `first`."""
         return RotationEmaState(so3.quaternion_from_matrix(first))
 
-    def step(self, state: RotationEmaState, x: Any) -> tuple[RotationEmaState, Any]:
+    def step(self, state: RotationEmaState, x: AnyArray) -> tuple[RotationEmaState, Any]:
         """Turn towards `x`."""
         mean = so3.slerp(state.mean, so3.quaternion_from_matrix(x), self.alpha)
         return RotationEmaState(mean), so3.matrix_from_quaternion(mean)
@@ -79,24 +81,24 @@ class OneEuroRotation:
     Source: Casiez, Roussel, Vogel, 1 Euro filter, CHI 2012, with differences taken on SO(3).
     """
 
-    min_cutoff: Float[Array, "..."] = 1.0  # type: ignore[assignment]
-    beta: Float[Array, "..."] = 0.0  # type: ignore[assignment]
-    derivative_cutoff: Float[Array, "..."] = 1.0  # type: ignore[assignment]
-    fps: Float[Array, "..."] = 25.0  # type: ignore[assignment]
+    min_cutoff: Hyperparameter = 1.0
+    beta: Hyperparameter = 0.0
+    derivative_cutoff: Hyperparameter = 1.0
+    fps: Hyperparameter = 25.0
 
     def __post_init__(self) -> None:
         check_one_euro(self)
 
-    def with_dt(self, dt: Float[Array, ""]) -> OneEuroRotation:
+    def with_dt(self, dt: Scalar) -> OneEuroRotation:
         """The filter for frames that last `dt` seconds."""
         return dataclasses.replace(self, fps=1 / dt)
 
-    def init(self, first: Float[Array, "*batch 3 3"]) -> OneEuroRotationState:
+    def init(self, first: Float[AnyArray, "*#batch 3 3"]) -> OneEuroRotationState:
         """At rest at `first`."""
         mean = so3.quaternion_from_matrix(first)
         return OneEuroRotationState(mean, jnp.zeros_like(mean[..., 1:]))
 
-    def step(self, state: OneEuroRotationState, x: Any) -> tuple[OneEuroRotationState, Any]:
+    def step(self, state: OneEuroRotationState, x: AnyArray) -> tuple[OneEuroRotationState, Any]:
         """Low-pass the angular velocity, choose the cutoff, turn towards `x`."""
         target = so3.quaternion_from_matrix(x)
         turn = so3.quaternion_log(so3.quaternion_multiply(so3.quaternion_conjugate(state.mean), target))
@@ -158,19 +160,21 @@ class RotationConstantVelocity:
     Source: Sola, Deray, Atchuthan, A micro Lie theory for state estimation in robotics, 2018 (error states on SO(3)).
     """
 
-    process_noise: Float[Array, "..."]
-    measurement_noise: Float[Array, "..."]
-    dt: Float[Array, "..."] = 1.0  # type: ignore[assignment]
-    gate: Float[Array, "..."] | None = None
-    huber: Float[Array, "..."] | None = None
-    dof: Float[Array, "..."] | None = None
+    process_noise: Hyperparameter
+    measurement_noise: Hyperparameter
+    dt: Hyperparameter = 1.0
+    gate: Hyperparameter | None = None
+    huber: Hyperparameter | None = None
+    dof: Hyperparameter | None = None
     patience: int = static(default=3)
 
     def __post_init__(self) -> None:
         robust.check_noise(self)
 
     @classmethod
-    def from_cutoff(cls, cutoff: Any, noise: Any, fps: Any, **robustness: Any) -> RotationConstantVelocity:
+    def from_cutoff(
+        cls, cutoff: Values, noise: Values, fps: FrameRate | AnyArray, **robustness: Any
+    ) -> RotationConstantVelocity:
         """The filter whose smoother halves the amplitude of small motion at `cutoff`.
 
         Args:
@@ -182,15 +186,15 @@ class RotationConstantVelocity:
         process_noise, r, dt = noise_for_cutoff(cutoff, noise, fps)
         return cls(process_noise, r, dt, **robustness)
 
-    def with_dt(self, dt: Float[Array, ""]) -> RotationConstantVelocity:
+    def with_dt(self, dt: Scalar) -> RotationConstantVelocity:
         """The filter for frames that last `dt` seconds."""
         return dataclasses.replace(self, dt=dt)
 
-    def init(self, first: Float[Array, "*batch 3 3"]) -> RotationMoments:
+    def init(self, first: Float[AnyArray, "*#batch 3 3"]) -> RotationMoments:
         """Nothing known but `first`."""
         return self._fresh(so3.quaternion_from_matrix(first))
 
-    def step(self, state: RotationMoments, x: Any) -> tuple[RotationMoments, Any]:
+    def step(self, state: RotationMoments, x: AnyArray) -> tuple[RotationMoments, Any]:
         """Predict, then correct by an observed frame."""
         state, info = self.observe(state, x)
         return state, so3.matrix_from_quaternion(info.rotation)
@@ -200,8 +204,10 @@ class RotationConstantVelocity:
         ahead = self._ahead(state)
         return ahead, so3.matrix_from_quaternion(ahead.rotation)
 
-    def observe(self, state: RotationMoments, x: Any, seen: Any = None) -> tuple[RotationMoments, RotationInfo]:
-        """One frame, with all that a backward pass needs; `seen` says whether it was observed."""
+    def observe(
+        self, state: RotationMoments, x: AnyArray, seen: Condition | None = None
+    ) -> tuple[RotationMoments, RotationInfo]:
+        """One frame, see `gagjax.protocols.HasAdjoint`."""
         turn = self.dt * state.velocity
         ahead = self._ahead(state)
         rotation, velocity, covariance, rejected = ahead
@@ -249,7 +255,7 @@ class RotationConstantVelocity:
             earlier = tuple(jnp.where(info.restart[..., None], 0, each) for each in earlier)  # type: ignore[assignment]
         return value, earlier
 
-    def last(self, frame: Any) -> tuple[Any, Any]:
+    def last(self, frame: AnyArray) -> tuple[Any, Any]:
         """The adjoint after the last frame: nothing comes from there."""
         zero = jnp.zeros_like(jnp.asarray(frame)[..., 0])
         return zero, zero
@@ -257,7 +263,7 @@ class RotationConstantVelocity:
     def _noise(self) -> Any:
         return jnp.maximum(self.measurement_noise, 1e-6 * self.process_noise * self.dt**3)
 
-    def _fresh(self, rotation: Any) -> RotationMoments:
+    def _fresh(self, rotation: AnyArray) -> RotationMoments:
         zero = jnp.zeros_like(rotation[..., 0])
         r, q = self._noise(), self.process_noise
         covariance = (
@@ -275,7 +281,7 @@ class RotationConstantVelocity:
         return RotationMoments(rotation, s.velocity, covariance, s.rejected)
 
 
-def rotate(q: Float[Array, "*batch 4"], v: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
+def rotate(q: Float[AnyArray, "*#batch 4"], v: Float[AnyArray, "*#batch 3"]) -> Float[AnyArray, "*#batch 3"]:
     """The vectors turned by unit quaternions."""
     across = 2 * jnp.cross(q[..., 1:], v)
     return v + q[..., :1] * across + jnp.cross(q[..., 1:], across)

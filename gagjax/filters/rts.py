@@ -7,20 +7,22 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from gagjax.filters.base import check_lengths, check_observed
 from gagjax.filters.kalman import Kalman, Moments
 from gagjax.filters.parallel import choose, rts_parallel
+from gagjax.protocols import HasAdjoint, LeanInfo, TimeStepped
+from gagjax.typing import AnyArray, Tree
 
 
 def rts(
-    filter: Any,
-    xs: Any,
-    valid: Bool[Array, "T ..."] | None = None,
-    dt: Float[Array, "T"] | None = None,
+    filter_: HasAdjoint,
+    xs: Tree,
+    valid: Bool[AnyArray, "T ..."] | None = None,
+    dt: Float[AnyArray, "T"] | None = None,
     *,
-    cuts: Bool[Array, "T"] | None = None,
+    cuts: Bool[AnyArray, "T"] | None = None,
     method: str = "auto",
 ) -> Any:
     """Smooth a whole sequence without lag (Rauch-Tung-Striebel).
@@ -29,7 +31,7 @@ def rts(
     covariance. On SO(3) it is the same in the tangent spaces along the filtered path.
 
     Args:
-        filter: A Kalman-type filter: Kalman, ConstantVelocity, ConstantAcceleration, RotationConstantVelocity or a
+        filter_: A Kalman-type filter: Kalman, ConstantVelocity, ConstantAcceleration, RotationConstantVelocity or a
             RigidTransform of such.
         xs: A pytree of arrays, time first, (T, ...).
         valid: (T,) bool, or shaped so that a frame of it broadcasts to a frame of a single array `xs` whose
@@ -55,8 +57,8 @@ def rts(
         >>> bool(np.allclose(rts(ConstantVelocity(process_noise=0.01, measurement_noise=1.0), ramp), ramp, atol=1e-3))
         True
     """
-    if not hasattr(filter, "adjoint"):
-        raise TypeError(f"{type(filter).__name__} is not a Kalman-type filter, so it has no smoother")
+    if not isinstance(filter_, HasAdjoint):
+        raise TypeError(f"{type(filter_).__name__} is not a Kalman-type filter, so it has no smoother")
     plain = cuts is None and (valid is None or jnp.ndim(valid) == 1)
     frames = jax.tree.leaves(xs)[0].shape[0]
     if valid is not None and np.ndim(valid) > 1:  # per channel
@@ -67,59 +69,59 @@ def rts(
     check_observed(valid)
     if method == "parallel" and not plain:
         raise ValueError("the parallel form takes no cuts, and valid as (T,) only")
-    if plain and choose(method, filter, frames) == "parallel":
-        return rts_parallel(filter, xs, valid, dt)
-    return _rts(filter, xs, valid, dt, cuts)
+    if plain and choose(method, filter_, frames) == "parallel":
+        return rts_parallel(filter_, xs, valid, dt)
+    return _rts(filter_, xs, valid, dt, cuts)
 
 
 @jax.jit
-def _rts(filter: Any, xs: Any, valid: Any, dt: Any, cuts: Any) -> Any:
+def _rts(filter_: HasAdjoint, xs: Tree, valid: AnyArray | None, dt: AnyArray | None, cuts: AnyArray | None) -> Any:
     start = 0 if valid is None else jnp.argmax(jnp.asarray(valid).reshape(len(valid), -1).any(1))
     first = jax.tree.map(lambda x: x[start], xs)
     if cuts is not None:
         cuts = _at_valid(jnp.asarray(cuts), valid)
-    if isinstance(filter, Kalman) and not filter.adaptive and valid is None and cuts is None:
-        return _random_walk(filter, xs, first, dt)
+    if isinstance(filter_, Kalman) and not filter_.adaptive and valid is None and cuts is None:
+        return _random_walk(filter_, xs, first, dt)
 
     # Where a frame counts for little, working out its pull from the frame loses the digits that bridge it.
-    lean = hasattr(filter, "lean") and valid is None and not filter.adaptive
+    lean = filter_ if isinstance(filter_, LeanInfo) and valid is None and not filter_.adaptive else None
 
-    def forward(state: Any, frame: Any) -> tuple[Any, Any]:
+    def forward(state: Tree, frame: Tree) -> tuple[Any, Any]:
         x, seen, seconds, cut = frame
-        now = filter if seconds is None else filter.with_dt(seconds)
+        now = filter_ if seconds is None or not isinstance(filter_, TimeStepped) else filter_.with_dt(seconds)
         if cut is not None:
             state = jax.tree.map(lambda a, b: jnp.where(cut, a, b), now.init(x), state)
         state, info = now.observe(state, x, seen)
-        return state, now.lean(info) if lean else info
+        return state, info if lean is None else lean.lean(info)
 
-    def backward(later: Any, frame: Any) -> tuple[Any, Any]:
+    def backward(later: Tree, frame: Tree) -> tuple[Any, Any]:
         info, x, seconds, cut = frame
-        now = filter if seconds is None else filter.with_dt(seconds)
-        info = now.restored(info, x) if lean else info
+        now = filter_ if seconds is None or not isinstance(filter_, TimeStepped) else filter_.with_dt(seconds)
+        info = now.restored(info, x) if lean is not None and isinstance(now, LeanInfo) else info
         y, earlier = now.adjoint(later, info)
         if cut is not None:
             earlier = jax.tree.map(lambda each: jnp.where(cut, 0, each), earlier)
         return earlier, y
 
-    _, infos = jax.lax.scan(forward, filter.init(first), (xs, valid, dt, cuts))
-    return jax.lax.scan(backward, filter.last(first), (infos, xs if lean else None, dt, cuts), reverse=True)[1]
+    _, infos = jax.lax.scan(forward, filter_.init(first), (xs, valid, dt, cuts))
+    return jax.lax.scan(backward, filter_.last(first), (infos, xs if lean else None, dt, cuts), reverse=True)[1]
 
 
-def _random_walk(filter: Kalman, xs: Any, first: Any, dt: Any) -> Any:
+def _random_walk(filter_: Kalman, xs: Tree, first: Tree, dt: AnyArray | None) -> Any:
     """The smoother of a random walk that sees every frame, in the textbook form.
 
     With a state of one number the smoothed value is a blend of the filtered one and its successor, so the passes move
     one array each way; the form for all filters moves three, and memory is all that this filter waits for.
     """
 
-    def forward(state: Any, frame: Any) -> tuple[Any, Any]:
+    def forward(state: Tree, frame: Tree) -> tuple[Any, Any]:
         x, seconds = frame
-        state, y = (filter if seconds is None else filter.with_dt(seconds)).step(state, x)
+        state, y = (filter_ if seconds is None else filter_.with_dt(seconds)).step(state, x)
         return state, (y, [each.covariance[0] for each in jax.tree.leaves(state, is_leaf=_is_moments)])
 
-    def backward(later: Any, frame: Any) -> tuple[Any, Any]:
+    def backward(later: Tree, frame: Tree) -> tuple[Any, Any]:
         (y, variances), seconds = frame
-        grown = (filter if seconds is None else filter.with_dt(seconds)).disturbance(0, 0)
+        grown = (filter_ if seconds is None else filter_.with_dt(seconds)).disturbance(0, 0)
         tree: Any
         values, tree = jax.tree.flatten(y)
         smooth = []
@@ -130,23 +132,23 @@ def _random_walk(filter: Kalman, xs: Any, first: Any, dt: Any) -> Any:
         out = tree.unflatten(smooth)
         return out, out
 
-    _, passed = jax.lax.scan(forward, filter.init(first), (xs, dt))
+    _, passed = jax.lax.scan(forward, filter_.init(first), (xs, dt))
     # What a frame's successor adds to its variance takes the successor's own duration.
     after = None if dt is None else jnp.concatenate([dt[1:], dt[-1:]])
     last = jax.tree.map(lambda y: y[-1], passed[0])
     return jax.lax.scan(backward, last, (passed, after), reverse=True)[1]
 
 
-def _is_moments(x: Any) -> bool:
+def _is_moments(x: object) -> bool:
     return isinstance(x, Moments)
 
 
-def _at_valid(cuts: Any, valid: Any) -> Any:
+def _at_valid(cuts: AnyArray, valid: AnyArray | None) -> Any:
     """Every cut moved to the first valid frame from it on: a new scene cannot start at a value that is not there."""
     if valid is None:
         return cuts
 
-    def body(pending: Any, frame: Any) -> tuple[Any, Any]:
+    def body(pending: AnyArray, frame: Tree) -> tuple[Any, Any]:
         cut, seen = frame
         pending = pending | cut
         return pending & ~seen, pending & seen

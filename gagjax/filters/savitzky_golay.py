@@ -8,10 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool
+from jaxtyping import Bool
 
 from gagjax.filters.base import check_lengths, check_observed
 from gagjax.pytree import is_concrete, pytree, static
+from gagjax.typing import AnyArray, Tree
 
 
 @pytree
@@ -46,7 +47,7 @@ class SavitzkyGolay:
         if not 0 <= self.degree < self.window:
             raise ValueError(f"degree must lie in 0..{self.window - 1}, got {self.degree}")
 
-    def __call__(self, xs: Any, valid: Bool[Array, "T"] | None = None) -> Any:
+    def __call__(self, xs: Tree, valid: Bool[AnyArray, "T"] | None = None) -> Any:
         """Smooth a pytree of arrays, time first.
 
         Args:
@@ -61,12 +62,12 @@ class SavitzkyGolay:
         return _fit(self, xs, valid)
 
 
-def _fit(filter: SavitzkyGolay, xs: Any, valid: Any) -> Any:
+def _fit(filter_: SavitzkyGolay, xs: Tree, valid: AnyArray | None) -> Any:
     frames = jax.tree.leaves(xs)[0].shape[0]
     if valid is None or (is_concrete(valid) and bool(np.asarray(valid).all())):
-        kernels = _kernels(min(filter.window, frames), filter.degree)
+        kernels = _kernels(min(filter_.window, frames), filter_.degree)
         return _whole(jnp.asarray(kernels, float), xs)
-    return _with_gaps(filter, xs, jnp.asarray(valid))
+    return _with_gaps(filter_, xs, jnp.asarray(valid))
 
 
 @functools.lru_cache(maxsize=64)
@@ -86,11 +87,11 @@ def _basis(window: int, degree: int) -> np.ndarray:
 
 
 @jax.jit
-def _whole(kernels: Any, xs: Any) -> Any:
+def _whole(kernels: Any, xs: Tree) -> Any:
     window = kernels.shape[0]
     half = window // 2
 
-    def one(x: Any) -> Any:
+    def one(x: AnyArray) -> Any:
         x = jnp.asarray(x)
         frames = x.shape[0]
         start = jnp.clip(jnp.arange(frames) - half, 0, frames - window)
@@ -102,10 +103,10 @@ def _whole(kernels: Any, xs: Any) -> Any:
 
 
 @jax.jit
-def _with_gaps(filter: SavitzkyGolay, xs: Any, valid: Any) -> Any:
+def _with_gaps(filter_: SavitzkyGolay, xs: Tree, valid: AnyArray) -> Any:
     frames = valid.shape[0]
-    window = min(filter.window, frames)
-    degree = min(filter.degree, window - 1)
+    window = min(filter_.window, frames)
+    degree = min(filter_.degree, window - 1)
     start = jnp.clip(jnp.arange(frames) - window // 2, 0, frames - window)
     taps = start[:, None] + jnp.arange(window)
     seen = valid.astype(float)[taps]
@@ -130,7 +131,7 @@ def _with_gaps(filter: SavitzkyGolay, xs: Any, valid: Any) -> Any:
     last = jax.lax.cummax(jnp.where(valid, jnp.arange(frames), -1))
     nearest = jnp.where(last < 0, jnp.argmax(valid), last)
 
-    def one(x: Any) -> Any:
+    def one(x: AnyArray) -> Any:
         x = jnp.asarray(x)
         near = x[nearest]
         steps = _weighted(kernel, lambda k: jnp.where(_wide(valid[start + k], x), x[start + k] - near, 0), x)
@@ -139,7 +140,7 @@ def _with_gaps(filter: SavitzkyGolay, xs: Any, valid: Any) -> Any:
     return jax.tree.map(one, xs)
 
 
-def _weighted(kernel: Any, step: Any, x: Any) -> Any:
+def _weighted(kernel: Any, step: Any, x: AnyArray) -> Any:
     """The sum over the taps of a kernel (T, tap) of its weight times `step(tap)`, shaped like x."""
 
     def body(k: Any, total: Any) -> Any:
@@ -148,6 +149,6 @@ def _weighted(kernel: Any, step: Any, x: Any) -> Any:
     return jax.lax.fori_loop(0, kernel.shape[1], body, jnp.zeros(x.shape, jnp.result_type(x.dtype, kernel.dtype)))
 
 
-def _wide(row: Any, x: Any) -> Any:
+def _wide(row: Any, x: AnyArray) -> Any:
     """(T,) so that it goes with (T, ...)."""
     return row.reshape(-1, *(1,) * (x.ndim - 1))

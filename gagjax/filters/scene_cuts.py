@@ -10,11 +10,12 @@ from jaxtyping import Array, Bool, Float
 
 from gagjax import so3
 from gagjax.filters.base import check_lengths
+from gagjax.typing import AnyArray, Scalar
 
 
 @jax.jit
 def scene_cuts(
-    rotation: Float[Array, "T 3 3"], valid: Bool[Array, "T"] | None = None, angle: Any = 0.52
+    rotation: Float[AnyArray, "T 3 3"], valid: Bool[AnyArray, "T"] | None = None, angle: Scalar = 0.52
 ) -> Bool[Array, "T"]:
     """Frames at which the head jumps by more than an angle, and stays there.
 
@@ -40,7 +41,7 @@ def scene_cuts(
     q = so3.quaternion_from_matrix(jnp.where(seen[:, None, None], rotation, jnp.eye(3, dtype=rotation.dtype)))
     before, after = q[jnp.maximum(previous, 0)], q[jnp.minimum(following, frames - 1)]
 
-    def apart(a: Any, b: Any) -> Any:
+    def apart(a: AnyArray, b: AnyArray) -> Any:
         # |q_a . q_b| is the cosine of half the angle.
         return jnp.abs(jnp.sum(a * b, axis=-1)) < jnp.cos(angle / 2)
 

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gagjax.filters.kalman import Info, Kinematic, Moments
+from gagjax.filters.kalman import Kinematic, Moments, UpdateInfo
 from gagjax.pytree import is_concrete, pytree
+from gagjax.typing import AnyArray, Condition, Tree
 
 
 class SteadyInfo(NamedTuple):
@@ -41,51 +42,51 @@ class Steady:
         """The gain never depends on the data."""
         return False
 
-    def init(self, first: Any) -> Any:
+    def init(self, first: Tree) -> Any:
         """At rest at `first`."""
         still = (jnp.zeros_like,) * (self.filter.order - 1)
         return jax.tree.map(lambda x: (jnp.asarray(x), *(make(x) for make in still)), first)
 
-    def step(self, state: Any, x: Any) -> tuple[Any, Any]:
+    def step(self, state: Tree, x: Tree) -> tuple[Any, Any]:
         """Predict, then correct by an observed frame."""
         state, info = self.observe(state, x)
         return state, jax.tree.map(lambda _, each: each.value, x, info)
 
-    def predict(self, state: Any) -> tuple[Any, Any]:
+    def predict(self, state: Tree) -> tuple[Any, Any]:
         """Predict a frame that was not observed."""
         ahead = jax.tree.map(self._ahead, state, is_leaf=_is_mean)
         return ahead, jax.tree.map(lambda each: each[0], ahead, is_leaf=_is_mean)
 
-    def observe(self, state: Any, x: Any, seen: Any = None) -> tuple[Any, Any]:
-        """One frame, with all that a backward pass needs; `seen` says whether it was observed."""
+    def observe(self, state: Tree, x: Tree, seen: Condition | None = None) -> tuple[Any, Any]:
+        """One frame, see `gagjax.protocols.HasAdjoint`."""
         tree: Any
         leaves, tree = jax.tree.flatten(x)
         pairs = [self._observe(s, leaf, seen) for s, leaf in zip(tree.flatten_up_to(state), leaves, strict=True)]
         return tree.unflatten([s for s, _ in pairs]), tree.unflatten([i for _, i in pairs])
 
-    def adjoint(self, later: Any, info: Any) -> tuple[Any, Any]:
+    def adjoint(self, later: Tree, info: Tree) -> tuple[Any, Any]:
         """One step of the backward pass, see `Kinematic.adjoint`."""
         full = jax.tree.map(
-            lambda each: Info(each.value, each.pull, self.gain, 1.0, None),
+            lambda each: UpdateInfo(each.value, each.pull, self.gain, 1.0, None),
             info,
             is_leaf=_is_info,
         )
         return self.filter.adjoint(later, full)
 
-    def lean(self, info: Any) -> Any:
+    def lean(self, info: Tree) -> Any:
         """See `Kinematic.lean`."""
         return jax.tree.map(lambda each: each._replace(pull=None), info, is_leaf=_is_info)
 
-    def restored(self, info: Any, x: Any) -> Any:
+    def restored(self, info: Tree, x: Tree) -> Any:
         """See `Kinematic.restored`."""
         r = self.filter.noise()
 
-        def one(each: SteadyInfo, value: Any) -> SteadyInfo:
+        def one(each: SteadyInfo, value: AnyArray) -> SteadyInfo:
             return each._replace(pull=(value - each.value) / jnp.where(r > 0, r, 1))
 
         return jax.tree.map(one, info, x, is_leaf=_is_info)
 
-    def last(self, frame: Any) -> Any:
+    def last(self, frame: Tree) -> Any:
         """The adjoint after the last frame: nothing comes from there."""
         return self.filter.last(frame)
 
@@ -93,18 +94,18 @@ class Steady:
         n, f = self.filter.order, self.filter.transition()
         return tuple(sum((f[j - i] * mean[j] for j in range(i + 1, n)), mean[i]) for i in range(n))
 
-    def _observe(self, mean: tuple[Any, ...], x: Any, seen: Any) -> tuple[Any, SteadyInfo]:
+    def _observe(self, mean: tuple[Any, ...], x: AnyArray, seen: Condition | None) -> tuple[Any, SteadyInfo]:
         mean = self._ahead(mean)
         error = x - mean[0] if seen is None else jnp.where(seen, x - mean[0], 0)
         mean = tuple(m + k * error for m, k in zip(mean, self.gain, strict=True))
         return mean, SteadyInfo(mean[0], self.inverse * error)
 
 
-def steady(filter: Kinematic, frames: int = 4096) -> Steady:
+def steady(filter_: Kinematic, frames: int = 4096) -> Steady:
     """The filter with its settled gain.
 
     Args:
-        filter: A Kalman filter without gate, huber and dof.
+        filter_: A Kalman filter without gate, huber and dof.
         frames: After how many frames the gain is taken as settled.
 
     Raises:
@@ -115,29 +116,29 @@ def steady(filter: Kinematic, frames: int = 4096) -> Steady:
         >>> round(float(steady(Kalman(process_noise=1e-3, measurement_noise=1e-2)).gain[0]), 3)
         0.27
     """
-    if filter.adaptive:
+    if filter_.adaptive:
         raise ValueError("a filter with gate, huber or dof has no settled gain")
-    gains = _settle(filter, frames)
+    gains = _settle(filter_, frames)
     # NumPy leaves like those of any other filter, so that replacing them compiles nothing anew.
     column, inverse = jax.tree.map(lambda x: np.asarray(x) if is_concrete(x) else x, gains)
-    return Steady(filter, column, inverse)
+    return Steady(filter_, column, inverse)
 
 
-def _settle(filter: Kinematic, frames: int) -> tuple[Any, Any]:
+def _settle(filter_: Kinematic, frames: int) -> tuple[Any, Any]:
     first = jnp.zeros(())
-    start = filter.init(first)
+    start = filter_.init(first)
 
-    def body(_: int, covariance: Any) -> Any:
-        ahead = filter.ahead(Moments((), covariance, 0))
-        return filter.shrunk(ahead.covariance, filter.gain(ahead.covariance, 1.0)[0], 1.0)
+    def body(_: int | AnyArray, covariance: Tree) -> Any:
+        ahead = filter_.ahead(Moments((), covariance, 0))
+        return filter_.shrunk(ahead.covariance, filter_.gain(ahead.covariance, 1.0)[0], 1.0)
 
     covariance = jax.lax.fori_loop(0, frames, body, start.covariance)
-    return filter.gain(filter.ahead(Moments((), covariance, 0)).covariance, 1.0)
+    return filter_.gain(filter_.ahead(Moments((), covariance, 0)).covariance, 1.0)
 
 
-def _is_mean(value: Any) -> bool:
+def _is_mean(value: object) -> bool:
     return isinstance(value, tuple)
 
 
-def _is_info(value: Any) -> bool:
+def _is_info(value: object) -> bool:
     return isinstance(value, SteadyInfo)

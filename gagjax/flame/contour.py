@@ -7,19 +7,20 @@ from jaxtyping import Array, Float
 
 from gagjax.errors import InputError
 from gagjax.flame.model import FlameModel, landmarks
+from gagjax.typing import AnyArray
 
 STEPS = 39  # the tables hold one contour per degree of yaw up to this, to either side
 
 
-def yaw_of(rotation: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch"]:
+def yaw_of(rotation: Float[AnyArray, "*#batch 3 3"]) -> Float[Array, "*#batch"]:
     """The turn about y of a head rotation (global times neck), radians, as the contour tables count it."""
     level = jnp.sqrt(rotation[..., 0, 0] ** 2 + rotation[..., 1, 0] ** 2 + 1e-12)
     return jnp.arctan2(-rotation[..., 2, 0], level)
 
 
 def dynamic_landmarks(
-    model: FlameModel, vertices: Float[Array, "*batch V 3"], yaw: Float[Array, "*batch"]
-) -> Float[Array, "*batch L 3"]:
+    model: FlameModel, vertices: Float[AnyArray, "*#batch V 3"], yaw: Float[AnyArray, "*#batch"]
+) -> Float[Array, "*#batch L 3"]:
     """The landmarks with points 0 to 16 on the jaw line that is seen at a given yaw.
 
     Args:

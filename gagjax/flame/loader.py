@@ -140,7 +140,7 @@ def _model_fields(arrays: Mapping[str, Any], file: Path) -> dict[str, Any]:
     return fields | {"faces": read("f", np.int64), "parents": parents}
 
 
-def _embedding(content: Any, file: Path) -> dict[str, Any]:
+def _embedding(content: object, file: Path) -> dict[str, Any]:
     """The landmarks of an embedding: all 68 and the eyes, or the inner 51 with the contour of a frontal head."""
     if not isinstance(content, Mapping):
         raise InputError("holds no landmark embedding", file=file, fix=_EMBEDDING_FIX)

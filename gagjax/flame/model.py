@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +21,7 @@ from jaxtyping import Array, Float, Int
 from gagjax import so3
 from gagjax.errors import InputError
 from gagjax.pytree import pytree, static
+from gagjax.typing import AnyArray
 
 EXPRESSIONS = 100
 JOINTS = ("root", "neck", "jaw", "left_eye", "right_eye")
@@ -52,18 +52,18 @@ class FlameModel:
         InputError: If an array does not have the shape that the others imply.
     """
 
-    v_template: Float[Array, "V 3"]
-    shapedirs: Float[Array, "V 3 K"]
-    posedirs: Float[Array, "V 3 36"]
-    J_regressor: Float[Array, "5 V"]
-    weights: Float[Array, "V 5"]
-    faces: Int[Array, "F 3"]
-    landmark_faces: Int[Array, "L"]
-    landmark_bary: Float[Array, "L 3"]
-    masks: Mapping[str, Float[Array, "V"]] = dataclasses.field(default_factory=dict)
-    colors: Float[Array, "V 3"] | None = None
-    contour_faces: Int[Array, "79 17"] | None = None
-    contour_bary: Float[Array, "79 17 3"] | None = None
+    v_template: Float[AnyArray, "V 3"]
+    shapedirs: Float[AnyArray, "V 3 K"]
+    posedirs: Float[AnyArray, "V 3 36"]
+    J_regressor: Float[AnyArray, "5 V"]
+    weights: Float[AnyArray, "V 5"]
+    faces: Int[AnyArray, "F 3"]
+    landmark_faces: Int[AnyArray, "L"]
+    landmark_bary: Float[AnyArray, "L 3"]
+    masks: Mapping[str, Float[AnyArray, "V"]] = dataclasses.field(default_factory=dict)
+    colors: Float[AnyArray, "V 3"] | None = None
+    contour_faces: Int[AnyArray, "79 17"] | None = None
+    contour_bary: Float[AnyArray, "79 17 3"] | None = None
     parents: tuple[int, ...] = static(default=PARENTS)
 
     def __post_init__(self) -> None:
@@ -100,12 +100,12 @@ class FlameModel:
         return self.shapedirs.shape[-1] - EXPRESSIONS
 
     @property
-    def expression_basis(self) -> Float[Array, "V 3 100"]:
+    def expression_basis(self) -> Float[AnyArray, "V 3 100"]:
         """The expression columns."""
         return self.shapedirs[..., self.shapes :]
 
 
-def _array(value: Any, name: str, shape: tuple[int | None, ...], kind: Any) -> Array:
+def _array(value: AnyArray, name: str, shape: tuple[int | None, ...], kind: type) -> Array:
     found = jnp.shape(value)
     if len(found) != len(shape) or any(want not in (None, have) for want, have in zip(shape, found, strict=True)):
         expected = "(" + ", ".join("any" if want is None else str(want) for want in shape) + ")"
@@ -116,12 +116,12 @@ def _array(value: Any, name: str, shape: tuple[int | None, ...], kind: Any) -> A
 @jax.jit
 def vertices(
     model: FlameModel,
-    shape: Float[Array, "*batch S"],
-    expression: Float[Array, "*batch 100"],
-    pose: Float[Array, "*batch 6"],
-    eyes: Float[Array, "*batch 6"],
-    neck: Float[Array, "*batch 3"] | None = None,
-) -> Float[Array, "*batch V 3"]:
+    shape: Float[AnyArray, "*#batch S"],
+    expression: Float[AnyArray, "*#batch 100"],
+    pose: Float[AnyArray, "*#batch 6"],
+    eyes: Float[AnyArray, "*#batch 6"],
+    neck: Float[AnyArray, "*#batch 3"] | None = None,
+) -> Float[Array, "*#batch V 3"]:
     """The posed head mesh, for one frame or a whole clip at once.
 
     Args:
@@ -148,12 +148,12 @@ def vertices(
 @jax.jit
 def joints(
     model: FlameModel,
-    shape: Float[Array, "*batch S"],
-    expression: Float[Array, "*batch 100"],
-    pose: Float[Array, "*batch 6"],
-    eyes: Float[Array, "*batch 6"],
-    neck: Float[Array, "*batch 3"] | None = None,
-) -> Float[Array, "*batch 5 3"]:
+    shape: Float[AnyArray, "*#batch S"],
+    expression: Float[AnyArray, "*#batch 100"],
+    pose: Float[AnyArray, "*#batch 6"],
+    eyes: Float[AnyArray, "*#batch 6"],
+    neck: Float[AnyArray, "*#batch 3"] | None = None,
+) -> Float[Array, "*#batch 5 3"]:
     """The posed joints (root, neck, jaw, left eye, right eye) in metres; arguments as in `vertices`."""
     rest = _rest_joints(model, _shaped(model, shape, expression))
     rotation, shift = _chain(_rotations(pose, eyes, neck), rest, model.parents)
@@ -161,31 +161,41 @@ def joints(
 
 
 @jax.jit
-def eye_centres(model: FlameModel, shape: Float[Array, "*batch S"]) -> Float[Array, "*batch 2 3"]:
+def eye_centres(model: FlameModel, shape: Float[AnyArray, "*#batch S"]) -> Float[Array, "*#batch 2 3"]:
     """Where the two eyes turn: left and right eye joint of an identity at rest, in metres in the head's frame."""
     return _rest_joints(model, _shaped(model, shape, None))[..., 3:5, :]
 
 
 @jax.jit
-def landmarks(model: FlameModel, vertices: Float[Array, "*batch V 3"]) -> Float[Array, "*batch L 3"]:
+def landmarks(model: FlameModel, vertices: Float[AnyArray, "*#batch V 3"]) -> Float[Array, "*#batch L 3"]:
     """The static landmarks of posed vertices, in the order of the model's embedding (68 iBUG points, then eyes)."""
     return on_surface(vertices, model.faces, model.landmark_faces, model.landmark_bary)
 
 
 def on_surface(
-    vertices: Float[Array, "*batch V 3"],
-    faces: Int[Array, "F 3"],
-    triangles: Int[Array, "*points"],
-    bary: Float[Array, "*points 3"],
-) -> Float[Array, "*batch *points 3"]:
-    """Points given by a triangle number and barycentric weights, on posed vertices."""
+    vertices: Float[AnyArray, "*#batch V 3"],
+    faces: Int[AnyArray, "F 3"],
+    triangles: Int[AnyArray, "*points"],
+    bary: Float[AnyArray, "*points 3"],
+) -> Float[Array, "*#batch *points 3"]:
+    """Points given by a triangle number and barycentric weights, on posed vertices.
+
+    Args:
+        vertices: Posed vertices, (..., V, 3), in any unit.
+        faces: Triangles of the mesh, (F, 3).
+        triangles: Triangle of each point, (...).
+        bary: Barycentric weights in it, (..., 3).
+
+    Returns:
+        The points, in the unit of the vertices.
+    """
     corners = jnp.take(vertices, faces[triangles].reshape(-1), axis=-2)
     corners = corners.reshape(*vertices.shape[:-2], *triangles.shape, 3, 3)
     return (corners * bary[..., None]).sum(-2)
 
 
 @jax.jit
-def normals(model: FlameModel, vertices: Float[Array, "*batch V 3"]) -> Float[Array, "*batch V 3"]:
+def normals(model: FlameModel, vertices: Float[AnyArray, "*#batch V 3"]) -> Float[Array, "*#batch V 3"]:
     """Unit vertex normals, outwards, triangles weighted by area; a vertex that no triangle uses gets zero."""
     a, b, c = (jnp.take(vertices, model.faces[:, k], axis=-2) for k in range(3))
     area = jnp.cross(b - a, c - a)
@@ -198,7 +208,7 @@ def normals(model: FlameModel, vertices: Float[Array, "*batch V 3"]) -> Float[Ar
     return jnp.where(square > 1e-30, total * jax.lax.rsqrt(safe), 0.0)
 
 
-def _rotations(pose: Array, eyes: Array, neck: Array | None) -> Float[Array, "*batch 5 3 3"]:
+def _rotations(pose: AnyArray, eyes: AnyArray, neck: AnyArray | None) -> Float[Array, "*#batch 5 3 3"]:
     pose, eyes = jnp.asarray(pose, jnp.float32), jnp.asarray(eyes, jnp.float32)
     neck = jnp.zeros(3) if neck is None else jnp.asarray(neck, jnp.float32)
     batch = jnp.broadcast_shapes(pose.shape[:-1], eyes.shape[:-1], neck.shape[:-1])
@@ -207,7 +217,7 @@ def _rotations(pose: Array, eyes: Array, neck: Array | None) -> Float[Array, "*b
     return so3.exp(vectors.reshape(*batch, 5, 3))
 
 
-def _shaped(model: FlameModel, shape: Array, expression: Array | None) -> Float[Array, "*batch V 3"]:
+def _shaped(model: FlameModel, shape: AnyArray, expression: AnyArray | None) -> Float[AnyArray, "*#batch V 3"]:
     """The head at rest; the identity is blended once where one shape serves a whole clip."""
     shape = jnp.asarray(shape, jnp.float32)
     if shape.shape[-1] > model.shapes:
@@ -229,20 +239,22 @@ def _shaped(model: FlameModel, shape: Array, expression: Array | None) -> Float[
     return model.v_template + _offsets(jnp.concatenate([wide[0], short, wide[1], tail], -1), model.shapedirs)
 
 
-def _offsets(coefficients: Float[Array, "*batch K"], basis: Float[Array, "V 3 K"]) -> Float[Array, "*batch V 3"]:
+def _offsets(
+    coefficients: Float[AnyArray, "*#batch K"], basis: Float[AnyArray, "V 3 K"]
+) -> Float[Array, "*#batch V 3"]:
     return jnp.einsum("...k,vck->...vc", coefficients, basis, precision=_PRECISION)
 
 
-def _rest_joints(model: FlameModel, shaped: Float[Array, "*batch V 3"]) -> Float[Array, "*batch 5 3"]:
+def _rest_joints(model: FlameModel, shaped: Float[AnyArray, "*#batch V 3"]) -> Float[Array, "*#batch 5 3"]:
     return jnp.einsum("jv,...vc->...jc", model.J_regressor, shaped, precision=_PRECISION)
 
 
 def _chain(
-    rotations: Float[Array, "*batch 5 3 3"], rest: Float[Array, "*batch 5 3"], parents: tuple[int, ...]
-) -> tuple[Float[Array, "*batch 5 3 3"], Float[Array, "*batch 5 3"]]:
+    rotations: Float[AnyArray, "*#batch 5 3 3"], rest: Float[AnyArray, "*#batch 5 3"], parents: tuple[int, ...]
+) -> tuple[Float[Array, "*#batch 5 3 3"], Float[Array, "*#batch 5 3"]]:
     """Each joint's map from rest to posed space, as a rotation and a shift: p -> R p + t."""
-    turned: list[Array] = []
-    placed: list[Array] = []
+    turned: list[AnyArray] = []
+    placed: list[AnyArray] = []
     for j, parent in enumerate(parents):
         if parent < 0:
             turned.append(rotations[..., j, :, :])
@@ -259,11 +271,11 @@ def _chain(
 
 
 def _skin(
-    weights: Float[Array, "V 5"],
-    points: Float[Array, "*batch V 3"],
-    rotation: Float[Array, "*batch 5 3 3"],
-    shift: Float[Array, "*batch 5 3"],
-) -> Float[Array, "*batch V 3"]:
+    weights: Float[AnyArray, "V 5"],
+    points: Float[AnyArray, "*#batch V 3"],
+    rotation: Float[AnyArray, "*#batch 5 3 3"],
+    shift: Float[AnyArray, "*#batch 5 3"],
+) -> Float[Array, "*#batch V 3"]:
     """Linear blend skinning, written out by coordinate.
 
     One blended 3x4 map per vertex would be the shorter form, but on a clip those maps are four times the size of the

@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from gagjax.flame.model import JOINTS, FlameModel
+from gagjax.typing import AnyArray
 
 
-def restrict(model: FlameModel, keep: Int[Array, "N"]) -> FlameModel:
+def restrict(model: FlameModel, keep: Int[AnyArray, "N"]) -> FlameModel:
     """A model of some vertices alone, posed exactly as the whole model poses them.
 
     The five joints join the vertex list at its end, each as a point that is its own joint, so that shape and expression
@@ -27,10 +28,10 @@ def restrict(model: FlameModel, keep: Int[Array, "N"]) -> FlameModel:
     keep = jnp.asarray(keep)
     count, joints = len(keep), len(JOINTS)
 
-    def joined(values: Array, at_joints: Array) -> Array:
+    def joined(values: AnyArray, at_joints: AnyArray) -> Array:
         return jnp.concatenate([values[keep], at_joints])
 
-    def regress(values: Array) -> Array:
+    def regress(values: AnyArray) -> Array:
         return jnp.tensordot(model.J_regressor, values, 1, precision="highest")
 
     return FlameModel(

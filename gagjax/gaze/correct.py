@@ -29,6 +29,7 @@ from gagjax.gaze.geometry import NOMINAL_EYE_CENTRES, camera_to_world, look_alon
 from gagjax.numerics import safe_norm
 from gagjax.pytree import is_concrete, pytree, static
 from gagjax.track import Channels, Track
+from gagjax.typing import AnyArray, Scalar, Tree
 
 FRAMES = ("camera", "world", "head")
 
@@ -45,11 +46,11 @@ class Lids:
     """
 
     landmarks: FlameModel
-    shape: Float[Array, "S"]
-    shut: Float[Array, ""] | float = 0.25
-    open: Float[Array, ""] | float = 0.6
+    shape: Float[AnyArray, "S"]
+    shut: Scalar = 0.25
+    open: Scalar = 0.6
 
-    def openness(self, expression: Float[Array, "*batch 100"]) -> Float[Array, "*batch 2"]:
+    def openness(self, expression: Float[AnyArray, "*#batch 100"]) -> Float[Array, "*#batch 2"]:
         """Lid aperture of left and right eye as a fraction of the neutral face's, (..., 2)."""
         expression = jnp.asarray(expression)
         frames = jnp.concatenate([expression.reshape(-1, expression.shape[-1]), jnp.zeros((1, expression.shape[-1]))])
@@ -58,7 +59,7 @@ class Lids:
         aperture = lid_aperture(points)
         return (aperture[:-1] / aperture[-1]).reshape(*expression.shape[:-1], 2)
 
-    def weight(self, expression: Float[Array, "*batch 100"]) -> Float[Array, "*batch 2"]:
+    def weight(self, expression: Float[AnyArray, "*#batch 100"]) -> Float[Array, "*#batch 2"]:
         """How far each eye may be corrected: 0 closed, 1 open, smooth between."""
         return _ramp((self.openness(expression) - self.shut) / (self.open - self.shut))
 
@@ -97,20 +98,20 @@ class GazeCorrector:
         1.0
     """
 
-    target: Float[Array, "3"] | Float[Array, "T 3"] | tuple[float, float, float] = (0.0, 0.0, 0.0)
-    strength: Float[Array, ""] | float = 1.0
-    keep: Float[Array, ""] | float = 0.0
-    keep_limit: Float[Array, ""] | float = 2.0
-    fast: Float[Array, ""] | float = 0.2
-    horizontal: Float[Array, ""] | float = 50.0
-    vertical: Float[Array, ""] | float = 45.0
-    linear: Float[Array, ""] | float = 0.9
-    release: Float[Array, ""] | float = 70.0
-    released: Float[Array, ""] | float = 110.0
-    attract: Float[Array, ""] | float = 360.0
-    ignore: Float[Array, ""] | float = 361.0
-    centres: Float[Array, "2 3"] | tuple[Any, ...] = NOMINAL_EYE_CENTRES
-    neck_joint: Float[Array, "3"] | tuple[float, float, float] = (0.0, -0.07, -0.01)
+    target: Float[AnyArray, "3"] | Float[AnyArray, "T 3"] | tuple[float, float, float] = (0.0, 0.0, 0.0)
+    strength: Scalar = 1.0
+    keep: Scalar = 0.0
+    keep_limit: Scalar = 2.0
+    fast: Scalar = 0.2
+    horizontal: Scalar = 50.0
+    vertical: Scalar = 45.0
+    linear: Scalar = 0.9
+    release: Scalar = 70.0
+    released: Scalar = 110.0
+    attract: Scalar = 360.0
+    ignore: Scalar = 361.0
+    centres: Float[AnyArray, "2 3"] | tuple[Any, ...] = NOMINAL_EYE_CENTRES
+    neck_joint: Float[AnyArray, "3"] | tuple[float, float, float] = (0.0, -0.07, -0.01)
     lids: Lids | None = None
     frame: str = static(default="camera")
     direction: bool = static(default=False)
@@ -131,7 +132,7 @@ class GazeCorrector:
             if is_concrete(value) and not 0 <= float(value) <= 1:
                 raise InputError(f"must lie in [0, 1], got {float(value):g}", field=name)
 
-    def for_model(self, model: FlameModel, shape: Float[Array, "S"] | None = None) -> GazeCorrector:
+    def for_model(self, model: FlameModel, shape: Float[AnyArray, "S"] | None = None) -> GazeCorrector:
         """The corrector for a known head: its own eye centres and neck, and lids that can be seen to close.
 
         Args:
@@ -144,7 +145,7 @@ class GazeCorrector:
         lids = Lids(at_landmarks(model), shape) if len(model.landmark_faces) >= 68 else None
         return dataclasses.replace(self, centres=eye_centres(model, shape), neck_joint=rest[1], lids=lids)
 
-    def apply(self, channels: Channels, *, valid: Bool[Array, "T"] | None = None, dt: Any = 0.04) -> Channels:
+    def apply(self, channels: Channels, *, valid: Bool[AnyArray, "T"] | None = None, dt: Scalar = 0.04) -> Channels:
         """Correct a whole clip; see `gagjax.stack` for stages.
 
         Args:
@@ -174,19 +175,19 @@ class GazeCorrector:
         if shape not in ((3,), (frames, 3)):
             raise InputError(f"has shape {shape}", field="target", fix=f"Pass (3,), or ({frames}, 3) for each frame")
 
-    def targets(self, channels: Channels) -> tuple[Float[Array, "*batch 6"], Float[Array, "*batch 2"]]:
+    def targets(self, channels: Channels) -> tuple[Float[Array, "*#batch 6"], Float[Array, "*#batch 2"]]:
         """Where the eyes should turn, within their limits, and how far they may be taken there by the lids and by the
         target's place, per eye."""
         parent = jnp.eye(3) if channels.neck is None else so3.exp(channels.neck)
-        pivot = self.neck_joint
-        centres = pivot + jnp.einsum("...ab,eb->...ea", parent, self.centres - pivot, precision="highest")
-        aim = jnp.asarray(self.target)
+        pivot = jnp.asarray(self.neck_joint)
+        centres = pivot + jnp.einsum("...ab,eb->...ea", parent, jnp.asarray(self.centres) - pivot, precision="highest")
+        aim: Any = jnp.asarray(self.target)
         if self.frame == "camera":
             transform = jnp.asarray(channels.transform)
             aim = transform[..., :3] @ aim[..., None] if self.direction else camera_to_world(aim, transform)
             aim = aim[..., 0] if self.direction else aim
         elif self.frame == "head":
-            shift = 0.0 if self.direction else pivot
+            shift = jnp.zeros(3) if self.direction else pivot
             aim = shift + jnp.einsum("...ab,...b->...a", parent, aim - shift, precision="highest")
         aim = jnp.asarray(aim)[..., None, :]
         each = (
@@ -196,9 +197,9 @@ class GazeCorrector:
         limited, weight = self._within_limits(turn.reshape(*turn.shape[:-1], 2, 3))
         if self.lids is not None:
             weight = weight * self.lids.weight(channels.expression)
-        return limited.reshape(turn.shape), weight
+        return jnp.asarray(limited).reshape(turn.shape), jnp.asarray(weight)
 
-    def _within_limits(self, turn: Float[Array, "*batch 2 3"]) -> tuple[Array, Array]:
+    def _within_limits(self, turn: Float[AnyArray, "*#batch 2 3"]) -> tuple[AnyArray, AnyArray]:
         """The turn bent into an ellipse of the two limits, and how far a target that far out is followed at all."""
         limits = jnp.deg2rad(jnp.stack([jnp.asarray(self.vertical), jnp.asarray(self.horizontal), jnp.ones(())]))
         share = safe_norm(turn / limits)
@@ -210,7 +211,9 @@ class GazeCorrector:
         weight = 1.0 - _ramp((angle - self.release) / jnp.maximum(self.released - self.release, 1e-6))
         return turn * scale[..., None], weight
 
-    def attention(self, slow: Float[Array, "*batch 6"], goal: Float[Array, "*batch 6"]) -> Float[Array, "*batch 2"]:
+    def attention(
+        self, slow: Float[AnyArray, "*#batch 6"], goal: Float[AnyArray, "*#batch 6"]
+    ) -> Float[Array, "*#batch 2"]:
         """How far the eyes' own slow motion means the target, by its distance from it: 1 near, 0 far, per eye."""
         looking, aim = (so3.exp(x.reshape(*x.shape[:-1], 2, 3))[..., 2] for x in (slow, goal))
         # Between directions of view: the turn of an eye about its own line of sight says nothing.
@@ -219,14 +222,24 @@ class GazeCorrector:
 
     def blend(
         self,
-        eyes: Float[Array, "*batch 6"],
-        slow: Float[Array, "*batch 6"],
-        goal: Float[Array, "*batch 6"],
-        weight: Float[Array, "*batch 2"],
-    ) -> Float[Array, "*batch 6"]:
-        """The formula at the top of the module, on axis-angle vectors."""
+        eyes: Float[AnyArray, "*#batch 6"],
+        slow: Float[AnyArray, "*#batch 6"],
+        goal: Float[AnyArray, "*#batch 6"],
+        weight: Float[AnyArray, "*#batch 2"],
+    ) -> Float[Array, "*#batch 6"]:
+        """The formula at the top of the module, on axis-angle vectors.
 
-        def per_eye(x: Array) -> Array:
+        Args:
+            eyes: Left and right eye as tracked, (..., 6), radians.
+            slow: Their slow part, (..., 6), radians.
+            goal: Where they should turn, (..., 6), radians.
+            weight: How far each eye is taken there, (..., 2), in [0, 1].
+
+        Returns:
+            The corrected rotations, (..., 6), radians.
+        """
+
+        def per_eye(x: AnyArray) -> Array:
             return jnp.asarray(x).reshape(*x.shape[:-1], 2, 3)
 
         original, calm, aim = so3.exp(per_eye(eyes)), so3.exp(per_eye(slow)), so3.exp(per_eye(goal))
@@ -268,7 +281,7 @@ class LiveGazeCorrector:
     """
 
     corrector: GazeCorrector
-    fps: Float[Array, ""] | float = 25.0
+    fps: Scalar = 25.0
 
     def __post_init__(self) -> None:
         if np.shape(self.corrector.target) != (3,):
@@ -277,9 +290,11 @@ class LiveGazeCorrector:
             )
 
     def init(self, first: Channels) -> LiveGazeState:
+        """The state before the first frame, see `gagjax.protocols`."""
         return LiveGazeState(jnp.asarray(first.eyes), jax.tree.map(jnp.asarray, first))
 
     def step(self, state: LiveGazeState, x: Channels) -> tuple[LiveGazeState, Channels]:
+        """One observed frame, see `gagjax.protocols.Filter`."""
         pull = 1.0 - jnp.exp(-1.0 / (self.fps * jnp.maximum(self.corrector.fast, 1e-3)))
         slow = state.slow + pull * (x.eyes - state.slow)
         goal, weight = self.corrector.targets(x)
@@ -288,18 +303,20 @@ class LiveGazeCorrector:
         return LiveGazeState(slow, y), y
 
     def predict(self, state: LiveGazeState) -> tuple[LiveGazeState, Channels]:
+        """One frame without an observation, see `gagjax.protocols.Filter`."""
         return state, state.last
 
-    def for_model(self, model: FlameModel, shape: Float[Array, "S"] | None = None) -> LiveGazeCorrector:
+    def for_model(self, model: FlameModel, shape: Float[AnyArray, "S"] | None = None) -> LiveGazeCorrector:
         """The filter for a known head; see `GazeCorrector.for_model`."""
         return dataclasses.replace(self, corrector=self.corrector.for_model(model, shape))
 
-    def with_dt(self, dt: Float[Array, ""]) -> LiveGazeCorrector:
+    def with_dt(self, dt: Scalar) -> LiveGazeCorrector:
+        """The filter for frames that last `dt` seconds."""
         return dataclasses.replace(self, fps=1.0 / dt)
 
 
 @jax.jit
-def _apply(corrector: GazeCorrector, channels: Channels, valid: Any, dt: Any) -> Channels:
+def _apply(corrector: GazeCorrector, channels: Channels, valid: AnyArray | None, dt: Scalar) -> Channels:
     channels = hold_last(channels, valid)
     eyes = jnp.asarray(channels.eyes)
     frames = eyes.shape[0]
@@ -319,17 +336,17 @@ def _apply(corrector: GazeCorrector, channels: Channels, valid: Any, dt: Any) ->
     return channels._replace(eyes=jnp.where(jnp.isfinite(out).all(-1, keepdims=True), out, eyes))
 
 
-def _calm(x: Float[Array, "T C"], trusted: Bool[Array, "T"], seconds: Float[Array, "T"], tau: Any) -> Array:
+def _calm(x: Float[AnyArray, "T C"], trusted: Bool[AnyArray, "T"], seconds: Float[AnyArray, "T"], tau: Scalar) -> Array:
     """A two-sided exponential average, without lag: trusted frames weigh exp(-|time apart| / tau)."""
     decay = jnp.exp(-seconds / jnp.maximum(tau, 1e-3))
     weight = trusted.astype(x.dtype)[:, None]
     value = jnp.where(trusted[:, None], x, 0.0)
     stacked = jnp.concatenate([value, weight], -1)
 
-    def forward(carry: Array, frame: tuple[Array, Array]) -> tuple[Array, Array]:
+    def forward(carry: Tree, frame: Tree) -> tuple[Array, Array]:
         now, fade = frame
-        carry = fade * carry + now
-        return carry, carry
+        total = fade * carry + now
+        return total, total
 
     start = jnp.zeros_like(stacked[0])
     _, past = jax.lax.scan(forward, start, (stacked, decay))
@@ -340,22 +357,22 @@ def _calm(x: Float[Array, "T C"], trusted: Bool[Array, "T"], seconds: Float[Arra
     return jnp.where(seen, both[:, :-1] / jnp.where(seen, both[:, -1:], 1.0), x)
 
 
-def _ramp(x: Array) -> Array:
+def _ramp(x: AnyArray) -> Array:
     """0 below 0, 1 above 1, smooth between."""
     x = jnp.clip(x, 0.0, 1.0)
     return x * x * (3.0 - 2.0 * x)
 
 
-def _undo(a: Array, b: Array) -> Array:
+def _undo(a: AnyArray, b: AnyArray) -> Array:
     """The rotation from a to b, a^T b."""
     return _times(jnp.swapaxes(a, -1, -2), b)
 
 
-def _times(a: Array, b: Array) -> Array:
+def _times(a: AnyArray, b: AnyArray) -> Array:
     return jnp.matmul(a, b, precision="highest")
 
 
-def default_stage(model: FlameModel | None = None, shape: Float[Array, "S"] | None = None) -> GazeCorrector:
+def default_stage(model: FlameModel | None = None, shape: Float[AnyArray, "S"] | None = None) -> GazeCorrector:
     """What `Stack.default` runs: eye contact for eyes that all but look at the camera, micro-saccades kept.
 
     Within 10 degrees of the camera the eyes are taken nearly all the way to it; beyond 20 degrees the performer looks
@@ -369,6 +386,6 @@ def default_stage(model: FlameModel | None = None, shape: Float[Array, "S"] | No
     return stage if model is None else stage.for_model(model, shape)
 
 
-def live_stage(model: FlameModel | None = None, shape: Float[Array, "S"] | None = None) -> LiveGazeCorrector:
+def live_stage(model: FlameModel | None = None, shape: Float[AnyArray, "S"] | None = None) -> LiveGazeCorrector:
     """The same as a causal filter, for `Stack.live`."""
     return LiveGazeCorrector(default_stage(model, shape))

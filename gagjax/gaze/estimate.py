@@ -15,6 +15,7 @@ from gagjax.gaze.geometry import (
     rotation_to_direction,
 )
 from gagjax.track import Channels, Track
+from gagjax.typing import AnyArray
 
 EYEBALL_RADIUS = 0.013  # metres, from the eye's joint to the pupil in FLAME
 # Eyeball radius over the distance between an eye's corners, about 13 mm over 30 mm.
@@ -47,12 +48,12 @@ def gaze_of(track: Track | Channels, frame: str = "world") -> Float[Array, "T 2 
 
 
 def rotations_from_pupils(
-    pupils: Float[Array, "*batch 2 2"],
-    centres: Float[Array, "*batch 2 3"],
-    transform: Float[Array, "*batch 3 4"],
-    parent: Float[Array, "*batch 3 3"] | None = None,
+    pupils: Float[AnyArray, "*#batch 2 2"],
+    centres: Float[AnyArray, "*#batch 2 3"],
+    transform: Float[AnyArray, "*#batch 3 4"],
+    parent: Float[AnyArray, "*#batch 3 3"] | None = None,
     radius: float = EYEBALL_RADIUS,
-) -> Float[Array, "*batch 6"]:
+) -> Float[Array, "*#batch 6"]:
     """Eye rotations from pupils seen in the image, for tracks without eye pose; exact for the track's camera.
 
     The ray through a pupil meets the eyeball in a point, and the eye looks from its centre through that point. Where
@@ -84,11 +85,11 @@ def rotations_from_pupils(
 
 
 def rotations_from_landmarks(
-    landmarks: Float[Array, "*batch L 2"],
+    landmarks: Float[AnyArray, "*#batch L 2"],
     *,
     ratio: float = RADIUS_RATIO,
-    rest: Float[Array, "2 2"] | None = None,
-) -> Float[Array, "*batch 6"]:
+    rest: Float[AnyArray, "2 2"] | None = None,
+) -> Float[Array, "*#batch 6"]:
     """Eye rotations from 70 image landmarks alone: the pupil's place between the eye's corners.
 
     No camera is needed. Head turns are not undone beyond the corners' own foreshortening, so this is a few degrees off
@@ -121,7 +122,7 @@ def rotations_from_landmarks(
     return turn.reshape(*turn.shape[:-2], 6)
 
 
-def pupil_offsets(landmarks: Float[Array, "*batch L 2"]) -> Float[Array, "*batch 2 2"]:
+def pupil_offsets(landmarks: Float[AnyArray, "*#batch L 2"]) -> Float[Array, "*#batch 2 2"]:
     """Where each pupil lies from the middle of its eye, (..., 2, 2): left and right eye, towards the subject's left and
     upwards, as shares of the eye's width."""
     points = jnp.asarray(landmarks)

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from gagjax import so3
 from gagjax.numerics import safe_sqrt
+from gagjax.typing import AnyArray
 
 FOCAL = 12.0  # GAGAvatar's camera, in half-image units
 UNITS_PER_METRE = 5.0  # GAGAvatar's camera and Gaussians are in FLAME metres times five
@@ -22,8 +23,8 @@ NOMINAL_EYE_CENTRES = ((0.0315, 0.03, 0.02), (-0.0315, 0.03, 0.02))
 
 
 def rotation_towards(
-    target: Float[Array, "*batch 3"], eye_centre: Float[Array, "*batch 3"]
-) -> Float[Array, "*batch 3"]:
+    target: Float[AnyArray, "*#batch 3"], eye_centre: Float[AnyArray, "*#batch 3"]
+) -> Float[Array, "*#batch 3"]:
     """The rotation that turns an eye from rest (+z) to look at a point.
 
     Args:
@@ -43,7 +44,7 @@ def rotation_towards(
     return rotation_to_direction(jnp.asarray(target) / 2 - jnp.asarray(eye_centre) / 2)
 
 
-def rotation_to_direction(direction: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
+def rotation_to_direction(direction: Float[AnyArray, "*#batch 3"]) -> Float[Array, "*#batch 3"]:
     """The rotation that turns an eye from rest (+z) along a direction of any length; see `rotation_towards`."""
     d = jnp.asarray(direction)
     d = d.astype(jnp.promote_types(d.dtype, jnp.float32))
@@ -62,16 +63,16 @@ def rotation_to_direction(direction: Float[Array, "*batch 3"]) -> Float[Array, "
     return jnp.where(undefined[..., None], behind, turn)
 
 
-def direction_of(rotation: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
+def direction_of(rotation: Float[AnyArray, "*#batch 3"]) -> Float[Array, "*#batch 3"]:
     """The unit direction in which a turned eye looks: where its rotation sends +z."""
     return so3.exp(jnp.asarray(rotation, jnp.float32))[..., :, 2]
 
 
 def look_at(
-    target: Float[Array, "*batch 3"],
-    centres: Float[Array, "*batch 2 3"],
-    parent: Float[Array, "*batch 3 3"] | None = None,
-) -> Float[Array, "*batch 6"]:
+    target: Float[AnyArray, "*#batch 3"],
+    centres: Float[AnyArray, "*#batch 2 3"],
+    parent: Float[AnyArray, "*#batch 3 3"] | None = None,
+) -> Float[Array, "*#batch 6"]:
     """The rotations with which both eyes look at one point; near points make them converge.
 
     Args:
@@ -88,8 +89,8 @@ def look_at(
 
 
 def look_along(
-    direction: Float[Array, "*batch 2 3"], parent: Float[Array, "*batch 3 3"] | None = None
-) -> Float[Array, "*batch 6"]:
+    direction: Float[AnyArray, "*#batch 2 3"], parent: Float[AnyArray, "*#batch 3 3"] | None = None
+) -> Float[Array, "*#batch 6"]:
     """As `look_at`, for directions: one for each eye, (..., 2, 3); equal ones keep the eyes parallel."""
     if parent is not None:
         direction = jnp.einsum("...ab,...ea->...eb", parent, direction, precision="highest")
@@ -97,7 +98,7 @@ def look_along(
     return turn.reshape(*turn.shape[:-2], 6)
 
 
-def angle_between(a: Float[Array, "*batch 3"], b: Float[Array, "*batch 3"]) -> Float[Array, "*batch"]:
+def angle_between(a: Float[AnyArray, "*#batch 3"], b: Float[AnyArray, "*#batch 3"]) -> Float[Array, "*#batch"]:
     """The angle between two vectors of any length, radians; exact for tiny angles and safe at 0 and pi.
 
     The arc cosine of the normalised dot product loses everything below 0.02 degrees in float32 and is NaN when rounding
@@ -112,12 +113,12 @@ def angle_between(a: Float[Array, "*batch 3"], b: Float[Array, "*batch 3"]) -> F
     return jnp.where(empty, 0.0, jnp.arctan2(length, jnp.where(empty, 1.0, along)))
 
 
-def angular_error(a: Float[Array, "*batch 3"], b: Float[Array, "*batch 3"]) -> Float[Array, "*batch"]:
+def angular_error(a: Float[AnyArray, "*#batch 3"], b: Float[AnyArray, "*#batch 3"]) -> Float[Array, "*#batch"]:
     """The gaze error in degrees between two directions, as gaze papers report it."""
     return jnp.rad2deg(angle_between(a, b))
 
 
-def vergence(eyes: Float[Array, "*batch 6"]) -> Float[Array, "*batch"]:
+def vergence(eyes: Float[AnyArray, "*#batch 6"]) -> Float[Array, "*#batch"]:
     """The signed angle between the two lines of sight in the horizontal plane, radians: positive converges.
 
     Eyes on a target at 0.6 m straight ahead converge by about 6 degrees, 3 in each eye.
@@ -126,12 +127,14 @@ def vergence(eyes: Float[Array, "*batch 6"]) -> Float[Array, "*batch"]:
     return jnp.arctan2(right[..., 0], right[..., 2]) - jnp.arctan2(left[..., 0], left[..., 2])
 
 
-def camera_centre(transform: Float[Array, "*batch 3 4"]) -> Float[Array, "*batch 3"]:
+def camera_centre(transform: Float[AnyArray, "*#batch 3 4"]) -> Float[Array, "*#batch 3"]:
     """Where the camera stands in the head's world, in metres, from a track's `[R | t]` (GAGAvatar units)."""
     return camera_to_world(jnp.zeros(3), transform)
 
 
-def camera_to_world(point: Float[Array, "*batch 3"], transform: Float[Array, "*batch 3 4"]) -> Float[Array, "*batch 3"]:
+def camera_to_world(
+    point: Float[AnyArray, "*#batch 3"], transform: Float[AnyArray, "*#batch 3 4"]
+) -> Float[Array, "*#batch 3"]:
     """A point from camera coordinates (x left, y up, z forward) to the head's world, both in metres.
 
     Args:
@@ -144,8 +147,8 @@ def camera_to_world(point: Float[Array, "*batch 3"], transform: Float[Array, "*b
 
 
 def project(
-    points: Float[Array, "*batch N 3"], transform: Float[Array, "*batch 3 4"]
-) -> tuple[Float[Array, "*batch N 2"], Float[Array, "*batch N"]]:
+    points: Float[AnyArray, "*#batch N 3"], transform: Float[AnyArray, "*#batch 3 4"]
+) -> tuple[Float[Array, "*#batch N 2"], Float[Array, "*#batch N"]]:
     """Where points of the head's world appear in a track's image.
 
     Args:
@@ -163,7 +166,7 @@ def project(
     return 0.5 - 0.5 * FOCAL * seen[..., :2] / safe[..., None], depth
 
 
-def pitch_yaw(direction: Float[Array, "*batch 3"]) -> Float[Array, "*batch 2"]:
+def pitch_yaw(direction: Float[AnyArray, "*#batch 3"]) -> Float[Array, "*#batch 2"]:
     """Pitch and yaw of a direction in the ETH-XGaze convention: `arcsin(y)` and `arctan2(x, z)`, radians.
 
     ETH-XGaze uses an image's axes (x right, y down, z away from the camera) and labels the *negated* gaze direction, so
@@ -186,7 +189,7 @@ def pitch_yaw(direction: Float[Array, "*batch 3"]) -> Float[Array, "*batch 2"]:
     return jnp.stack([pitch, yaw], -1)
 
 
-def direction_from_pitch_yaw(angles: Float[Array, "*batch 2"]) -> Float[Array, "*batch 3"]:
+def direction_from_pitch_yaw(angles: Float[AnyArray, "*#batch 2"]) -> Float[Array, "*#batch 3"]:
     """The unit direction of pitch and yaw: the inverse of `pitch_yaw`."""
     pitch, yaw = angles[..., 0], angles[..., 1]
     return jnp.stack([jnp.cos(pitch) * jnp.sin(yaw), jnp.sin(pitch), jnp.cos(pitch) * jnp.cos(yaw)], -1)
@@ -196,7 +199,9 @@ def direction_from_pitch_yaw(angles: Float[Array, "*batch 2"]) -> Float[Array, "
 _TRACK_TO_IMAGE = (-1.0, -1.0, 1.0)
 
 
-def eth_xgaze_label(gaze: Float[Array, "*batch 3"], transform: Float[Array, "*batch 3 4"]) -> Float[Array, "*batch 2"]:
+def eth_xgaze_label(
+    gaze: Float[AnyArray, "*#batch 3"], transform: Float[AnyArray, "*#batch 3 4"]
+) -> Float[Array, "*#batch 2"]:
     """The ETH-XGaze label (pitch, yaw) of a gaze direction in the head's world, seen by a track's camera.
 
     Args:
@@ -211,8 +216,8 @@ def eth_xgaze_label(gaze: Float[Array, "*batch 3"], transform: Float[Array, "*ba
 
 
 def gaze_from_eth_xgaze(
-    label: Float[Array, "*batch 2"], transform: Float[Array, "*batch 3 4"]
-) -> Float[Array, "*batch 3"]:
+    label: Float[AnyArray, "*#batch 2"], transform: Float[AnyArray, "*#batch 3 4"]
+) -> Float[Array, "*#batch 3"]:
     """The gaze direction in the head's world of an ETH-XGaze label: the inverse of `eth_xgaze_label`."""
     camera = -direction_from_pitch_yaw(label) * jnp.array(_TRACK_TO_IMAGE)
     return jnp.einsum("...ab,...b->...a", jnp.asarray(transform)[..., :3], camera, precision="highest")

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gagjax.typing import AnyArray, Values
+
 # Where the published enhancer expects the eyes of a portrait, (x, y) as fractions of the image.
 DEFAULT_CENTRES = ((0.35, 0.40), (0.65, 0.40))
 SIGMA = 0.08
@@ -14,9 +16,9 @@ SIGMA = 0.08
 def eye_mask(
     height: int,
     width: int,
-    centres: Float[Array, "*batch 2 2"] | None = None,
-    sigma: float = SIGMA,
-) -> Float[Array, "*batch H W"]:
+    centres: Float[AnyArray, "*#batch 2 2"] | None = None,
+    sigma: Values = SIGMA,
+) -> Float[Array, "*#batch H W"]:
     """A Gaussian bump at each eye, the larger of the two.
 
     Args:
@@ -45,7 +47,7 @@ def eye_mask(
     return jnp.exp(-jnp.min(square, axis=-3) / (2 * sigma**2))
 
 
-def centres_from_landmarks(landmarks: Float[Array, "*batch L 2"]) -> Float[Array, "*batch 2 2"]:
+def centres_from_landmarks(landmarks: Float[AnyArray, "*#batch L 2"]) -> Float[Array, "*#batch 2 2"]:
     """Eye centres as the published code takes them from 68 landmarks: the means of 33 to 38 and of 39 to 44.
 
     These index ranges are the original's; they mix the nose with the right eye and parts of both eyes.

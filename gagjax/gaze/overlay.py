@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 from PIL import Image, ImageDraw
 
 from gagjax.errors import InputError
 from gagjax.gaze.geometry import project
+from gagjax.typing import AnyArray
 
 COLOURS = ((255, 196, 0), (0, 200, 255))  # left eye, right eye
 
 
 def draw_gaze(
-    frames: Array,
-    centres: Float[Array, "T 2 3"],
-    directions: Float[Array, "T 2 3"],
-    transform: Float[Array, "T 3 4"],
+    frames: AnyArray,
+    centres: Float[AnyArray, "T 2 3"],
+    directions: Float[AnyArray, "T 2 3"],
+    transform: Float[AnyArray, "T 3 4"],
     length: float = 0.06,
 ) -> np.ndarray:
     """Frames with a line from each eye along its gaze.

@@ -13,21 +13,22 @@ from gagjax.flame.subset import at_landmarks
 from gagjax.gaze.estimate import EYEBALL_RADIUS
 from gagjax.gaze.geometry import FOCAL, UNITS_PER_METRE, camera_centre, project
 from gagjax.track import Track
+from gagjax.typing import AnyArray
 
 _LIDS = jnp.arange(42, 48), jnp.arange(36, 42)  # left and right eye, clockwise in the image
 _SHUT = 0.1  # lid aperture below which nothing of the eye is to be seen
 
 
 def projected_eye_masks(
-    landmarks: Float[Array, "*batch L 3"],
-    centres: Float[Array, "*batch 2 3"],
-    transform: Float[Array, "*batch 3 4"],
+    landmarks: Float[AnyArray, "*#batch L 3"],
+    centres: Float[AnyArray, "*#batch 2 3"],
+    transform: Float[AnyArray, "*#batch 3 4"],
     height: int,
     width: int,
     *,
-    forward: Float[Array, "*batch 3"] | None = None,
+    forward: Float[AnyArray, "*#batch 3"] | None = None,
     softness: float = 0.06,
-) -> Float[Array, "*batch 2 H W"]:
+) -> Float[Array, "*#batch 2 H W"]:
     """Soft masks of what is seen of each eye: inside its lids and its eyeball, facing the camera, open.
 
     Args:
@@ -71,12 +72,21 @@ def projected_eye_masks(
 
 
 def visibility(
-    centres: Float[Array, "*batch 2 3"],
-    transform: Float[Array, "*batch 3 4"],
-    forward: Float[Array, "*batch 3"] | None = None,
-) -> Float[Array, "*batch 2"]:
+    centres: Float[AnyArray, "*#batch 2 3"],
+    transform: Float[AnyArray, "*#batch 3 4"],
+    forward: Float[AnyArray, "*#batch 3"] | None = None,
+) -> Float[Array, "*#batch 2"]:
     """How far each eye faces the camera: 1 up to about 65 degrees off, 0 from 85 degrees on; the further eye hides
-    earlier, behind the nose."""
+    earlier, behind the nose.
+
+    Args:
+        centres: Left and right eye centre in head axes, (..., 2, 3), metres.
+        transform: Camera `[R | t]` of a track, (..., 3, 4).
+        forward: Where the face looks, (..., 3); None is +z.
+
+    Returns:
+        Visibility of each eye in [0, 1], (..., 2).
+    """
     ahead = jnp.array([0.0, 0.0, 1.0]) if forward is None else jnp.asarray(forward)
     # An eye looks out a little to its own side, so the one that is turned away disappears first.
     side = jnp.array([[0.35, 0.0, 0.0], [-0.35, 0.0, 0.0]])
@@ -104,7 +114,17 @@ def eye_centres_in_image(model: FlameModel, track: Track) -> Float[Array, "T 2 2
 
 
 def track_eye_masks(model: FlameModel, track: Track, height: int, width: int) -> Float[Array, "T 2 H W"]:
-    """`projected_eye_masks` for every frame of a track."""
+    """`projected_eye_masks` for every frame of a track.
+
+    Args:
+        model: The head.
+        track: T frames.
+        height: Of the picture, pixels.
+        width: Of the picture, pixels.
+
+    Returns:
+        Soft masks of left and right eye, (T, 2, H, W).
+    """
     points, centres, forward = _posed(model, track)
     return projected_eye_masks(points, centres, track.transform, height, width, forward=forward)
 
@@ -119,6 +139,6 @@ def _posed(model: FlameModel, track: Track) -> tuple[Array, Array, Array]:
     return landmarks(small, vertices(*args)), joints(*args)[..., 3:5, :], so3.exp(neck)[..., :, 2]
 
 
-def _ramp(x: Array) -> Array:
+def _ramp(x: AnyArray) -> Array:
     x = jnp.clip(x, 0.0, 1.0)
     return x * x * (3.0 - 2.0 * x)

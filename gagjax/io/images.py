@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
@@ -81,5 +82,5 @@ def write(path: str | Path, image: Shaped[np.ndarray, "H W 3"], *, force: bool =
         raise InputError(f"is no image file name ({path.suffix or 'no suffix'})", file=path, fix="Use .png or .jpg")
     with atomic.output(path, force) as temporary:
         pixels = np.asarray(image)
-        options = {"quality": 95} if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else {}
+        options: dict[str, Any] = {"quality": 95} if path.suffix.lower() in (".jpg", ".jpeg", ".webp") else {}
         Image.fromarray(pixels if pixels.dtype == np.uint8 else to_uint8(pixels)).save(temporary, **options)

@@ -155,7 +155,7 @@ class Part:
         self._output.mux(self._stream.encode())
         self.close()
         leaves = [np.asarray(each) for each in state]
-        stored = {f"state{i}": each for i, each in enumerate(leaves)}
+        stored: dict[str, Any] = {f"state{i}": each for i, each in enumerate(leaves)}
         frames = self._parts.frames + self.frames
         mark = self._file.with_suffix(".npz")
         half = mark.with_name("open.npz")

@@ -15,6 +15,7 @@ from gagjax.io.formats import fields, gagavatar, liveportrait, native, vhap
 from gagjax.io.formats.gagavatar import Portrait
 from gagjax.io.untrusted.checkpoints import load_npz, load_pickle, load_torch
 from gagjax.track import Track, as_rate
+from gagjax.typing import FrameRate
 
 __all__ = ["FORMATS", "Portrait", "check_output", "find", "layout_of", "load_portraits", "load_track", "save_track"]
 
@@ -74,7 +75,9 @@ def find(path: str | Path) -> Found:
     raise InputError(f"is of an unknown kind ({suffix or 'no suffix'})", file=path, fix=_READABLE)
 
 
-def load_track(path: str | Path, *, fps: Any = None, nonfinite: Literal["error", "drop"] = "error") -> Track:
+def load_track(
+    path: str | Path, *, fps: FrameRate | None = None, nonfinite: Literal["error", "drop"] = "error"
+) -> Track:
     """Read a track of any known format.
 
     Args:
@@ -94,7 +97,7 @@ def load_track(path: str | Path, *, fps: Any = None, nonfinite: Literal["error",
     return read(find(path), fps=fps, nonfinite=nonfinite)
 
 
-def read(found: Found, *, fps: Any = None, nonfinite: Literal["error", "drop"] = "error") -> Track:
+def read(found: Found, *, fps: FrameRate | None = None, nonfinite: Literal["error", "drop"] = "error") -> Track:
     """The track of a file that `find` has found. See `load_track`."""
     rate = None if fps is None else as_rate(fps)
     file, content = found.file, found.content
@@ -273,7 +276,7 @@ def _of_archive(path: Path, content: dict[str, np.ndarray]) -> Found:
     raise InputError(f"holds no track (it has {found})", file=path, fix=_READABLE)
 
 
-def _of_torch(path: Path, content: Any) -> Found:
+def _of_torch(path: Path, content: object) -> Found:
     if gagavatar.is_records(content):
         return Found("portraits", path, content)
     if isinstance(content, dict) and "flame_model" in content:
@@ -283,7 +286,7 @@ def _of_torch(path: Path, content: Any) -> Found:
     raise InputError("holds no track", file=path, fix=_READABLE)
 
 
-def _of_pickle(path: Path, content: Any) -> Found:
+def _of_pickle(path: Path, content: object) -> Found:
     if liveportrait.is_template(content):
         return Found("liveportrait", path, content)
     if gagavatar.is_records(content):

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, Shaped
 
 from gagjax.errors import InputError
 from gagjax.numerics import safe_sqrt
+from gagjax.typing import AnyArray, Tree
 
 # Wang, Simoncelli and Bovik, Multiscale structural similarity for image quality assessment, 2003.
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -62,7 +63,7 @@ def _as_unit_floats(frames: Any) -> Any:
 
 
 @jax.jit
-def psnr(frames: Shaped[Array, "T H W C"], truth: Shaped[Array, "T H W C"]) -> Float[Array, "T"]:
+def psnr(frames: Shaped[AnyArray, "T H W C"], truth: Shaped[AnyArray, "T H W C"]) -> Float[Array, "T"]:
     """Peak signal-to-noise ratio, -10 log10 of the mean squared error over all pixels and channels, dB.
 
     Args:
@@ -83,7 +84,7 @@ def psnr(frames: Shaped[Array, "T H W C"], truth: Shaped[Array, "T H W C"]) -> F
 
 @jax.jit
 def masked_psnr(
-    frames: Shaped[Array, "T H W C"], truth: Shaped[Array, "T H W C"], mask: Float[Array, "T H W"]
+    frames: Shaped[AnyArray, "T H W C"], truth: Shaped[AnyArray, "T H W C"], mask: Float[AnyArray, "T H W"]
 ) -> Float[Array, "T"]:
     """PSNR of a region: the squared error of a pixel counts by its weight, sum(m e^2) / sum(m), dB.
 
@@ -103,7 +104,7 @@ def masked_psnr(
 
 @functools.partial(jax.jit, static_argnames=("sigma",))
 def high_frequency_psnr(
-    frames: Shaped[Array, "T H W C"], truth: Shaped[Array, "T H W C"], *, sigma: float = 1.5
+    frames: Shaped[AnyArray, "T H W C"], truth: Shaped[AnyArray, "T H W C"], *, sigma: float = 1.5
 ) -> Float[Array, "T"]:
     """PSNR of what a Gaussian blur takes away: of x - G x against y - G y, dB.
 
@@ -120,7 +121,7 @@ def high_frequency_psnr(
 
     radius = _radius(sigma)
 
-    def one(pair: Any) -> Any:
+    def one(pair: Tree) -> Any:
         # The blur is linear: that of the error will do.
         error = _planar(pair[0]) - _planar(pair[1])
         blurred = _blur_valid(jnp.pad(error, [(0, 0), (radius, radius), (radius, radius)], mode="symmetric"), sigma)
@@ -130,7 +131,9 @@ def high_frequency_psnr(
 
 
 @functools.partial(jax.jit, static_argnames=("grey",))
-def ssim(frames: Shaped[Array, "T H W C"], truth: Shaped[Array, "T H W C"], *, grey: bool = False) -> Float[Array, "T"]:
+def ssim(
+    frames: Shaped[AnyArray, "T H W C"], truth: Shaped[AnyArray, "T H W C"], *, grey: bool = False
+) -> Float[Array, "T"]:
     """Structural similarity with a Gaussian window of 11 by 11 pixels, sigma 1.5, K1 = 0.01, K2 = 0.03.
 
     The mean over the pixels whose window lies inside the frame, and over the channels: equal to scikit-image's
@@ -147,7 +150,7 @@ def ssim(frames: Shaped[Array, "T H W C"], truth: Shaped[Array, "T H W C"], *, g
     Source: Wang, Bovik, Sheikh and Simoncelli, Image quality assessment, IEEE Trans. Image Processing 2004.
     """
 
-    def one(pair: Any) -> Any:
+    def one(pair: Tree) -> Any:
         x, y = (_planar(_grey(image) if grey else image) for image in pair)
         luminance, contrast = _ssim_maps(x, y)
         return jnp.mean(luminance * contrast)
@@ -158,7 +161,10 @@ def ssim(frames: Shaped[Array, "T H W C"], truth: Shaped[Array, "T H W C"], *, g
 
 @functools.partial(jax.jit, static_argnames=("weights",))
 def ms_ssim(
-    frames: Shaped[Array, "T H W C"], truth: Shaped[Array, "T H W C"], *, weights: Sequence[float] = MS_SSIM_WEIGHTS
+    frames: Shaped[AnyArray, "T H W C"],
+    truth: Shaped[AnyArray, "T H W C"],
+    *,
+    weights: Sequence[float] = MS_SSIM_WEIGHTS,
 ) -> Float[Array, "T"]:
     """Multi-scale SSIM: the contrast terms of all scales and the full SSIM of the coarsest, as a weighted product.
 
@@ -182,7 +188,7 @@ def ms_ssim(
     if min(frames.shape[1:3]) < smallest:
         raise ValueError(f"{len(weights)} scales need frames of {smallest} pixels, got {frames.shape[1:3]}")
 
-    def one(pair: Any) -> Any:
+    def one(pair: Tree) -> Any:
         x, y = (_planar(image) for image in pair)
         product = jnp.ones(x.shape[0])
         for scale, weight in enumerate(weights):
@@ -197,7 +203,7 @@ def ms_ssim(
 
 
 @jax.jit
-def gradient_error(frames: Shaped[Array, "T H W C"], truth: Shaped[Array, "T H W C"]) -> Float[Array, "T"]:
+def gradient_error(frames: Shaped[AnyArray, "T H W C"], truth: Shaped[AnyArray, "T H W C"]) -> Float[Array, "T"]:
     """Mean length of the difference of the two images' gradients (forward differences), per frame."""
     frames, truth = comparable(frames, truth)
     error = frames - truth
@@ -208,7 +214,7 @@ def gradient_error(frames: Shaped[Array, "T H W C"], truth: Shaped[Array, "T H W
 
 
 @jax.jit
-def flicker(frames: Shaped[Array, "T H W C"], truth: Shaped[Array, "T H W C"] | None = None) -> Float[Array, ""]:
+def flicker(frames: Shaped[AnyArray, "T H W C"], truth: Shaped[AnyArray, "T H W C"] | None = None) -> Float[Array, ""]:
     """How much the picture changes from frame to frame that should not: a flow-free temporal difference, one number.
 
     With the truth: mean over pixels and pairs of frames of |(x_t - x_(t-1)) - (y_t - y_(t-1))|. Without: mean of
@@ -229,7 +235,7 @@ def flicker(frames: Shaped[Array, "T H W C"], truth: Shaped[Array, "T H W C"] | 
 
 @jax.jit
 def warping_error(
-    frames: Shaped[Array, "T H W C"], flow: Float[Array, "S H W 2"], mask: Float[Array, "S H W"]
+    frames: Shaped[AnyArray, "T H W C"], flow: Float[AnyArray, "S H W 2"], mask: Float[AnyArray, "S H W"]
 ) -> Float[Array, "S"]:
     """Squared difference of each frame and the one before, moved by a known motion: sum(m e^2) / sum(m).
 
@@ -248,7 +254,7 @@ def warping_error(
     height, width = frames.shape[1:3]
     y, x = jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij")
 
-    def one(before: Any, now: Any, move: Any, weight: Any) -> Any:
+    def one(before: AnyArray, now: AnyArray, move: AnyArray, weight: AnyArray) -> Any:
         place = [y + move[..., 1], x + move[..., 0]]
         moved = jnp.stack(
             [
@@ -262,16 +268,16 @@ def warping_error(
     return jax.vmap(one)(frames[:-1], frames[1:], flow, mask)
 
 
-def _planar(image: Any) -> Any:
+def _planar(image: AnyArray) -> Any:
     """Channels first: rows then lie together in memory, and shifted sums run at its speed."""
     return jnp.moveaxis(image, -1, 0)
 
 
-def _grey(image: Any) -> Any:
+def _grey(image: AnyArray) -> Any:
     return (image @ jnp.asarray([0.2989, 0.587, 0.114], image.dtype))[..., None]
 
 
-def _ssim_maps(x: Any, y: Any) -> tuple[Any, Any]:
+def _ssim_maps(x: AnyArray, y: AnyArray) -> tuple[Any, Any]:
     """The luminance and the contrast-structure factor of SSIM at every inner pixel."""
     # Taken about one half: the variances below are differences of squares, and float32 loses digits far from zero.
     u, v = x - 0.5, y - 0.5
@@ -284,7 +290,7 @@ def _ssim_maps(x: Any, y: Any) -> tuple[Any, Any]:
     return luminance, (2 * both + _C2) / (var_u + var_v + _C2)
 
 
-def _half(x: Any) -> Any:
+def _half(x: AnyArray) -> Any:
     height, width = (n // 2 * 2 for n in x.shape[1:])
     x = x[:, :height, :width]
     return (x[:, ::2, ::2] + x[:, 1::2, ::2] + x[:, ::2, 1::2] + x[:, 1::2, 1::2]) / 4
@@ -294,7 +300,7 @@ def _radius(sigma: float) -> int:
     return int(3.5 * sigma + 0.5)
 
 
-def _blur_valid(x: Any, sigma: float) -> Any:
+def _blur_valid(x: AnyArray, sigma: float) -> Any:
     """Gaussian blur over height and width of (C, H, W), the window always inside: smaller by its width less one."""
     radius = _radius(sigma)
     taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
@@ -304,7 +310,8 @@ def _blur_valid(x: Any, sigma: float) -> Any:
         x = jax.lax.optimization_barrier(x)
         length = x.shape[axis] - 2 * radius
         # Shifted sums: on CPUs far quicker than a convolution.
-        x = sum(
+        total: Any = sum(
             float(tap) * jax.lax.slice_in_dim(x, shift, shift + length, axis=axis) for shift, tap in enumerate(taps)
         )
+        x = total
     return x

@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float
 
 from gagjax import so3
 from gagjax.numerics import safe_sqrt
+from gagjax.typing import AnyArray, FrameRate, Scalar
 
 Points = Float[Array, "T *dims D"]
 Valid = Bool[Array, "T"] | None
@@ -65,7 +66,7 @@ def jerk_error(points: Points, truth: Points, valid: Valid = None) -> Float[Arra
     return difference_error(points, truth, valid, order=3)
 
 
-def jitter(points: Points, valid: Valid = None, *, order: int = 2, fps: Any = None) -> Float[Array, ""]:
+def jitter(points: Points, valid: Valid = None, *, order: int = 2, fps: FrameRate | None = None) -> Float[Array, ""]:
     """Mean norm of the motion's own finite differences, without a truth.
 
     Args:
@@ -82,7 +83,9 @@ def jitter(points: Points, valid: Valid = None, *, order: int = 2, fps: Any = No
 
 
 @functools.partial(jax.jit, static_argnames=("max_lag",))
-def lag(signal: Float[Array, "T *dims"], truth: Float[Array, "T *dims"], *, max_lag: int = 12) -> Float[Array, ""]:
+def lag(
+    signal: Float[AnyArray, "T *dims"], truth: Float[AnyArray, "T *dims"], *, max_lag: int = 12
+) -> Float[Array, ""]:
     """How many frames a signal comes after the truth; negative if before.
 
     The place of the maximum of the normalised cross-correlation of the frame-to-frame differences, summed over
@@ -110,7 +113,7 @@ def lag(signal: Float[Array, "T *dims"], truth: Float[Array, "T *dims"], *, max_
     padded = jnp.pad(a, ((max_lag + 1, max_lag + 1), (0, 0)))
     present = jnp.pad(jnp.ones(len(a)), (max_lag + 1, max_lag + 1))
 
-    def at(shift: Any) -> Any:
+    def at(shift: int | AnyArray) -> Any:
         moved = jax.lax.dynamic_slice_in_dim(padded, shift, len(b), 0)
         seen = jax.lax.dynamic_slice_in_dim(present, shift, len(b), 0)[:, None]
         energy = jnp.sum(moved**2) * jnp.sum(seen * b**2)
@@ -127,7 +130,7 @@ def lag(signal: Float[Array, "T *dims"], truth: Float[Array, "T *dims"], *, max_
 
 @functools.partial(jax.jit, static_argnames=("reach",))
 def blink_depth(
-    closing: Float[Array, "T"], truth: Float[Array, "T"], *, threshold: float = 0.5, reach: int = 3
+    closing: Float[AnyArray, "T"], truth: Float[AnyArray, "T"], *, threshold: float = 0.5, reach: int = 3
 ) -> Float[Array, ""]:
     """What is left of the blinks: depth of the signal over depth of the truth, the mean over all blinks.
 
@@ -146,7 +149,7 @@ def blink_depth(
     """
     window = 2 * reach + 1
 
-    def highest(x: Any) -> Any:
+    def highest(x: AnyArray) -> Any:
         return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (window,), (1,), "SAME")
 
     truth = truth - jnp.median(truth)
@@ -159,7 +162,7 @@ def blink_depth(
 
 
 @jax.jit
-def angle_between(a: Float[Array, "*batch 3"], b: Float[Array, "*batch 3"]) -> Float[Array, "*batch"]:
+def angle_between(a: Float[AnyArray, "*#batch 3"], b: Float[AnyArray, "*#batch 3"]) -> Float[Array, "*#batch"]:
     """Angle of two directions, degrees, by atan2(|a x b|, a . b): exact for small angles, defined for all."""
     across = jnp.cross(a, b)
     square = jnp.sum(across**2, -1)
@@ -168,14 +171,16 @@ def angle_between(a: Float[Array, "*batch 3"], b: Float[Array, "*batch 3"]) -> F
 
 
 @jax.jit
-def rotation_error(rotation: Float[Array, "*batch 3 3"], truth: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch"]:
+def rotation_error(
+    rotation: Float[AnyArray, "*#batch 3 3"], truth: Float[AnyArray, "*#batch 3 3"]
+) -> Float[Array, "*#batch"]:
     """Angle of the rotation from one to the other, degrees."""
     turn = jnp.einsum("...ji,...jk->...ik", truth, rotation, precision="highest")
     return jnp.rad2deg(jnp.linalg.norm(so3.log(turn), axis=-1))
 
 
 @jax.jit
-def gaze_error(eyes: Float[Array, "T 6"], truth: Float[Array, "T 6"]) -> Float[Array, "T 2"]:
+def gaze_error(eyes: Float[AnyArray, "T 6"], truth: Float[AnyArray, "T 6"]) -> Float[Array, "T 2"]:
     """Angle between the directions in which each eye looks, degrees: left, right.
 
     Args:
@@ -186,14 +191,14 @@ def gaze_error(eyes: Float[Array, "T 6"], truth: Float[Array, "T 6"]) -> Float[A
 
 
 @jax.jit
-def eye_divergence(eyes: Float[Array, "T 6"]) -> Float[Array, "T"]:
+def eye_divergence(eyes: Float[AnyArray, "T 6"]) -> Float[Array, "T"]:
     """Angle between the two eyes' directions, degrees."""
     forward = _forward(eyes)
     return angle_between(forward[..., 0, :], forward[..., 1, :])
 
 
 @jax.jit
-def average_expression_distance(expression: Float[Array, "T N"], truth: Float[Array, "T N"]) -> Float[Array, ""]:
+def average_expression_distance(expression: Float[AnyArray, "T N"], truth: Float[AnyArray, "T N"]) -> Float[Array, ""]:
     """AED as mean absolute difference of expression coefficients.
 
     Published AEDs use another face model's 64 coefficients and differ among each other (mean absolute difference or
@@ -203,18 +208,18 @@ def average_expression_distance(expression: Float[Array, "T N"], truth: Float[Ar
 
 
 @jax.jit
-def average_pose_distance(transform: Float[Array, "T 3 4"], truth: Float[Array, "T 3 4"]) -> Float[Array, ""]:
+def average_pose_distance(transform: Float[AnyArray, "T 3 4"], truth: Float[AnyArray, "T 3 4"]) -> Float[Array, ""]:
     """APD as mean absolute difference of the head's yaw, pitch and roll, radians (rotation vector of the difference)."""
     turn = jnp.einsum("tji,tjk->tik", truth[..., :3], transform[..., :3], precision="highest")
     return jnp.mean(jnp.abs(so3.log(turn)))
 
 
-def _forward(eyes: Any) -> Any:
+def _forward(eyes: AnyArray) -> Any:
     """Directions (T, 2, 3) of both eyes, whose axis at rest is +z."""
     return so3.exp(jnp.reshape(eyes, (*eyes.shape[:-1], 2, 3)))[..., :, 2]
 
 
-def _mean_norm(error: Any, valid: Any, order: int) -> Any:
+def _mean_norm(error: AnyArray, valid: AnyArray | None, order: int) -> Any:
     if error.shape[0] <= order:
         raise ValueError(f"a difference of order {order} needs more than {error.shape[0]} frames")
     square = jnp.sum(jnp.diff(error, n=order, axis=0) ** 2, -1)
@@ -226,6 +231,6 @@ def _mean_norm(error: Any, valid: Any, order: int) -> Any:
     return jnp.sum(jnp.where(whole, norm, 0)) / jnp.sum(whole)
 
 
-def as_milliseconds(frames: Any, fps: Any) -> float:
+def as_milliseconds(frames: Scalar, fps: FrameRate) -> float:
     """Frames as milliseconds at a frame rate."""
     return float(np.asarray(frames)) * 1000 / float(fps)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Float, Shaped
 
 from gagjax import so3
 from gagjax.metrics import image, motion
 from gagjax.text_table import text_table
 from gagjax.track import Track
+from gagjax.typing import AnyArray
+
+if TYPE_CHECKING:
+    from gagjax.flame.model import FlameModel
+    from gagjax.track import Channels
 
 UNITS_PER_METRE = 5.0
 CHUNK = 25  # frames measured at once
@@ -73,7 +78,9 @@ IMAGE: dict[str, Measure] = {
 }
 
 
-def measure_track(track: Track, truth: Track, model: Any, *, closing: Sequence[int] = ()) -> dict[str, float]:
+def measure_track(
+    track: Track, truth: Track, model: FlameModel | None, *, closing: Sequence[int] = ()
+) -> dict[str, float]:
     """The motion measures of a track against its truth. Every frame counts, lost ones with what the track puts there.
 
     Args:
@@ -116,7 +123,9 @@ def measure_track(track: Track, truth: Track, model: Any, *, closing: Sequence[i
 
 
 def measure_frames(
-    frames: Shaped[Array, "T H W 3"], truth: Shaped[Array, "T H W 3"], eyes: Float[Array, "T H W"] | None = None
+    frames: Shaped[AnyArray, "T H W 3"],
+    truth: Shaped[AnyArray, "T H W 3"],
+    eyes: Float[AnyArray, "T H W"] | None = None,
 ) -> dict[str, float]:
     """The image measures of frames against true ones, by the keys of `IMAGE`; the eyes' only with their mask.
 
@@ -137,7 +146,7 @@ def measure_frames(
     return {key: float(np.mean(each[~np.isnan(each)])) for key in IMAGE if (each := values.get(key)) is not None}
 
 
-def _of_chunk(frames: Any, truth: Any, eyes: Any) -> dict[str, Any]:
+def _of_chunk(frames: AnyArray, truth: AnyArray, eyes: AnyArray | None) -> dict[str, Any]:
     x, y = image.comparable(frames, truth)
     values = {
         "psnr": image.psnr(x, y),
@@ -150,13 +159,13 @@ def _of_chunk(frames: Any, truth: Any, eyes: Any) -> dict[str, Any]:
     return {key: np.asarray(value) for key, value in values.items()}
 
 
-def _changes(frames: Any, truth: Any) -> Any:
+def _changes(frames: AnyArray, truth: AnyArray) -> Any:
     """`flicker` of each pair of neighbouring frames, in grey levels."""
     return np.asarray(_mean_changes(*image.comparable(frames, truth))) * 255
 
 
 @jax.jit
-def _mean_changes(frames: Any, truth: Any) -> Any:
+def _mean_changes(frames: AnyArray, truth: AnyArray) -> Any:
     return jnp.mean(jnp.abs(jnp.diff(frames - truth, axis=0)), (1, 2, 3))
 
 
@@ -202,7 +211,7 @@ def best_of(measure: Measure, values: Mapping[str, float | None]) -> set[str]:
     return {name for name, v in rank.items() if v == min(rank.values())}
 
 
-def _off_camera(model: Any, shape: Any, track: Track) -> Any:
+def _off_camera(model: FlameModel | None, shape: AnyArray | None, track: Track) -> Any:
     from gagjax.flame import eye_centres
     from gagjax.gaze import camera_centre, gaze_of
 
@@ -211,7 +220,7 @@ def _off_camera(model: Any, shape: Any, track: Track) -> Any:
 
 
 @jax.jit
-def _vertices(model: Any, shape: Any, channels: Any) -> tuple[Any, Any]:
+def _vertices(model: FlameModel | None, shape: AnyArray | None, channels: Channels) -> tuple[Any, Any]:
     """Vertices in the camera's and in the head's frame, millimetres."""
     from gagjax.flame import vertices
 

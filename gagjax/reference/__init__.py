@@ -5,7 +5,11 @@ program computes. They are kept so that old results can be reproduced and improv
 known to be wrong.
 """
 
+from __future__ import annotations
+
 from typing import Literal
+
+__all__ = ["FAULTS", "Variant", "check_variant"]
 
 Variant = Literal["document", "code"]
 

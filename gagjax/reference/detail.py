@@ -13,11 +13,12 @@ from gagjax.detail.pyramid import laplacian_pyramid, reconstruct
 from gagjax.gaze.masks import SIGMA, eye_mask
 from gagjax.pytree import pytree, static
 from gagjax.reference import Variant, check_variant
+from gagjax.typing import AnyArray, Scalar
 
 GAIN = 0.3
 
 
-def edge_weight(band: Float[Array, "N h w 3"], variant: Variant) -> Float[Array, "N h w 1"]:
+def edge_weight(band: Float[AnyArray, "N _h _w 3"], variant: Variant) -> Float[Array, "N _h _w 1"]:
     """The edge map in the gain: the raw magnitude, or in the code variant rescaled to [0, 1] over the whole batch."""
     check_variant(variant)
     if variant == "document":
@@ -28,9 +29,9 @@ def edge_weight(band: Float[Array, "N h w 3"], variant: Variant) -> Float[Array,
 
 
 def enhance(
-    image: Float[Array, "N H W 3"],
+    image: Float[AnyArray, "N H W 3"],
     attention: tuple[networks.Network, ...],
-    strength: Any = 1.0,
+    strength: Scalar = 1.0,
     variant: Variant = "document",
 ) -> Float[Array, "N H W 3"]:
     """Every band times `1 + 0.3 strength attention (1 + edge)`, clipped, put together again and clipped to [0, 1].
@@ -60,13 +61,15 @@ class ReferenceDetail:
     """
 
     attention: tuple[networks.Network, ...]
-    strength: Float[Array, ""] | float = 1.0
+    strength: Scalar = 1.0
     variant: Variant = static(default="document")
 
-    def init(self, first: Float[Array, "H W 3"]) -> tuple[()]:
+    def init(self, first: Float[AnyArray, "H W 3"]) -> tuple[()]:
+        """The state before the first frame, see `gagjax.protocols`."""
         return ()
 
-    def apply(self, state: tuple[()], frames: Any, eye_centres: Any = None) -> tuple[tuple[()], Any]:
+    def apply(self, state: tuple[()], frames: AnyArray, eye_centres: AnyArray | None = None) -> tuple[tuple[()], Any]:
+        """As a frame stage of a Stack, see `gagjax.protocols.FrameStage`."""
         return state, enhance(frames, self.attention, self.strength, self.variant)
 
 
@@ -82,9 +85,11 @@ class ReferenceEyes:
     network: networks.Network
     sigma: float = static(default=SIGMA)
 
-    def init(self, first: Float[Array, "H W 3"]) -> tuple[()]:
+    def init(self, first: Float[AnyArray, "H W 3"]) -> tuple[()]:
+        """The state before the first frame, see `gagjax.protocols`."""
         return ()
 
-    def apply(self, state: tuple[()], frames: Any, eye_centres: Any = None) -> tuple[tuple[()], Any]:
+    def apply(self, state: tuple[()], frames: AnyArray, eye_centres: AnyArray | None = None) -> tuple[tuple[()], Any]:
+        """As a frame stage of a Stack, see `gagjax.protocols.FrameStage`."""
         mask = eye_mask(frames.shape[1], frames.shape[2], eye_centres, self.sigma)[..., None]
         return state, frames + mask * (networks.enhance_eyes(self.network, frames) - frames)

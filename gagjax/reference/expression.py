@@ -17,6 +17,7 @@ from gagjax.pytree import pytree, static
 from gagjax.reference import Variant, check_variant
 from gagjax.reference.memoryless import Memoryless
 from gagjax.track import EXPRESSIONS, Channels
+from gagjax.typing import AnyArray
 
 REGIONS = {
     "global": slice(0, 20),
@@ -60,15 +61,15 @@ class ReferenceExpression(Memoryless):
         components: Orthonormal components of that PCA, (k, 100), or None for no PCA.
     """
 
-    factors: Float[Array, "100"]
-    mean: Float[Array, "100"] | None = None
-    components: Float[Array, "k 100"] | None = None
+    factors: Float[AnyArray, "100"]
+    mean: Float[AnyArray, "100"] | None = None
+    components: Float[AnyArray, "k 100"] | None = None
     variant: Variant = static(default="document")
 
-    def apply_frame(self, x: Channels, frame: Int[Array, ""]) -> Channels:
+    def apply_frame(self, x: Channels, frame: Int[AnyArray, ""]) -> Channels:
         return x._replace(expression=self(x.expression))
 
-    def __call__(self, expression: Float[Array, "*batch 100"]) -> Float[Array, "*batch 100"]:
+    def __call__(self, expression: Float[AnyArray, "*#batch 100"]) -> Float[AnyArray, "*#batch 100"]:
         """The weighted expression; any leading dimensions."""
         if self.components is not None:
             mean = 0.0 if self.mean is None else self.mean
@@ -83,10 +84,10 @@ def reference_expression(variant: Variant = "document", identity: bool = False) 
 
 
 def distance(
-    a: Float[Array, "*batch 100"],
-    b: Float[Array, "*batch 100"],
+    a: Float[AnyArray, "*#batch 100"],
+    b: Float[AnyArray, "*#batch 100"],
     kind: Literal["l2", "cosine", "perceptual"] = "l2",
-) -> Float[Array, "*batch"]:
+) -> Float[Array, "*#batch"]:
     """How far apart two expressions are.
 
     Args:
@@ -111,11 +112,11 @@ def distance(
 
 
 def blend(
-    a: Float[Array, "*batch 100"],
-    b: Float[Array, "*batch 100"],
+    a: Float[AnyArray, "*#batch 100"],
+    b: Float[AnyArray, "*#batch 100"],
     amount: float = 0.3,
     regions: tuple[str, ...] = ("mouth", "brow", "global"),
-) -> Float[Array, "*batch 100"]:
+) -> Float[AnyArray, "*#batch 100"]:
     """`a` moved towards `b` by `amount` in the named ranges, the rest kept."""
     weight = np.zeros(EXPRESSIONS, np.float32)
     for name in regions:

@@ -13,12 +13,13 @@ from gagjax.pytree import pytree, static
 from gagjax.reference import Variant, check_variant
 from gagjax.reference.memoryless import Memoryless
 from gagjax.track import Channels
+from gagjax.typing import AnyArray, Scalar
 
 STRENGTH = 0.7
 LIMIT = 0.5  # radians; the code variant only
 
 
-def rotation(target: Float[Array, "*batch 3"]) -> Float[Array, "*batch 6"]:
+def rotation(target: Float[AnyArray, "*#batch 3"]) -> Float[Array, "*#batch 6"]:
     """Eye rotations of a gaze direction: (pitch, yaw, 0) for the left eye, (pitch, -yaw, 0) for the right.
 
     Args:
@@ -39,18 +40,18 @@ def rotation(target: Float[Array, "*batch 3"]) -> Float[Array, "*batch 6"]:
 
 
 def correct(
-    eyes: Float[Array, "*batch 6"],
-    target: Float[Array, "*batch 3"],
-    strength: float = STRENGTH,
+    eyes: Float[AnyArray, "*#batch 6"],
+    target: Float[AnyArray, "*#batch 3"],
+    strength: Scalar = STRENGTH,
     variant: Variant = "document",
-) -> Float[Array, "*batch 6"]:
+) -> Float[AnyArray, "*#batch 6"]:
     """The eye codes plus `strength` times the target's rotation; the code variant clips them to +-0.5."""
     check_variant(variant)
     moved = eyes + strength * rotation(target)
     return jnp.clip(moved, -LIMIT, LIMIT) if variant == "code" else moved
 
 
-def estimate(landmarks: Float[Array, "*batch 68 3"]) -> Float[Array, "*batch 3"]:
+def estimate(landmarks: Float[AnyArray, "*#batch 68 3"]) -> Float[Array, "*#batch 3"]:
     """The original's gaze estimate: from the middle of two landmark groups to the mean of all, normalised."""
     landmarks = jnp.asarray(landmarks)
     between = (landmarks[..., 33:39, :].mean(-2) + landmarks[..., 39:45, :].mean(-2)) / 2
@@ -71,11 +72,11 @@ class ReferenceGaze(Memoryless):
         variant: "code" clips to +-0.5 radians.
     """
 
-    target: Float[Array, "3"] | Float[Array, "T 3"] | None = None
-    strength: Float[Array, ""] | float = STRENGTH
+    target: Float[AnyArray, "3"] | Float[AnyArray, "T 3"] | None = None
+    strength: Scalar = STRENGTH
     variant: Variant = static(default="document")
 
-    def apply_frame(self, x: Channels, frame: Int[Array, ""]) -> Channels:
+    def apply_frame(self, x: Channels, frame: Int[AnyArray, ""]) -> Channels:
         if self.target is None:
             # Row vectors, X_camera = X R + t: the camera's centre is -t R^T.
             target = -jnp.matmul(x.transform[:, :3], x.transform[:, 3], precision="highest")

@@ -17,6 +17,7 @@ from gagjax import so3
 from gagjax.pytree import pytree, static
 from gagjax.reference import Variant, check_variant
 from gagjax.track import Channels, Track
+from gagjax.typing import AnyArray, Scalar, Tree
 
 
 class EmaKalmanState(NamedTuple):
@@ -41,20 +42,22 @@ class EmaKalman:
         kalman: False leaves the average alone.
     """
 
-    alpha: Float[Array, ""] | float = 0.5
-    process_noise: Float[Array, ""] | float = 1e-3
-    measurement_noise: Float[Array, ""] | float = 1e-2
+    alpha: Scalar = 0.5
+    process_noise: Scalar = 1e-3
+    measurement_noise: Scalar = 1e-2
     variant: Variant = static(default="document")
     kalman: bool = static(default=True)
 
     def __post_init__(self) -> None:
         check_variant(self.variant)
 
-    def init(self, first: Any) -> EmaKalmanState:
+    def init(self, first: Tree) -> EmaKalmanState:
+        """The state before the first frame, see `gagjax.protocols`."""
         first = jax.tree.map(jnp.asarray, first)
         return EmaKalmanState(jnp.int32(0), first, first, jnp.float32(1))
 
-    def step(self, state: EmaKalmanState, x: Any) -> tuple[EmaKalmanState, Any]:
+    def step(self, state: EmaKalmanState, x: Tree) -> tuple[EmaKalmanState, Any]:
+        """One observed frame, see `gagjax.protocols.Filter`."""
         feedback = state.output if self.variant == "code" else state.average
         average = jax.tree.map(
             lambda now, before: jnp.where(state.frames == 0, now, self.alpha * now + (1 - self.alpha) * before),
@@ -71,6 +74,7 @@ class EmaKalman:
         return EmaKalmanState(state.frames + 1, average, output, variance), output
 
     def predict(self, state: EmaKalmanState) -> tuple[EmaKalmanState, Any]:
+        """One frame without an observation, see `gagjax.protocols.Filter`."""
         return state, state.output
 
 
@@ -90,16 +94,18 @@ class RigidEma:
         variant: "code" interpolates linearly and normalises where the quaternions' cosine is above 0.9995.
     """
 
-    alpha: Float[Array, ""] | float = 0.5
+    alpha: Scalar = 0.5
     variant: Variant = static(default="document")
 
     def __post_init__(self) -> None:
         check_variant(self.variant)
 
-    def init(self, first: Float[Array, "3 4"]) -> RigidState:
+    def init(self, first: Float[AnyArray, "3 4"]) -> RigidState:
+        """The state before the first frame, see `gagjax.protocols`."""
         return RigidState(jnp.int32(0), jnp.asarray(first))
 
-    def step(self, state: RigidState, x: Float[Array, "3 4"]) -> tuple[RigidState, Any]:
+    def step(self, state: RigidState, x: Float[AnyArray, "3 4"]) -> tuple[RigidState, Any]:
+        """One observed frame, see `gagjax.protocols.Filter`."""
         q0 = so3.quaternion_from_matrix(state.output[:, :3])
         q1 = so3.quaternion_from_matrix(x[:, :3])
         q = so3.slerp(q0, q1, self.alpha)
@@ -114,6 +120,7 @@ class RigidEma:
         return RigidState(state.frames + 1, output), output
 
     def predict(self, state: RigidState) -> tuple[RigidState, Any]:
+        """One frame without an observation, see `gagjax.protocols.Filter`."""
         return state, state.output
 
 
@@ -136,10 +143,12 @@ class ReferenceTemporal:
         return ReferenceTemporal(self.codes, self.camera, track.rotations)
 
     def init(self, first: Channels) -> tuple[Any, Any]:
+        """The state before the first frame, see `gagjax.protocols`."""
         plain, rigid = self._split(first)
         return self.codes.init(plain), {name: self.camera.init(value) for name, value in rigid.items()}
 
     def step(self, state: tuple[Any, Any], x: Channels) -> tuple[tuple[Any, Any], Channels]:
+        """One observed frame, see `gagjax.protocols.Filter`."""
         plain, rigid = self._split(x)
         codes, smooth = self.codes.step(state[0], plain)
         stepped = {name: self.camera.step(state[1][name], value) for name, value in rigid.items()}
@@ -147,6 +156,7 @@ class ReferenceTemporal:
         return (codes, {name: both[0] for name, both in stepped.items()}), y
 
     def predict(self, state: tuple[Any, Any]) -> tuple[tuple[Any, Any], Channels]:
+        """One frame without an observation, see `gagjax.protocols.Filter`."""
         return state, self._join(state[0].output, {name: own.output for name, own in state[1].items()})
 
     def _split(self, x: Channels) -> tuple[Channels, dict[str, Any]]:

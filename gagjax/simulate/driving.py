@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +13,7 @@ from scipy.spatial.transform import Rotation
 from gagjax.errors import InputError
 from gagjax.simulate.signals import Times, pulse, renewal, step, wander
 from gagjax.track import EXPRESSIONS, SHAPES, Track, as_rate
+from gagjax.typing import FrameRate
 
 # The head turns about the top of the neck, below and behind the origin; GAGAvatar units.
 PIVOT = np.array([0.0, -0.45, -0.1])
@@ -32,7 +32,7 @@ COLUMNS = {
 
 def driver(
     frames: int,
-    fps: Any = 25,
+    fps: FrameRate = 25,
     seed: int = 0,
     *,
     controls: Mapping[str, int] | None = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from gagjax.errors import InputError
 from gagjax.track import Track
+from gagjax.typing import Values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +87,7 @@ def observe(
     wrong = _scattered(choices, frames, outliers)
     lost = _bursts(choices, frames, dropped, avoid=wrong)
 
-    def error(columns: int, deviation: Any) -> np.ndarray:
+    def error(columns: int, deviation: Values | Sequence[float]) -> np.ndarray:
         unit = _noise(fields, frames, columns, level, dt) * scale
         # An outlier lies on a shell, not near zero: a wrong answer, not a noisier one.
         way = fields.normal(size=(frames, columns))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Array, Float
 
@@ -10,8 +10,10 @@ from gagjax.camera import Camera
 from gagjax.errors import SplattingError
 from gagjax.splatting.cpu import rasterize_cpu
 from gagjax.splatting.gaussians import Gaussians
+from gagjax.typing import AnyArray
 
 
+@runtime_checkable
 class Backend(Protocol):
     """One machine that composites Gaussians with the meaning that `rasterize` states."""
 
@@ -24,7 +26,7 @@ class Backend(Protocol):
         ...
 
     def rasterize(
-        self, gaussians: Gaussians, camera: Camera, background: Float[Array, "C"]
+        self, gaussians: Gaussians, camera: Camera, background: Float[AnyArray, "C"]
     ) -> tuple[Float[Array, "H W C"], Float[Array, "H W"]]:
         """Features (H, W, C) and alpha (H, W) of one set of Gaussians seen by one camera."""
         ...
@@ -40,7 +42,7 @@ class CpuBackend:
         return False  # what is left when no other backend is preferred
 
     def rasterize(
-        self, gaussians: Gaussians, camera: Camera, background: Float[Array, "C"]
+        self, gaussians: Gaussians, camera: Camera, background: Float[AnyArray, "C"]
     ) -> tuple[Float[Array, "H W C"], Float[Array, "H W"]]:
         return rasterize_cpu(gaussians, camera, background)
 

@@ -6,6 +6,7 @@ import functools
 import os
 import tempfile
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from jaxtyping import Array, Float
 from gagjax.camera import Camera
 from gagjax.splatting.gaussians import Gaussians
 from gagjax.splatting.projection import splats
+from gagjax.typing import AnyArray, Tree
 
 _lock = threading.Lock()  # numba's thread pool serves one caller at a time; XLA may call back from several threads
 _threads: int | None = None
@@ -70,7 +72,7 @@ def _blas() -> Any:
 
 
 def rasterize_cpu(
-    gaussians: Gaussians, camera: Camera, background: Float[Array, "C"]
+    gaussians: Gaussians, camera: Camera, background: Float[AnyArray, "C"]
 ) -> tuple[Float[Array, "H W C"], Float[Array, "H W"]]:
     """Rasterize one set of Gaussians for one camera; see `gagjax.splatting.rasterize` for the semantics."""
     flat = splats(gaussians, camera)
@@ -85,18 +87,18 @@ def rasterize_cpu(
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _composite(width: int, height: int, *arguments: Any) -> Any:
+def _composite(width: int, height: int, *arguments: AnyArray) -> Any:
     channels = arguments[3].shape[-1]
     return _on_host(
         functools.partial(_forward, width, height), ((height, width, channels), (height, width)), *arguments
     )
 
 
-def _composite_fwd(width: int, height: int, *arguments: Any) -> Any:
+def _composite_fwd(width: int, height: int, *arguments: AnyArray) -> Any:
     return _composite(width, height, *arguments), arguments
 
 
-def _composite_bwd(width: int, height: int, arguments: Any, cotangents: Any) -> Any:
+def _composite_bwd(width: int, height: int, arguments: AnyArray, cotangents: Tree) -> Any:
     shapes = tuple(a.shape for a in arguments[:5])
     grads = _on_host(functools.partial(_backward, width, height), shapes, *arguments, *cotangents)
     return *grads, jnp.zeros_like(arguments[5])
@@ -105,7 +107,7 @@ def _composite_bwd(width: int, height: int, arguments: Any, cotangents: Any) -> 
 _composite.defvjp(_composite_fwd, _composite_bwd)
 
 
-def _on_host(function: Any, shapes: tuple[tuple[int, ...], ...], *arguments: Any) -> Any:
+def _on_host(function: Callable[..., None], shapes: tuple[tuple[int, ...], ...], *arguments: AnyArray) -> Any:
     """Call `function(outputs, *inputs)` on float32 NumPy arrays, of which it fills the outputs.
 
     Where JAX itself runs on the CPU, these are XLA's own buffers; elsewhere they travel to the host and back.
@@ -114,12 +116,12 @@ def _on_host(function: Any, shapes: tuple[tuple[int, ...], ...], *arguments: Any
     if jax.default_backend() == "cpu":
         from jax.experimental.buffer_callback import buffer_callback
 
-        def in_place(_: Any, outputs: Any, *inputs: Any) -> None:
+        def in_place(_: object, outputs: Tree, *inputs: AnyArray) -> None:
             function([np.asarray(o) for o in outputs], *(np.asarray(i) for i in inputs))
 
         return buffer_callback(in_place, results, vmap_method="sequential")(*arguments)
 
-    def through_copies(*inputs: Any) -> Any:
+    def through_copies(*inputs: AnyArray) -> Any:
         outputs = tuple(np.empty(shape, np.float32) for shape in shapes)
         function(outputs, *(np.ascontiguousarray(np.asarray(i), np.float32) for i in inputs))
         return outputs
@@ -131,7 +133,14 @@ class _Plan:
     """Depth order and tile lists of one frame."""
 
     def __init__(
-        self, width: int, height: int, centres: Any, conics: Any, opacities: Any, features: Any, depths: Any
+        self,
+        width: int,
+        height: int,
+        centres: AnyArray,
+        conics: AnyArray,
+        opacities: AnyArray,
+        features: AnyArray,
+        depths: AnyArray,
     ) -> None:
         kernels = _kernels()
         seen = np.flatnonzero((depths > 0) & (opacities > kernels.ALPHA_MIN)).astype(np.uint64)
@@ -151,7 +160,7 @@ class _Plan:
         self.features = features[order]
 
 
-def _forward(width: int, height: int, outputs: Any, *arguments: np.ndarray) -> None:
+def _forward(width: int, height: int, outputs: Sequence[np.ndarray], *arguments: np.ndarray) -> None:
     picture, light = outputs
     centres, conics, opacities, features, background, depths = arguments
     with _lock, _blas().limit(limits=1, user_api="blas"):
@@ -170,7 +179,7 @@ def _forward(width: int, height: int, outputs: Any, *arguments: np.ndarray) -> N
         )
 
 
-def _backward(width: int, height: int, outputs: Any, *arguments: np.ndarray) -> None:
+def _backward(width: int, height: int, outputs: Sequence[np.ndarray], *arguments: np.ndarray) -> None:
     g_centres, g_conics, g_opacities, g_features, g_background = outputs
     centres, conics, opacities, features, background, depths, g_picture, g_light = arguments
     columns = 6 + features.shape[1]

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gagjax.pytree import pytree
+from gagjax.typing import AnyArray
 
 
 @pytree
@@ -25,10 +26,10 @@ class Gaussians:
         1
     """
 
-    means: Float[Array, "*batch N 3"]
-    covariances: Float[Array, "*batch N 3 3"]
-    opacities: Float[Array, "*batch N"]
-    features: Float[Array, "*batch N C"]
+    means: Float[AnyArray, "*#batch N 3"]
+    covariances: Float[AnyArray, "*#batch N 3 3"]
+    opacities: Float[AnyArray, "*#batch N"]
+    features: Float[AnyArray, "*#batch N C"]
 
     def __len__(self) -> int:
         return self.means.shape[-2]
@@ -36,11 +37,11 @@ class Gaussians:
     @classmethod
     def from_scales(
         cls,
-        means: Float[Array, "*batch N 3"],
-        scales: Float[Array, "*batch N 3"],
-        quaternions: Float[Array, "*batch N 4"],
-        opacities: Float[Array, "*batch N"],
-        features: Float[Array, "*batch N C"],
+        means: Float[AnyArray, "*#batch N 3"],
+        scales: Float[AnyArray, "*#batch N 3"],
+        quaternions: Float[AnyArray, "*#batch N 4"],
+        opacities: Float[AnyArray, "*#batch N"],
+        features: Float[AnyArray, "*#batch N C"],
         *,
         normalise: bool = True,
     ) -> Gaussians:
@@ -59,8 +60,8 @@ class Gaussians:
 
 
 def covariance(
-    scales: Float[Array, "*batch 3"], quaternions: Float[Array, "*batch 4"], *, normalise: bool = True
-) -> Float[Array, "*batch 3 3"]:
+    scales: Float[AnyArray, "*#batch 3"], quaternions: Float[AnyArray, "*#batch 4"], *, normalise: bool = True
+) -> Float[Array, "*#batch 3 3"]:
     """R diag(scales^2) R^T.
 
     Args:

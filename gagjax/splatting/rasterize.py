@@ -13,6 +13,7 @@ from gagjax.camera import Camera
 from gagjax.errors import SplattingError
 from gagjax.splatting import backends
 from gagjax.splatting.gaussians import Gaussians
+from gagjax.typing import AnyArray, Tree
 
 
 def rasterize(
@@ -20,8 +21,8 @@ def rasterize(
     camera: Camera,
     *,
     backend: str = "auto",
-    background: Float[Array, "C"] | None = None,
-) -> tuple[Float[Array, "*batch H W C"], Float[Array, "*batch H W"]]:
+    background: Float[AnyArray, "C"] | None = None,
+) -> tuple[Float[Array, "*#batch H W C"], Float[Array, "*#batch H W"]]:
     """Draw Gaussians: features blended front to back, and the coverage.
 
     What a picture means, on every backend:
@@ -89,10 +90,10 @@ _GAUSSIAN_AXES = {"means": 2, "covariances": 3, "opacities": 1, "features": 2}
 _CAMERA_AXES = {"viewmat": 2, "K": 2}
 
 
-def _flatten(tree: Any, batch: tuple[int, ...], axes: dict[str, int]) -> Any:
+def _flatten(tree: Tree, batch: tuple[int, ...], axes: dict[str, int]) -> Any:
     """All leading axes as one, broadcast."""
 
-    def one(value: Any, own: int) -> Any:
+    def one(value: AnyArray, own: int) -> Any:
         return jnp.broadcast_to(value, (*batch, *value.shape[value.ndim - own :])).reshape(
             -1, *value.shape[value.ndim - own :]
         )
@@ -100,7 +101,7 @@ def _flatten(tree: Any, batch: tuple[int, ...], axes: dict[str, int]) -> Any:
     return dataclasses.replace(tree, **{name: one(getattr(tree, name), own) for name, own in axes.items()})
 
 
-def _check(gaussians: Gaussians, camera: Camera, background: Any) -> None:
+def _check(gaussians: Gaussians, camera: Camera, background: AnyArray | None) -> None:
     n = gaussians.means.shape[-2:-1]
     shapes = {
         "means": (gaussians.means.shape[-2:], (*n, 3)),

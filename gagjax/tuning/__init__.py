@@ -4,14 +4,14 @@ from gagjax.tuning import losses
 from gagjax.tuning.batching import Clip, batch
 from gagjax.tuning.constraints import constrain, trainable_leaves, unconstrain
 from gagjax.tuning.em import em as expectation_maximisation
-from gagjax.tuning.optimise import Fit, fit
+from gagjax.tuning.optimise import FitResult, fit
 from gagjax.tuning.pareto import Front, front, grid, plot
 from gagjax.tuning.validate import CrossValidation, Interval, bootstrap, cross_validate
 
 __all__ = [
     "Clip",
     "CrossValidation",
-    "Fit",
+    "FitResult",
     "Front",
     "Interval",
     "batch",

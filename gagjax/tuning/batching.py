@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from gagjax.track import Track
+from gagjax.typing import AnyArray, Tree
 
 
 class Clip(NamedTuple):
@@ -24,10 +25,10 @@ class Clip(NamedTuple):
     """
 
     xs: Any
-    valid: Bool[Array, "T"]
+    valid: Bool[AnyArray, "T"]
     truth: Any
-    present: Bool[Array, "T"]
-    dt: Float[Array, ""]
+    present: Bool[AnyArray, "T"]
+    dt: Float[AnyArray, ""]
 
 
 def batch(
@@ -67,11 +68,11 @@ def batch(
     return Clip(stack(sequences), valid, None if truths is None else stack(truths), present, dt)
 
 
-def _length(sequence: Any) -> int:
+def _length(sequence: Tree) -> int:
     return len(sequence) if isinstance(sequence, Track) else len(jax.tree.leaves(sequence)[0])
 
 
-def _padded(leaf: Any, length: int) -> np.ndarray:
+def _padded(leaf: AnyArray, length: int) -> np.ndarray:
     leaf = np.asarray(leaf)
     leaf = leaf.astype(np.float32) if leaf.dtype == np.float64 and not jax.config.read("jax_enable_x64") else leaf
     return np.concatenate([leaf, np.repeat(leaf[-1:], length - len(leaf), 0)])

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gagjax.typing import Tree, Values
+
 Domain = Literal["positive", "unit", "real"]
 
 # Bound of the unconstrained number: exp(±20) spans 17 decades, and float32 squares of either end stay finite.
@@ -32,7 +34,7 @@ FIELDS: dict[str, Domain] = {
 }
 
 
-def constrain(z: Float[Array, "..."], domain: Domain) -> Float[Array, "..."]:
+def constrain(z: Values, domain: Domain) -> Values:
     """The hyperparameter for an unconstrained number: exp for positive, logistic for the unit interval.
 
     Args:
@@ -45,7 +47,7 @@ def constrain(z: Float[Array, "..."], domain: Domain) -> Float[Array, "..."]:
     return jnp.exp(z) if domain == "positive" else jax.nn.sigmoid(z)
 
 
-def unconstrain(value: Float[Array, "..."], domain: Domain) -> Float[Array, "..."]:
+def unconstrain(value: Values, domain: Domain) -> Float[Array, "..."]:
     """The inverse of `constrain`; values on the edge of a domain are moved inside by the least that float32 resolves."""
     if domain == "real":
         return jnp.asarray(value)
@@ -63,7 +65,7 @@ def leaf_name(path: tuple[Any, ...]) -> str:
 
 
 def trainable_leaves(
-    model: Any, only: Iterable[str] | None = None, domains: Mapping[str, Domain] | None = None
+    model: Tree, only: Iterable[str] | None = None, domains: Mapping[str, Domain] | None = None
 ) -> dict[str, Domain]:
     """Which leaves of a model train, and in what domain.
 

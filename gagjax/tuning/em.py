@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from gagjax.filters.kalman import Kinematic
 from gagjax.tuning.batching import Clip
+from gagjax.typing import AnyArray, Tree, Values
 
 
 class _Smoothed(NamedTuple):
@@ -20,11 +21,11 @@ class _Smoothed(NamedTuple):
     lagged: Float[Array, "T n n"]  # covariance of z_t with z_(t-1); the first entry is unused
 
 
-def em(filter: Kinematic, clips: Clip, steps: int = 50) -> tuple[Kinematic, Float[Array, "steps 2"]]:
+def em(filter_: Kinematic, clips: Clip, steps: int = 50) -> tuple[Kinematic, Float[Array, "steps 2"]]:
     """Find process and measurement noise by expectation-maximisation, one pair for all channels and clips.
 
     Args:
-        filter: A Kalman-type vector filter; its noises are the start. Gating is ignored.
+        filter_: A Kalman-type vector filter; its noises are the start. Gating is ignored.
         clips: A batch whose `xs` is one array, (N, T, C).
         steps: Iterations; each never lowers the likelihood.
 
@@ -36,14 +37,14 @@ def em(filter: Kinematic, clips: Clip, steps: int = 50) -> tuple[Kinematic, Floa
 
     Source: Shumway, Stoffer, An approach to time series smoothing and forecasting using the EM algorithm, 1982.
     """
-    if not isinstance(filter, Kinematic) or not hasattr(clips.xs, "ndim"):
+    if not isinstance(filter_, Kinematic) or not isinstance(clips.xs, AnyArray):
         raise TypeError("em takes a Kalman-type filter and clips of one array (N, T, C)")
-    n = filter.order
-    shape = _disturbance(filter, 1.0)
-    f = _matrix(filter)
+    n = filter_.order
+    shape = _disturbance(filter_, 1.0)
+    f = _matrix(filter_)
     inverse = jnp.linalg.inv(shape)
 
-    def expectations(q: Any, r: Any, x: Any, valid: Any) -> tuple[Any, Any, Any, Any]:
+    def expectations(q: Values, r: Values, x: AnyArray, valid: AnyArray) -> tuple[Any, Any, Any, Any]:
         smoothed = _smooth(f, q * shape, r, x, valid, n)
         z, p, c = smoothed
         before, now = z[:-1], z[1:]
@@ -67,36 +68,36 @@ def em(filter: Kinematic, clips: Clip, steps: int = 50) -> tuple[Kinematic, Floa
     over_clips = jax.vmap(over_channels, in_axes=(None, None, 0, 0))
 
     @jax.jit
-    def iterate(q: Any, r: Any) -> tuple[Any, Any]:
+    def iterate(q: Values, r: Values) -> tuple[Any, Any]:
         q_sum, q_count, r_sum, r_count = (v.sum() for v in over_clips(q, r, clips.xs, clips.valid))
         return q_sum / (n * q_count), r_sum / r_count
 
-    q = jnp.mean(jnp.asarray(filter.process_noise))
-    r = jnp.mean(jnp.asarray(filter.measurement_noise))
+    q = jnp.mean(jnp.asarray(filter_.process_noise))
+    r = jnp.mean(jnp.asarray(filter_.measurement_noise))
     path = []
     for _ in range(steps):
         q, r = iterate(q, r)
         path.append(jnp.stack([q, r]))
-    return dataclasses.replace(filter, process_noise=q, measurement_noise=r), jnp.stack(path)  # type: ignore[type-var]
+    return dataclasses.replace(filter_, process_noise=q, measurement_noise=r), jnp.stack(path)
 
 
-def _matrix(filter: Kinematic) -> Any:
-    row, n = filter.transition(), filter.order
+def _matrix(filter_: Kinematic) -> Any:
+    row, n = filter_.transition(), filter_.order
     return jnp.stack(
         [jnp.stack([jnp.asarray(row[j - i] if j >= i else 0.0, jnp.float32) for j in range(n)]) for i in range(n)]
     )
 
 
-def _disturbance(filter: Kinematic, q: float) -> Any:
-    unit = dataclasses.replace(filter, process_noise=jnp.float32(q))  # type: ignore[type-var]
-    n = filter.order
+def _disturbance(filter_: Kinematic, q: float) -> Any:
+    unit = dataclasses.replace(filter_, process_noise=jnp.float32(q))
+    n = filter_.order
     return jnp.stack(
         [jnp.stack([jnp.asarray(unit.disturbance(min(i, j), max(i, j))) for j in range(n)]) for i in range(n)]
     )
 
 
 @functools.partial(jax.jit, static_argnums=5)
-def _smooth(f: Any, q: Any, r: Any, x: Any, valid: Any, n: int) -> _Smoothed:
+def _smooth(f: AnyArray, q: AnyArray, r: Values, x: AnyArray, valid: AnyArray, n: int) -> _Smoothed:
     """Textbook RTS with covariances, for one channel: EM needs the second moments, which `filters.rts` never forms."""
     start = jnp.argmax(valid)
     z0 = jnp.zeros(n).at[0].set(x[start])
@@ -104,7 +105,7 @@ def _smooth(f: Any, q: Any, r: Any, x: Any, valid: Any, n: int) -> _Smoothed:
     for k in range(1, n):
         p0 = p0.at[k, k].set(1e4 * (r + q[k, k]))
 
-    def forward(carry: Any, frame: Any) -> tuple[Any, Any]:
+    def forward(carry: Tree, frame: Tree) -> tuple[Any, Any]:
         z, p, begun = carry
         value, seen, index = frame
         z_ahead = jnp.where(begun, f @ z, z)
@@ -121,7 +122,7 @@ def _smooth(f: Any, q: Any, r: Any, x: Any, valid: Any, n: int) -> _Smoothed:
     frames = jnp.arange(x.shape[0])
     _, (z, p, z_ahead, p_ahead, _) = jax.lax.scan(forward, (z0, p0, jnp.asarray(False)), (x, valid, frames))
 
-    def backward(carry: Any, frame: Any) -> tuple[Any, Any]:
+    def backward(carry: Tree, frame: Tree) -> tuple[Any, Any]:
         z_later, p_later = carry
         z_now, p_now, z_next, p_next = frame
         gain = jnp.linalg.solve(p_next, f @ p_now).T

@@ -7,7 +7,7 @@ are made by functions (`truth(...)`, `tradeoff(...)`, `image(...)`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,16 +15,22 @@ from jaxtyping import Array, Float
 
 from gagjax.filters import rts, scan
 from gagjax.filters.kalman import Kinematic
+from gagjax.protocols import Filter, HasAdjoint, HasLikelihood, TrackStage
 from gagjax.tuning.batching import Clip
+from gagjax.typing import AnyArray, Tree
 
 #: Clips longer than two such parts are differentiated part by part: only the states between parts are kept, and each part
 #: is run again on the way back. The gradient is the same; memory grows with the number of parts, not of frames.
 PART = 512
 Loss = Callable[[Any, Clip], Float[Array, ""]]
+#: Anything that `apply` runs: a filter or a track stage.
+Model: TypeAlias = Filter[Any] | TrackStage | HasLikelihood
+#: What a unit of error counts: a pytree like a frame, a prefix of one, a function of the values, or None.
+Weights: TypeAlias = Tree
 Pass = Literal["auto", "smooth", "filter"]
 
 
-def likelihood(model: Any, clip: Clip) -> Float[Array, ""]:
+def likelihood(model: Model, clip: Clip) -> Float[Array, ""]:
     """Negative log-likelihood of the observations per frame and channel, from the filter's innovations; needs no truth.
 
         1/2 (log(2 pi s_t) + e_t^2 / s_t),   e_t = x_t - prediction,   s_t = its variance
@@ -41,7 +47,7 @@ def likelihood(model: Any, clip: Clip) -> Float[Array, ""]:
 
     Source: Schweppe, Evaluation of likelihood functions for Gaussian signals, 1965.
     """
-    if hasattr(model, "likelihood"):
+    if isinstance(model, HasLikelihood):
         return model.likelihood(clip)
     if not isinstance(model, Kinematic):
         raise TypeError(f"{type(model).__name__} has no likelihood; tune it with losses.truth or losses.tradeoff")
@@ -50,7 +56,7 @@ def likelihood(model: Any, clip: Clip) -> Float[Array, ""]:
     scored = clip.valid & (jnp.arange(clip.valid.shape[0]) > start)
     noise = model.measurement_noise
 
-    def body(state: Any, frame: Any) -> tuple[Any, Any]:
+    def body(state: Tree, frame: Tree) -> tuple[Any, Any]:
         x, seen, counts = frame
         ahead, _ = model.predict(state)
         leaves: list[Any]
@@ -70,7 +76,7 @@ def likelihood(model: Any, clip: Clip) -> Float[Array, ""]:
     return totals.sum() / (jnp.maximum(scored.sum(), 1) * channels)
 
 
-def truth(weights: Any = None, *, run: Pass = "auto", acceleration: float = 0.0) -> Loss:
+def truth(weights: Weights = None, *, run: Pass = "auto", acceleration: float = 0.0) -> Loss:
     """The mean squared error to a given truth, optionally with that of the second differences.
 
     Args:
@@ -84,7 +90,7 @@ def truth(weights: Any = None, *, run: Pass = "auto", acceleration: float = 0.0)
         A loss that needs `clip.truth`.
     """
 
-    def loss(model: Any, clip: Clip) -> Float[Array, ""]:
+    def loss(model: Model, clip: Clip) -> Float[Array, ""]:
         if clip.truth is None:
             raise ValueError("losses.truth needs clips with a truth")
         ys = apply(model, clip, run)
@@ -97,7 +103,9 @@ def truth(weights: Any = None, *, run: Pass = "auto", acceleration: float = 0.0)
     return loss
 
 
-def tradeoff(jitter: float, *, lag: float = 0.0, weights: Any = None, run: Pass = "auto", robust: float = 3.0) -> Loss:
+def tradeoff(
+    jitter: float, *, lag: float = 0.0, weights: Weights = None, run: Pass = "auto", robust: float = 3.0
+) -> Loss:
     """Fidelity to what was observed `lag` frames ago, plus a weight times the jitter of the output; needs no truth.
 
     Args:
@@ -113,11 +121,11 @@ def tradeoff(jitter: float, *, lag: float = 0.0, weights: Any = None, run: Pass 
     if jitter < 0 or lag < 0:
         raise ValueError(f"jitter and lag must not be negative, got {jitter} and {lag}")
 
-    def loss(model: Any, clip: Clip) -> Float[Array, ""]:
+    def loss(model: Model, clip: Clip) -> Float[Array, ""]:
         ys = apply(model, clip, run)
         whole, part = int(lag // 1), lag % 1
 
-        def delayed(x: Any) -> Any:
+        def delayed(x: AnyArray) -> Any:
             # (1 - part) x[t - whole] + part x[t - whole - 1]; the first frames are masked below.
             late = jnp.roll(x, whole, 0)
             return (1 - part) * late + part * jnp.roll(late, 1, 0)
@@ -129,7 +137,7 @@ def tradeoff(jitter: float, *, lag: float = 0.0, weights: Any = None, run: Pass 
             known &= jnp.roll(clip.valid, step)
         known &= jnp.arange(known.shape[0]) >= back
 
-        def fidelity(y: Any, x: Any) -> Any:
+        def fidelity(y: AnyArray, x: AnyArray) -> Any:
             error = jnp.where(_column(known, y), y - delayed(x), 0)
             size = jax.lax.stop_gradient(jnp.where(_column(known, y), jnp.abs(error), jnp.nan))
             typical, mean = jnp.nanmedian(size, axis=0), jnp.nanmean(size, axis=0)
@@ -147,7 +155,7 @@ def tradeoff(jitter: float, *, lag: float = 0.0, weights: Any = None, run: Pass 
     return loss
 
 
-def image(render: Callable[[Any], Float[Array, "T H W C"]], *, run: Pass = "auto") -> Loss:
+def image(render: Callable[[Any], Float[AnyArray, "T H W C"]], *, run: Pass = "auto") -> Loss:
     """The mean absolute difference of rendered pictures to `clip.truth`, the true pictures (T, H, W, C).
 
     Args:
@@ -156,7 +164,7 @@ def image(render: Callable[[Any], Float[Array, "T H W C"]], *, run: Pass = "auto
         run: As in `truth`.
     """
 
-    def loss(model: Any, clip: Clip) -> Float[Array, ""]:
+    def loss(model: Model, clip: Clip) -> Float[Array, ""]:
         pictures = render(apply(model, clip, run))
         difference = jnp.abs(pictures - clip.truth)
         count = jnp.maximum(clip.present.sum(), 1) * (pictures.size // pictures.shape[0])
@@ -165,7 +173,7 @@ def image(render: Callable[[Any], Float[Array, "T H W C"]], *, run: Pass = "auto
     return loss
 
 
-def apply(model: Any, clip: Clip, run: Pass = "auto") -> Any:
+def apply(model: Model, clip: Clip, run: Pass = "auto") -> Any:
     """Run a model over one clip: its smoother, its `apply`, or its causal filter.
 
     Args:
@@ -173,23 +181,25 @@ def apply(model: Any, clip: Clip, run: Pass = "auto") -> Any:
         clip: One clip.
         run: See `truth`.
     """
-    if hasattr(model, "apply"):
+    if isinstance(model, TrackStage):
         return model.apply(clip.xs, valid=clip.valid, dt=clip.dt)
     if run == "smooth" or (run == "auto" and isinstance(model, Kinematic)):
-        return rts(model, clip.xs, valid=clip.valid)
-    if clip.valid.shape[0] <= 2 * PART or not hasattr(model, "init"):
+        return rts(cast(HasAdjoint, model), clip.xs, valid=clip.valid)
+    if not isinstance(model, Filter):
+        raise TypeError(f"{type(model).__name__} is neither a filter nor a track stage")
+    if clip.valid.shape[0] <= 2 * PART:
         return scan(model, clip.xs, valid=clip.valid)[0]
     start = jnp.argmax(clip.valid)
     state = model.init(jax.tree.map(lambda x: x[start], clip.xs))
 
-    def run_part(state: Any, frames: Any) -> tuple[Any, Any]:
+    def run_part(state: Tree, frames: Tree) -> tuple[Any, Any]:
         ys, state = scan(model, frames[0], state, valid=frames[1], method="sequential")
         return state, ys
 
     return _in_parts(run_part, state, (clip.xs, clip.valid))
 
 
-def _in_parts(run: Callable[[Any, Any], tuple[Any, Any]], state: Any, frames: Any) -> Any:
+def _in_parts(run: Callable[[Any, Any], tuple[Any, Any]], state: Tree, frames: Tree) -> Any:
     """What `run(state, frames) -> (state, out)` puts out over all frames, checkpointed between parts if there are many."""
     count = jax.tree.leaves(frames)[0].shape[0]
     if count <= 2 * PART:
@@ -215,7 +225,7 @@ def field_weights(units: Mapping[str, float]) -> Callable[[Any], Any]:
         A function from `Channels` (or their errors) to weights of the same structure.
     """
 
-    def weigh(channels: Any) -> Any:
+    def weigh(channels: Tree) -> Any:
         fields = channels._asdict()
         return channels._replace(
             **{
@@ -227,15 +237,15 @@ def field_weights(units: Mapping[str, float]) -> Callable[[Any], Any]:
     return weigh
 
 
-def _mean_square(error: Any, mask: Any, weights: Any) -> Float[Array, ""]:
-    def mean(e: Any) -> Any:
+def _mean_square(error: Tree, mask: AnyArray, weights: Weights) -> Float[Array, ""]:
+    def mean(e: AnyArray) -> Any:
         kept = jnp.where(_column(mask, e), e, 0)
         return jnp.sum(kept**2) / (jnp.maximum(mask.sum(), 1) * (e.size // e.shape[0]))
 
     return _weighted(jax.tree.map(mean, error), weights)
 
 
-def _weighted(values: Any, weights: Any) -> Float[Array, ""]:
+def _weighted(values: Tree, weights: Weights) -> Float[Array, ""]:
     leaves: list[Any] = jax.tree.leaves(values)
     if weights is None:
         return jnp.stack(leaves).mean()
@@ -245,13 +255,13 @@ def _weighted(values: Any, weights: Any) -> Float[Array, ""]:
     return jnp.stack([w * v for w, v in zip(spread, leaves, strict=True)]).sum()
 
 
-def _second(x: Any) -> Any:
+def _second(x: Tree) -> Any:
     return jax.tree.map(lambda v: v[2:] - 2 * v[1:-1] + v[:-2], x)
 
 
-def _triples(mask: Any) -> Any:
+def _triples(mask: AnyArray) -> Any:
     return mask[2:] & mask[1:-1] & mask[:-2]
 
 
-def _column(mask: Any, like: Any) -> Any:
+def _column(mask: AnyArray, like: AnyArray) -> Any:
     return mask.reshape(mask.shape + (1,) * (like.ndim - 1))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -19,12 +19,14 @@ from tqdm import tqdm
 
 from gagjax.tuning.batching import Clip
 from gagjax.tuning.constraints import Domain, constrain, leaf_name, trainable_leaves, unconstrain
+from gagjax.typing import AnyArray, Tree
 
 Loss = Callable[[Any, Clip], Float[Array, ""]]
+M = TypeVar("M")
 CHUNK = 20  # optimiser steps per compiled call: between calls progress is shown and stopping is decided
 
 
-class Fit(NamedTuple):
+class FitResult(NamedTuple):
     """The result of `fit`.
 
     Attributes:
@@ -47,7 +49,7 @@ class Fit(NamedTuple):
 
 
 def fit(
-    model: Any,
+    model: M,
     clips: Clip,
     loss: Loss,
     *,
@@ -61,7 +63,7 @@ def fit(
     spread: float = 1.5,
     seed: int = 0,
     progress: bool = False,
-) -> Fit:
+) -> FitResult:
     """Fit a model's hyperparameters to clips by Adam on unconstrained parameters.
 
     Args:
@@ -113,12 +115,12 @@ def fit(
     # The clips are an argument: as constants of the program they would be folded at length.
     per_clip = jax.jit(lambda m, clips: jax.vmap(lambda clip: loss(m, clip))(clips))
 
-    def score(m: Any) -> tuple[float, float]:
+    def score(m: M) -> tuple[float, float]:
         values = np.asarray(per_clip(m, clips))
         return float(values @ weights / weights.sum()), float(values[out].mean()) if len(out) else float("nan")
 
     before, after = score(model), score(fitted)
-    return Fit(
+    return FitResult(
         fitted,
         leaf_values(fitted, task.domains),
         train[winner],
@@ -130,7 +132,7 @@ def fit(
 
 
 def refits(
-    model: Any,
+    model: M,
     clips: Clip,
     loss: Loss,
     weights: Float[np.ndarray, "runs clips"],
@@ -159,7 +161,7 @@ def refits(
     return models, np.nanmin(np.where(np.isfinite(judged), judged, np.inf), axis=1)
 
 
-def leaf_values(model: Any, names: Iterable[str]) -> dict[str, np.ndarray]:
+def leaf_values(model: M, names: Iterable[str]) -> dict[str, np.ndarray]:
     """The named leaves of a model, or of a stack of models, as NumPy arrays."""
     leaves = {leaf_name(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(model)[0]}
     return {name: np.asarray(leaves[name]) for name in names}
@@ -168,19 +170,19 @@ def leaf_values(model: Any, names: Iterable[str]) -> dict[str, np.ndarray]:
 class _Task:
     """Which leaves of a model train, and the way between the model and the optimiser's numbers."""
 
-    def __init__(self, model: Any, only: Iterable[str] | None, domains: Mapping[str, Domain] | None) -> None:
+    def __init__(self, model: M, only: Iterable[str] | None, domains: Mapping[str, Domain] | None) -> None:
         self.domains = trainable_leaves(model, None if only is None else tuple(only), domains)
         flat, self.tree = jax.tree_util.tree_flatten_with_path(model)
         self.names = [leaf_name(path) for path, _ in flat]
         self.fixed = [leaf for _, leaf in flat]
 
-    def start(self, model: Any) -> dict[str, Any]:
+    def start(self, model: M) -> dict[str, Any]:
         leaves = dict(zip(self.names, jax.tree.leaves(model), strict=True))
         return {name: np.asarray(unconstrain(leaves[name], domain)) for name, domain in self.domains.items()}
 
     def model(self, z: dict[str, Any]) -> Any:
         leaves = [
-            constrain(z[name], self.domains[name]).astype(np.asarray(leaf).dtype) if name in z else leaf
+            jnp.asarray(constrain(z[name], self.domains[name])).astype(np.asarray(leaf).dtype) if name in z else leaf
             for name, leaf in zip(self.names, self.fixed, strict=True)
         ]
         return jax.tree.unflatten(self.tree, leaves)
@@ -198,9 +200,9 @@ def _optimise(
     task: _Task,
     loss: Loss,
     clips: Clip,
-    starts: Any,
-    weights: Any,
-    judge: Any,
+    starts: Tree,
+    weights: AnyArray,
+    judge: AnyArray,
     steps: int,
     learning_rate: float,
     patience: int,
@@ -213,14 +215,14 @@ def _optimise(
         optax.adam(optax.cosine_decay_schedule(learning_rate, steps, alpha=0.05)),
     )
 
-    def losses(z: Any, clips: Clip) -> Float[Array, "clips"]:
+    def losses(z: Tree, clips: Clip) -> Float[Array, "clips"]:
         return jax.vmap(lambda clip: loss(task.model(z), clip))(clips)
 
-    def mean(values: Any, w: Any) -> Any:
+    def mean(values: AnyArray, w: AnyArray) -> Any:
         return jnp.where(w > 0, values * w, 0).sum() / jnp.maximum(w.sum(), 1e-9)
 
-    def step(run: _Run, clips: Clip, w: Any, j: Any) -> tuple[_Run, Any]:
-        def objective(z: Any) -> tuple[Any, Any]:
+    def step(run: _Run, clips: Clip, w: AnyArray, j: Tree) -> tuple[_Run, Any]:
+        def objective(z: Tree) -> tuple[Any, Any]:
             values = losses(z, clips)
             return mean(values, w), values
 
@@ -236,8 +238,8 @@ def _optimise(
         return _Run(z, optimiser, best, jnp.where(better, judged, run.best_loss), since), (value, judged)
 
     @jax.jit
-    def chunk(runs: _Run, clips: Clip, weights: Any, judge: Any) -> tuple[_Run, Any]:
-        def one(run: _Run, w: Any, j: Any) -> tuple[_Run, Any]:
+    def chunk(runs: _Run, clips: Clip, weights: AnyArray, judge: AnyArray) -> tuple[_Run, Any]:
+        def one(run: _Run, w: AnyArray, j: Tree) -> tuple[_Run, Any]:
             return jax.lax.scan(lambda r, _: step(r, clips, w, j), run, length=CHUNK)
 
         return jax.vmap(one)(runs, weights, judge)

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from gagjax.tuning.batching import Clip
 from gagjax.tuning.losses import Pass, apply
+from gagjax.typing import AnyArray, Scalar, Tree
 
 
 class Front(NamedTuple):
@@ -74,7 +75,7 @@ def grid(make: Callable[..., Any], values: Mapping[str, Sequence[float]]) -> Any
     return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *members)
 
 
-def front(models: Any, clips: Clip, *, run: Pass = "filter", search: float = 12.0) -> Front:
+def front(models: Tree, clips: Clip, *, run: Pass = "filter", search: float = 12.0) -> Front:
     """Jitter, lag and error of every model on every clip, by one `vmap` over hyperparameters.
 
     Lag is the delay that best aligns the output with the truth, by the peak of the correlation of their first
@@ -88,7 +89,7 @@ def front(models: Any, clips: Clip, *, run: Pass = "filter", search: float = 12.
     """
     reach = int(search)
 
-    def one(model: Any, clip: Clip) -> tuple[Any, Any, Any]:
+    def one(model: Tree, clip: Clip) -> tuple[Any, Any, Any]:
         target = clip.xs if clip.truth is None else clip.truth
         y, x, t = (_flat(v) for v in (apply(model, clip, run), clip.xs, target))
         seen = clip.valid[2:] & clip.valid[1:-1] & clip.valid[:-2]
@@ -134,17 +135,17 @@ def plot(fronts: Mapping[str, Front], path: str | Path, *, budget: float | None 
     return Path(path)
 
 
-def _flat(x: Any) -> Float[Array, "T C"]:
+def _flat(x: Tree) -> Float[Array, "T C"]:
     return jnp.concatenate([leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(x)], axis=1)
 
 
-def _share(after: Any, before: Any, mask: Any) -> Any:
+def _share(after: Any, before: Any, mask: AnyArray) -> Any:
     """The root mean square of one over that of the other; 1 where both are nothing."""
     a, b = (jnp.sqrt((jnp.where(mask[:, None], x, 0) ** 2).sum()) for x in (after, before))
     return jnp.where((a == 0) & (b == 0), 1, a / jnp.where(b > 0, b, 1e-20))
 
 
-def _peak(dy: Any, dt: Any, reach: int) -> Any:
+def _peak(dy: AnyArray, dt: Scalar, reach: int) -> Any:
     frames = dy.shape[0]
     padded = jnp.pad(dy, ((reach, reach), (0, 0)))
     shifts = jnp.arange(-reach, reach + 1)

@@ -13,6 +13,7 @@ from gagjax.errors import InputError
 from gagjax.filters import AdaptiveSmoother
 from gagjax.track import Track
 from gagjax.track_smoother import LiveTrackSmoother, TrackSmoother
+from gagjax.typing import AnyArray
 
 _ROUNDING = float(np.finfo(np.float32).eps)
 FIELDS = ("expression", "jaw", "eyes", "rotation", "translation", "neck", "extra")
@@ -39,11 +40,11 @@ def observed(
     lost = rng.random(frames) < dropped
     lost[0] = False
 
-    def shaken(x: Any) -> np.ndarray:
+    def shaken(x: AnyArray) -> np.ndarray:
         x = np.asarray(x, np.float64)
         return (x + size.reshape(-1, *[1] * (x.ndim - 1)) * x.std(0) * rng.normal(size=x.shape)).astype(np.float32)
 
-    def turned(x: Any) -> np.ndarray:
+    def turned(x: AnyArray) -> np.ndarray:
         turns = Rotation.from_matrix(np.asarray(x, np.float64))
         spread = (turns.mean().inv() * turns).as_rotvec().std(0)
         # An outlier of a rotation stays below a half turn.
@@ -85,9 +86,9 @@ def check_alike(tracks: Sequence[Track], names: Sequence[str]) -> None:
     Raises:
         InputError: If one does not; it names the first that differs.
     """
-    first = jax.tree.map(lambda x: np.shape(x)[1:], tracks[0].channels, is_leaf=lambda x: hasattr(x, "shape"))
+    first = jax.tree.map(lambda x: np.shape(x)[1:], tracks[0].channels)
     for track, name in zip(tracks[1:], names[1:], strict=True):
-        own = jax.tree.map(lambda x: np.shape(x)[1:], track.channels, is_leaf=lambda x: hasattr(x, "shape"))
+        own = jax.tree.map(lambda x: np.shape(x)[1:], track.channels)
         if own != first or track.rotations != tracks[0].rotations:
             raise InputError(
                 f"holds other channels than {names[0]}", file=name, fix="Tune on tracks of one tracker and format"
@@ -120,7 +121,8 @@ def offline(track: Track) -> TrackSmoother:
 
     # A field in which nothing moves has nothing to learn from, and costs compile time.
     used = moving(track)
-    return dataclasses.replace(base, **{name: fixed(getattr(base, name)) if name in used else None for name in FIELDS})
+    parts: dict[str, Any] = {name: fixed(getattr(base, name)) if name in used else None for name in FIELDS}
+    return dataclasses.replace(base, **parts)
 
 
 def live(track: Track) -> LiveTrackSmoother:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -11,6 +11,9 @@ import numpy as np
 from gagjax.tuning.batching import Clip
 from gagjax.tuning.constraints import Domain, trainable_leaves
 from gagjax.tuning.optimise import Loss, leaf_values, refits
+from gagjax.typing import Tree
+
+M = TypeVar("M")
 
 
 class CrossValidation(NamedTuple):
@@ -40,7 +43,7 @@ class Interval(NamedTuple):
 
 
 def cross_validate(
-    model: Any,
+    model: M,
     clips: Clip,
     loss: Loss,
     *,
@@ -78,7 +81,7 @@ def cross_validate(
 
 
 def bootstrap(
-    model: Any,
+    model: M,
     clips: Clip,
     loss: Loss,
     *,
@@ -118,7 +121,7 @@ def bootstrap(
     }
 
 
-def scores(models: Any, clips: Clip, loss: Loss, weights: np.ndarray) -> np.ndarray:
+def scores(models: Tree, clips: Clip, loss: Loss, weights: np.ndarray) -> np.ndarray:
     """Weighted mean loss of each of a stack of models, (runs,), under its own row of weights (runs, clips)."""
     values = jax.jit(jax.vmap(lambda m: jax.vmap(lambda clip: loss(m, clip))(clips)))(models)
     return np.asarray((np.where(weights > 0, values, 0) * weights).sum(1) / weights.sum(1))

@@ -196,6 +196,7 @@ def test_bands_are_the_pyramid_filter_and_sum_up_at_any_size(size, levels):
         np.testing.assert_allclose(sum_of(both, size), wave(*np.mgrid[: size[0], : size[1]]), atol=2e-3)
 
 
+@pytest.mark.misuse
 def test_frequency_enhancer_by_fft(scene):
     boost = FrequencyEnhancer(gain=1.5, method="fft", cutoff=0.1)
     np.testing.assert_allclose(boost(np.full((9, 14, 3), 0.4, np.float32)), 0.4, atol=1e-6)

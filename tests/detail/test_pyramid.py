@@ -65,6 +65,7 @@ def test_sobel_is_the_formula_and_padding_is_a_choice():
     assert np.asarray(gj.detail.sobel_magnitude(step, padding="edge")).max() == pytest.approx(4, abs=1e-5)
 
 
+@pytest.mark.misuse
 def test_misuse_is_named():
     with pytest.raises(gj.InputError, match="too small"):
         gj.detail.laplacian_pyramid(picture(7, 40, 3), 3)

@@ -202,6 +202,7 @@ def test_damaged_videos_give_pictures_or_one_input_error(tmp_path):
             assert "broken.mp4" in str(error)
 
 
+@pytest.mark.misuse
 def test_a_failed_write_leaves_nothing(tmp_path):
     def breaks():
         yield from frames(3)

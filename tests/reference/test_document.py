@@ -113,6 +113,7 @@ def test_derivatives_are_finite_where_the_formulas_are_singular():
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(jax.jit(jax.grad(loss))(stack)))
 
 
+@pytest.mark.misuse
 def test_misuse_is_named():
     with pytest.raises(ValueError, match="variant"):
         EmaKalman(variant="paper")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -16,7 +17,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
 from gagjax.app.batch.jobs import Executor
 from gagjax.app.batch.processing import Job, compile_group, try_clip
@@ -79,8 +81,8 @@ def ray(jobs: Sequence[Job], config: Mapping[str, Any], workers: int) -> Ended:
     if started:
         try:
             address = os.environ.get("RAY_ADDRESS")
-            local = {} if address else {"num_cpus": workers, "include_dashboard": False}
-            ray.init(address=address, log_to_driver=False, logging_level="warning", **local)
+            local: dict[str, Any] = {} if address else {"num_cpus": workers, "include_dashboard": False}
+            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, **local)
         except (ConnectionError, ValueError) as error:
             raise InputError(f"finds no cluster: {error}", field="RAY_ADDRESS") from error
     try:
@@ -104,7 +106,7 @@ class Worker:
         return {**row, "reason": reason or ""}
 
 
-def _by_ray(ray: Any, jobs: Sequence[Job], config: Mapping[str, Any], workers: int) -> Ended:
+def _by_ray(ray: ModuleType, jobs: Sequence[Job], config: Mapping[str, Any], workers: int) -> Ended:
     devices = int(ray.cluster_resources().get("GPU", 0))
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -134,11 +136,11 @@ class _Process:
         context = multiprocessing.get_context("spawn")
         self._workers: list[Any] = []
         self._pool = concurrent.futures.ProcessPoolExecutor(
-            1, _Noting(context, self._workers), _prepared, (os.getpid(),)
+            1, cast(Any, _Noting(context, self._workers)), _prepared, (os.getpid(),)
         )
         return self
 
-    def __exit__(self, kind: Any, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:  # Ctrl-C, or a manifest that cannot be written: what is at work is not waited for
             for worker in self._workers:
                 worker.terminate()

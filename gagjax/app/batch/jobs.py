@@ -70,10 +70,10 @@ def run_jobs(
     stamps = {job: _stamp(job.source) for job in jobs}
     for job in jobs:
         entry = manifest.get(job.result)
-        same = entry is not None and entry.stamp == stamps[job]
-        if same and entry.status == "done" and (is_url(job.result) or Path(job.result).exists()):
+        status = entry.status if entry is not None and entry.stamp == stamps[job] else None
+        if status == "done" and (is_url(job.result) or Path(job.result).exists()):
             before.append(job)
-        elif same and entry.status == "failed" and not retry:
+        elif status == "failed" and not retry:
             given_up.append(job)
         else:
             left.append(job)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import tyro
 
@@ -59,7 +59,7 @@ class Convert:
         return 0
 
 
-def losses(track: Any, layout: str) -> list[str]:
+def losses(track: Track, layout: str) -> list[str]:
     """What a format cannot hold of a track."""
     import numpy as np
 

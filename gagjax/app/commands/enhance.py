@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from gagjax.errors import InputError
+
+if TYPE_CHECKING:
+    from gagjax.stack import Stack
+    from gagjax.track import Track
 
 MARK = "+enhanced"  # in a track's source: it has been through here
 
@@ -84,7 +88,7 @@ class Enhance:
         return 0
 
 
-def fitting(stack: Any, track: Any) -> tuple[Any, list[str]]:
+def fitting(stack: Stack, track: Track) -> tuple[Any, list[str]]:
     """The stack without stages that would work on nothing, and the names of those."""
     import numpy as np
 
@@ -94,7 +98,7 @@ def fitting(stack: Any, track: Any) -> tuple[Any, list[str]]:
     return dataclasses.replace(stack, **dict.fromkeys(names)), names
 
 
-def _enhanced(stack: Any, track: Any) -> Any:
+def _enhanced(stack: Stack, track: Track) -> Any:
     import warnings
 
     import jax
@@ -109,6 +113,6 @@ def _enhanced(stack: Any, track: Any) -> Any:
     return dataclasses.replace(after, source=source, names=track.names, fps=track.fps)
 
 
-def _ran(stack: Any) -> str:
+def _ran(stack: Stack) -> str:
     names = [name for name in ("temporal", "expression", "gaze") if getattr(stack, name) is not None]
     return ", ".join(names) if names else "nothing (this preset enhances no tracks)"

@@ -6,13 +6,17 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tyro.conf import Positional
 
 from gagjax.errors import InputError
 from gagjax.printable import escaped
 from gagjax.text_table import text_table
+
+if TYPE_CHECKING:
+    from gagjax.io.tracks import Found
+    from gagjax.track import Track
 
 
 @dataclass
@@ -79,13 +83,13 @@ def describe(path: Path) -> tuple[str, Lines, list[str]]:
     return f"{tracks.FORMATS[found.format]}{inside}", _of_track(track), remarks
 
 
-def _of_track(track: Any) -> Lines:
+def _of_track(track: Track) -> Lines:
     from gagjax.app.reports import summary
 
     return [*summary.describe(track), ("source", track.source)]
 
 
-def _remarks(found: Any, track: Any, path: Path) -> Iterable[str]:
+def _remarks(found: Found, track: Track, path: Path) -> Iterable[str]:
     from gagjax.app.commands.enhance import MARK
     from gagjax.io import tracks
 
@@ -105,7 +109,7 @@ def _remarks(found: Any, track: Any, path: Path) -> Iterable[str]:
         yield str(error)
 
 
-def _portraits(found: Any) -> tuple[str, Lines, list[str]]:
+def _portraits(found: Found) -> tuple[str, Lines, list[str]]:
     from gagjax.io import tracks
     from gagjax.io.formats import gagavatar
 

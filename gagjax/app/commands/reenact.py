@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from gagjax.errors import InputError
+
+if TYPE_CHECKING:
+    from gagjax.app.workflows.avatar_source import Source
+    from gagjax.stack import Stack
+    from gagjax.track import Track
 
 CHUNK = 16  # frames rendered and enhanced at once
 
@@ -122,7 +127,7 @@ class Reenact:
         }
         return tuple(name for name, on in flags.items() if on or self.enhanced)
 
-    def _rows(self, stack: Any, avatars: Any, track: Any) -> Iterator[Any]:
+    def _rows(self, stack: Stack, avatars: Sequence[Source], track: Track) -> Iterator[Any]:
         from tqdm import tqdm
 
         from gagjax.app.reports import panels
@@ -143,7 +148,7 @@ class Reenact:
             yield panels.beside([panels.resized(each, height) for each in pictures], labels)
 
 
-def results_of(stack: Any, avatar: Any, track: Any) -> Iterator[Any]:
+def results_of(stack: Stack, avatar: Source, track: Track) -> Iterator[Any]:
     """The enhanced pictures of a track, rendered and enhanced a chunk at a time: memory does not grow with length."""
     import itertools
 
@@ -213,7 +218,7 @@ def _picture_of(portrait: Path | None) -> Any:
     return None
 
 
-def _ran(stack: Any) -> str:
+def _ran(stack: Stack) -> str:
     from gagjax.stack import STAGES
 
     names = [name for name in STAGES if getattr(stack, name) is not None]

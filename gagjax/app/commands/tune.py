@@ -86,7 +86,7 @@ class Tune:
         picture = self.out.with_suffix(".png")
         for path in (self.out, *([picture] if self.plot else [])):
             atomic.check(path, self.force)
-        job = tune.Job(
+        job = tune.TuneJob(
             tracks=self.tracks,
             truths=self.truth,
             loss=loss,

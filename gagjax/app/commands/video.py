@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import tyro
 
 from gagjax.errors import InputError
+
+if TYPE_CHECKING:
+    from gagjax.stack import Stack
 
 
 @dataclass
@@ -74,7 +77,7 @@ class Video:
         return 0
 
 
-def _audio(info: Any, kind: str, again: tuple[str, ...]) -> str:
+def _audio(info: VideoInfo, kind: str, again: tuple[str, ...]) -> str:
     if not info.audio:
         return "no audio"
     if kind in ("gif", "pictures"):
@@ -86,7 +89,7 @@ def _audio(info: Any, kind: str, again: tuple[str, ...]) -> str:
     return ", ".join(parts)
 
 
-def _said(info: Any, kind: str) -> list[str]:
+def _said(info: VideoInfo, kind: str) -> list[str]:
     """What the output is without, or has otherwise, a line each."""
     lines = [change for change in info.changes if not change.startswith("the frame rate varies")]
     if info.aspect != 1:
@@ -109,16 +112,18 @@ def _said(info: Any, kind: str) -> list[str]:
     return lines
 
 
-def _with_strength(stack: Any, strength: float, preset: str) -> Any:
+def _with_strength(stack: Stack, strength: float, preset: str) -> Any:
     import numpy as np
+
+    from gagjax.protocols import HasStrength
 
     if stack.detail is None:
         raise InputError(
             f"{preset!r} enhances no frames", field="--preset", fix="Use default, quality, balanced or reference"
         )
-    if not hasattr(stack.detail, "strength"):
+    if not isinstance(stack.detail, HasStrength):
         if strength == 1:
             return stack
         raise InputError("has no strength", field="--strength", fix="Leave it out for this preset")
     changed = np.float32(strength) * np.asarray(stack.detail.strength, np.float32)
-    return dataclasses.replace(stack, detail=dataclasses.replace(stack.detail, strength=changed))
+    return dataclasses.replace(stack, detail=dataclasses.replace(cast(Any, stack.detail), strength=changed))

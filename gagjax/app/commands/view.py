@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
 from gagjax.errors import InputError
+
+if TYPE_CHECKING:
+    from gagjax.flame.model import FlameModel
 
 
 @dataclass
@@ -61,7 +64,7 @@ class View:
         from gagjax import flame
         from gagjax.app import presets
         from gagjax.app.viewer.page import Viewer
-        from gagjax.app.viewer.session import Session
+        from gagjax.app.viewer.session import ViewerSession
         from gagjax.io.tracks import load_track
 
         if self.presets.exists() and not self.presets.is_dir():
@@ -71,7 +74,7 @@ class View:
         after = None if self.result is None else load_track(self.result, fps=self.fps)
         head = None if self.flame is None else flame.load(self.flame)
         avatar, model = self._avatar(head)
-        session = Session(track, stack, model, preset=self.preset, after=after)
+        session = ViewerSession(track, stack, model, preset=self.preset, after=after)
         page = Viewer(session, host=self.host, port=self.port, avatar=avatar, folder=self.presets)
         print(f"{page.address} shows {self.track}; presets go to {self.presets}; Ctrl-C ends it", flush=True)
         try:
@@ -82,7 +85,7 @@ class View:
             page.close()
         return 0
 
-    def _avatar(self, head: Any) -> tuple[Any, Any]:
+    def _avatar(self, head: FlameModel | None) -> tuple[Any, Any]:
         """Whose Gaussians to show, None for the mesh; and the head."""
         from gagjax import flame
 

@@ -7,7 +7,6 @@ import html
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -80,7 +79,7 @@ def table(measures: Mapping[str, Measure], columns: Mapping[str, Mapping[str, fl
     return f"<div class=scroll><table><tr><th></th>{head}<th></th></tr>{''.join(rows)}</table></div>"
 
 
-def picture(image: Any, caption: str, *, plot: bool = False) -> str:
+def picture(image: np.ndarray | bytes, caption: str, *, plot: bool = False) -> str:
     """A picture inside the page: a PNG or JPEG file's bytes, or an array that is stored as JPEG."""
     if isinstance(image, np.ndarray):
         from PIL import Image

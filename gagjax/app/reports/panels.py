@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from gagjax.typing import AnyArray
+
 _GAP = 4
 _PAPER, _INK, _ALARM = (18, 20, 24), (236, 238, 242), (255, 122, 89)
 
@@ -48,7 +50,7 @@ def tiled(frames: Sequence[Any]) -> UInt8[np.ndarray, "H W 3"]:
     return np.concatenate(rows)
 
 
-def split(before: Any, after: Any, share: float = 0.5) -> UInt8[np.ndarray, "H W 3"]:
+def split(before: AnyArray, after: AnyArray, share: float = 0.5) -> UInt8[np.ndarray, "H W 3"]:
     """One picture: before on the left of a line, after on the right.
 
     Args:
@@ -64,7 +66,7 @@ def split(before: Any, after: Any, share: float = 0.5) -> UInt8[np.ndarray, "H W
     return out
 
 
-def as_bytes(frame: Any) -> UInt8[np.ndarray, "*H W 3"]:
+def as_bytes(frame: AnyArray) -> UInt8[np.ndarray, "*H W 3"]:
     """A frame as uint8; floats are clipped to [0, 1]."""
     frame = np.asarray(frame)
     if frame.dtype == np.uint8:
@@ -72,7 +74,7 @@ def as_bytes(frame: Any) -> UInt8[np.ndarray, "*H W 3"]:
     return np.clip(np.round(frame * 255), 0, 255).astype(np.uint8)
 
 
-def resized(frame: Any, height: int) -> UInt8[np.ndarray, "H W 3"]:
+def resized(frame: AnyArray, height: int) -> UInt8[np.ndarray, "H W 3"]:
     """A frame at a height, its proportions kept."""
     from PIL import Image
 

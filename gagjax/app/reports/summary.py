@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from gagjax.metrics.channels import channel_jitter, channels_of
 from gagjax.printable import escaped
 from gagjax.text_table import text_table
 from gagjax.track import Track
+from gagjax.typing import AnyArray
 
 
 def jitter(track: Track) -> dict[str, tuple[float, str]]:
@@ -79,5 +79,5 @@ def describe(track: Track) -> Iterator[tuple[str, str]]:
         yield f"jitter, {escaped(name)}", f"{value:.4f} {unit or 'units'} per frame²"
 
 
-def _shape(value: Any) -> str:
+def _shape(value: AnyArray) -> str:
     return "×".join(map(str, np.shape(value)[1:]))

@@ -15,8 +15,10 @@ from gagjax.errors import InputError
 from gagjax.filters import chain, scan
 from gagjax.io import atomic
 from gagjax.io.untrusted.checkpoints import load_npz
+from gagjax.protocols import BindsTrack, TrackStage
 from gagjax.stack import Stack
 from gagjax.track import Channels, Track
+from gagjax.typing import Tree
 
 PAUSE = 1.0  # seconds after which what came before says nothing any more
 
@@ -35,12 +37,13 @@ class LiveTrack:
 
     def __init__(self, stack: Stack, example: Channels, fps: float) -> None:
         stages = [stage for stage in (stack.temporal, stack.expression, stack.gaze) if stage is not None]
-        if any(hasattr(stage, "apply") for stage in stages):
+        filters = [stage for stage in stages if not isinstance(stage, TrackStage)]
+        if len(filters) < len(stages):
             raise InputError("looks at whole clips", field="--preset", fix="Use live, or a preset file based on it")
         if not stages:
             raise InputError("changes no track", field="--preset", fix="Use live, or a preset file based on it")
         still = Track(**{k: v[None] for k, v in example._asdict().items() if k != "extra" and v is not None})
-        bound = [stage.for_track(still) if hasattr(stage, "for_track") else stage for stage in stages]
+        bound = [stage.for_track(still) if isinstance(stage, BindsTrack) else stage for stage in filters]
         self.filter = chain(*bound)
         self.usual = 1 / fps
         self.state: Any = None
@@ -86,16 +89,16 @@ class LiveTrack:
             return None, f"{passed:.1f} s after the frame before: begun anew"
         return self.usual, f"its clock went back by {-passed:.3f} s: taken as one frame"
 
-    def _step(self, frame: Channels, state: Any, seconds: float, seen: bool) -> tuple[Channels, Any]:
+    def _step(self, frame: Channels, state: Tree, seconds: float, seen: bool) -> tuple[Channels, Any]:
         xs = jax.tree.map(lambda x: np.asarray(x, np.float32)[None], frame)
         valid, dt = np.array([seen]), np.array([seconds], np.float32)
         ys, state = scan(self.filter, xs, state, valid=valid, dt=dt, method="sequential")
         return jax.tree.map(lambda y: np.asarray(y)[0], ys), state
 
-    def save(self, path: Path, *, neck: bool, **more: Any) -> None:
+    def save(self, path: Path, *, neck: bool, **more: object) -> None:
         """Write the state, with whether the stream has a neck and numbers of the caller's."""
         about = {"version": __version__, "last": self.last, "started": self.state is not None, "more": more}
-        arrays = {f"leaf{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(self.state))}
+        arrays: dict[str, Any] = {f"leaf{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(self.state))}
         with atomic.output(path, force=True) as temporary, temporary.open("wb") as file:
             np.savez(
                 file, about=np.array(json.dumps(about)), structure=np.array(str(self._structure)), neck=neck, **arrays

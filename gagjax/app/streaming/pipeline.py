@@ -31,7 +31,7 @@ def ahead(items: Iterable[Item], depth: int = 2) -> Generator[Item]:
     waiting: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(max(1, depth))
     stop = threading.Event()
 
-    def put(item: Any, error: BaseException | None = None) -> bool:
+    def put(item: object, error: BaseException | None = None) -> bool:
         while not stop.is_set():
             try:
                 waiting.put((item, error), timeout=_PATIENCE)

@@ -45,7 +45,7 @@ def run(
     with contextlib.ExitStack() as opened:
         incoming = _input(source, opened)
         outgoing = _output(out, opened, force=force or resumed, keep=resumed)
-        session = Session(stack, fps, neck=None)
+        session = TrackLineSession(stack, fps, neck=None)
         if resumed and state is not None:
             session.go_on(state, incoming, outgoing)
         more = opened.enter_context(contextlib.closing(_lines(incoming, follow, idle)))
@@ -68,7 +68,7 @@ def run(
     return 0
 
 
-class Session:
+class TrackLineSession:
     """What a run over lines keeps: the filters' state, where it is in the input, and what was odd."""
 
     def __init__(self, stack: Stack, fps: float, neck: bool | None) -> None:

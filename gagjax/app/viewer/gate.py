@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import http
+import inspect
 import ipaddress
 import secrets
 import socket
@@ -98,12 +99,13 @@ def guarded(gate: Gate) -> Iterator[None]:
 
     def serve(*args: Any, process_request: Any = None, **options: Any) -> Any:
         async def checked(connection: Any, request: Any) -> Any:
+            answer: Any
             reason = gate.refusal(request.path, request.headers)
             if reason is not None:
                 answer = connection.respond(http.HTTPStatus.FORBIDDEN, f"Refused: {reason}.\n")
             else:
-                answer: Any = None if process_request is None else process_request(connection, request)
-                if hasattr(answer, "__await__"):
+                answer = None if process_request is None else process_request(connection, request)
+                if inspect.isawaitable(answer):
                     answer = await answer
                 if answer is not None and gate.is_in(request.path):
                     answer.headers["Set-Cookie"] = f"{gate.cookie}={gate.token}; Path=/; HttpOnly; SameSite=Strict"

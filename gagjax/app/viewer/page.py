@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -14,8 +14,12 @@ import viser
 from viser import uplot
 
 from gagjax.app.viewer import gate
-from gagjax.app.viewer.session import Session, channels_of, curve
+from gagjax.app.viewer.session import ViewerSession, channels_of, curve
 from gagjax.errors import InputError
+
+if TYPE_CHECKING:
+    from gagjax.avatars.parameters import Parameters
+    from gagjax.protocols import Avatar
 
 APART = 0.17  # metres from the middle to each head
 # The page holds covariances as half floats. In metres squared they would vanish, and the thinnest, rounded, would be none.
@@ -45,7 +49,7 @@ class Viewer:
 
     def __init__(
         self,
-        session: Session,
+        session: ViewerSession,
         *,
         host: str = "127.0.0.1",
         port: int = 8080,
@@ -182,7 +186,7 @@ class Viewer:
         """The curves of the chosen channel."""
         name = self._channel.value
         seconds = np.arange(self.frames) / float(self.session.track.fps)
-        before = np.where(self.session.track.valid, curve(self.session.track, name), np.nan)
+        before = np.where(np.asarray(self.session.track.valid), curve(self.session.track, name), np.nan)
         after = curve(self.session.after, name)
         data = (seconds, before.astype(np.float64), after.astype(np.float64))
         if self._plot is not None:
@@ -210,5 +214,5 @@ def _words(text: str) -> str:
 
 
 @jax.jit
-def _gaussians(avatar: Any, parameters: Any) -> Any:
+def _gaussians(avatar: Avatar, parameters: Parameters) -> Any:
     return avatar.gaussians(parameters)

@@ -18,6 +18,7 @@ from gagjax.io import atomic
 from gagjax.pytree import at_path, with_path
 from gagjax.stack import Stack, enhance_track
 from gagjax.track import SHAPES, Track
+from gagjax.typing import AnyArray
 
 UNITS = 5.0  # track units in a metre
 
@@ -95,7 +96,7 @@ def curve(track: Track, name: str) -> Float[np.ndarray, "T"]:
     return np.asarray(found[name])
 
 
-class Session:
+class ViewerSession:
     """A track, a stack whose knobs turn, and what comes of them.
 
     Args:
@@ -181,7 +182,9 @@ class Session:
 
 
 @jax.jit
-def _posed(model: FlameModel, shape: Array, expression: Array, jaw: Array, eyes: Array, neck: Array) -> Array:
+def _posed(
+    model: FlameModel, shape: AnyArray, expression: AnyArray, jaw: AnyArray, eyes: AnyArray, neck: AnyArray
+) -> Array:
     pose = jnp.concatenate([jnp.zeros(3), jaw])
     return vertices(model, shape[: model.shapes], expression, pose, eyes, neck)
 

@@ -41,7 +41,7 @@ COST = {
 }
 
 
-class Clip(NamedTuple):
+class AblationClip(NamedTuple):
     """A truth and what a tracker made of it; whether it is the built-in head's."""
 
     name: str
@@ -63,7 +63,7 @@ def variants() -> dict[str, Callable[[], Stack]]:
     }
 
 
-def clips_of(drivers: Sequence[str], seeds: int, frames: int) -> list[Clip]:
+def clips_of(drivers: Sequence[str], seeds: int, frames: int) -> list[AblationClip]:
     """Every clip of every driver.
 
     Raises:
@@ -76,17 +76,17 @@ def clips_of(drivers: Sequence[str], seeds: int, frames: int) -> list[Clip]:
         if name == BUILTIN:
             for seed in range(seeds):
                 truth = driver(frames, seed=seed, controls=CONTROLS)
-                found.append(Clip(f"{name} {seed}", truth, observe(truth, seed=seed + 100), True))
+                found.append(AblationClip(f"{name} {seed}", truth, observe(truth, seed=seed + 100), True))
             continue
         truth = load_track(Path(name)).validate(name)
         if len(truth) < 15 or not tracks.moving(truth):
             raise InputError(f"has {len(truth)} frames, or does not move", file=name, fix="Pass a clip of 15 or more")
         for seed in range(seeds):
-            found.append(Clip(f"{Path(name).stem} {seed}", truth, tracks.observed(truth, seed), False))
+            found.append(AblationClip(f"{Path(name).stem} {seed}", truth, tracks.observed(truth, seed), False))
     return found
 
 
-def run(clips: Sequence[Clip], folder: Path, size: int) -> str:
+def run(clips: Sequence[AblationClip], folder: Path, size: int) -> str:
     """Measure all variants on all clips; write report and CSV; return the table as text."""
     avatar = open_avatar(None, None, None, size=size) if any(clip.builtin for clip in clips) else None
     samples: dict[str, list[dict[str, float]]] = {}
@@ -117,7 +117,7 @@ def run(clips: Sequence[Clip], folder: Path, size: int) -> str:
 
 
 def _measured(
-    stack: Stack, clip: Clip, avatar: Source | None, true: np.ndarray | None
+    stack: Stack, clip: AblationClip, avatar: Source | None, true: np.ndarray | None
 ) -> tuple[dict[str, float], Shown]:
     def work() -> tuple[Track, np.ndarray | None, float]:
         started = time.perf_counter()
@@ -143,7 +143,7 @@ def _measured(
     return values, Shown(track, pixels)
 
 
-def _memory(stack: Stack, clip: Clip, shown: Shown) -> float:
+def _memory(stack: Stack, clip: AblationClip, shown: Shown) -> float:
     """What the programs of the track and of the frames need at once, MB."""
     sizes = [0]
     if any(stage is not None for stage in (stack.temporal, stack.expression, stack.gaze)):
@@ -159,7 +159,7 @@ def _held(lowered: Any) -> int:
     return int(found.temp_size_in_bytes + found.output_size_in_bytes + found.argument_size_in_bytes)
 
 
-def _shares(track: Track, clip: Clip) -> dict[str, float]:
+def _shares(track: Track, clip: AblationClip) -> dict[str, float]:
     """Errors over the noisy track's, every field in units of its own motion."""
     truth, noisy, mine = (_scaled(each, clip.truth) for each in (clip.truth, clip.noisy, track))
     seen = np.asarray(clip.noisy.valid)

@@ -6,7 +6,7 @@ import dataclasses
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -14,6 +14,9 @@ from jaxtyping import UInt8
 import bridge  # noqa: F401  registers gsplat with the rasterizer
 from gagjax.errors import InputError
 from gagjax.track import SHAPES, Track
+
+if TYPE_CHECKING:
+    from gagjax.protocols import Avatar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +124,7 @@ def open_avatars(
     return [open_avatar(checkpoint, flame, portrait, size=size, name=name) for name in names]
 
 
-def _source_of(avatar: Any, size: int, described: str) -> Source:
+def _source_of(avatar: Avatar, size: int, described: str) -> Source:
     from gagjax import avatars
 
     return Source(

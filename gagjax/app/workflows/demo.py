@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -177,7 +177,7 @@ def _enhance_pixels(stack: Stack, avatar: Source, shot: Shot) -> Shot:
     return Shot(shot.track, np.concatenate(chunks))
 
 
-def _progress(items: Any, what: str, total: int) -> Iterator[Any]:
+def _progress(items: Iterable[Any], what: str, total: int) -> Iterator[Any]:
     return iter(tqdm(items, what, total, dynamic_ncols=True))
 
 

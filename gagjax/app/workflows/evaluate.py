@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from gagjax.metrics import motion, report
 from gagjax.metrics.channels import channel_jitter, channels_of
 from gagjax.text_table import text_table
 from gagjax.track import Track
+from gagjax.typing import AnyArray
 
 
 class Row(NamedTuple):
@@ -124,8 +125,9 @@ def _lpips(files: Sequence[Path]) -> Callable[[Any, Any], float]:
         raise InputError("needs torch", field="--lpips", fix="pip install 'gagjax[torch]'") from error
     metric = perceptual.Lpips.load(*files)
 
-    def distance(mine: Any, theirs: Any) -> float:
-        return float(np.mean(perceptual.lpips(metric, *(jnp.asarray(x, jnp.float32) / 255 for x in (mine, theirs)))))
+    def distance(mine: AnyArray, theirs: AnyArray) -> float:
+        frames, truth = (jnp.asarray(x, jnp.float32) / 255 for x in (mine, theirs))
+        return float(np.mean(perceptual.lpips(metric, frames, truth)))
 
     return distance
 
@@ -145,12 +147,12 @@ def as_csv(rows: list[Row]) -> str:
     return text.getvalue()
 
 
-def _chunk(frames: Any) -> np.ndarray:
+def _chunk(frames: Iterator[np.ndarray]) -> np.ndarray:
     import itertools
 
     part = list(itertools.islice(frames, report.CHUNK))
     return np.stack(part) if part else np.zeros((0, 1, 1, 3), np.uint8)
 
 
-def _rms(x: Any) -> float:
+def _rms(x: AnyArray) -> float:
     return float(np.sqrt(np.mean(np.square(jax.device_get(x)))))

@@ -11,6 +11,9 @@ from gagjax.errors import InputError
 
 if TYPE_CHECKING:
     from gagjax.app.commands.fit import Fit
+    from gagjax.avatars.personal import training
+    from gagjax.flame.model import FlameModel
+    from gagjax.track import Track
 
 CHECKPOINT, PROGRESS = "checkpoint.safetensors", "progress"
 SAVE_EVERY = 250
@@ -40,7 +43,7 @@ def fit(options: Fit) -> str:
     if len(usable) - len(held) < 2:
         raise InputError(f"has {len(usable)} tracked frames", file=options.clip, fix="A fit needs at least a few")
     settings = training.Settings(steps=options.steps, motion=options.motion, seed=options.seed)
-    run = training.Fit(_start(options, model, found.track), found, settings, held)
+    run = training.AvatarFit(_start(options, model, found.track), found, settings, held)
     checkpoint = options.out / CHECKPOINT
     if checkpoint.is_file():
         run.resume(checkpoint)
@@ -65,7 +68,7 @@ def fit(options: Fit) -> str:
     )
 
 
-def measured(run: Any, held: np.ndarray) -> str:
+def measured(run: training.AvatarFit, held: np.ndarray) -> str:
     """PSNR on the frames that were not learned from: with the track as it came, and with their motion refined."""
     if not len(held):
         return "no frame was held out; --hold-out 8 measures on every eighth"
@@ -81,7 +84,7 @@ def measured(run: Any, held: np.ndarray) -> str:
     return f"held-out PSNR {given:.1f} dB with the track as given, {psnr():.1f} dB with these frames' motion refined"
 
 
-def one_shape(track: Any, file: Path) -> np.ndarray | None:
+def one_shape(track: Track, file: Path) -> np.ndarray | None:
     """The clip's one shape: its own, or the mean over its frames."""
     if track.shape is None:
         return None
@@ -91,14 +94,14 @@ def one_shape(track: Any, file: Path) -> np.ndarray | None:
     return shape if shape.ndim == 1 else shape[np.asarray(track.valid)].mean(0)
 
 
-def panel(run: Any, index: int) -> np.ndarray:
+def panel(run: training.AvatarFit, index: int) -> np.ndarray:
     """Truth, fitted picture and four times their difference, side by side."""
     truth, picture = run.clip.frames[index] / 255, np.clip(run.picture(index), 0, 1)
     row = np.concatenate([truth, picture, 4 * np.abs(truth - picture)], 1)
     return (np.clip(row, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def _start(options: Fit, model: Any, track: Any) -> Any:
+def _start(options: Fit, model: FlameModel, track: Track) -> Any:
     from gagjax.avatars.personal import appearance, deformation
 
     if options.model == "appearance":
@@ -117,7 +120,7 @@ def _start(options: Fit, model: Any, track: Any) -> Any:
     return deformation.guide(made, *channels, seed=options.seed)
 
 
-def _run(run: Any, options: Fit) -> None:
+def _run(run: training.AvatarFit, options: Fit) -> None:
     from tqdm import tqdm
 
     from gagjax.io import images
@@ -126,7 +129,7 @@ def _run(run: Any, options: Fit) -> None:
     smooth: dict[str, float] = {}
     with tqdm(total=options.steps, initial=run.done, desc="fitting", unit="step", dynamic_ncols=True) as bar:
 
-        def report(state: Any, figures: dict[str, float]) -> None:
+        def report(state: training.AvatarFit, figures: dict[str, float]) -> None:
             for name, value in figures.items():
                 smooth[name] = value if name not in smooth else 0.95 * smooth[name] + 0.05 * value
             bar.update()

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from gagjax.track import Track
+from gagjax.typing import AnyArray
 
 
 def orbit(track: Track, degrees: float, *, seconds: float = 4.0) -> Track:
@@ -31,7 +32,7 @@ def held(track: Track, seconds: float) -> Track:
     """The first frame of a track, held for some seconds."""
     count = max(2, round(seconds * float(track.fps)))
 
-    def first(x: np.ndarray) -> np.ndarray:
+    def first(x: AnyArray) -> np.ndarray:
         return np.repeat(np.asarray(x)[:1], count, 0)
 
     return dataclasses.replace(
@@ -42,7 +43,7 @@ def held(track: Track, seconds: float) -> Track:
         transform=first(track.transform),
         neck=None if track.neck is None else first(track.neck),
         shape=None if track.shape is None else (track.shape if np.ndim(track.shape) == 1 else first(track.shape)),
-        extra={name: first(x) for name, x in track.extra.items()},  # type: ignore[misc, arg-type]
+        extra={name: first(x) for name, x in track.extra.items()},
         valid=np.ones(count, bool),
         names=None,
     )

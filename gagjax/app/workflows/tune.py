@@ -7,7 +7,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -20,13 +20,17 @@ from gagjax.io.tracks import load_track
 from gagjax.text_table import text_table
 from gagjax.track import Channels, Track
 from gagjax.tuning import losses, tracks
+from gagjax.typing import AnyArray
+
+if TYPE_CHECKING:
+    from gagjax.tuning.losses import Loss
 
 SCALES = np.geomspace(0.35, 3.0, 25)  # of all cutoffs together: the family whose front is drawn
 EVERY = 8  # frames apart of the pictures that --loss image compares
 SIZE = 96  # of those pictures
 
 
-class Job(NamedTuple):
+class TuneJob(NamedTuple):
     """The command's options, checked."""
 
     tracks: Sequence[Path]
@@ -57,7 +61,7 @@ class Result(NamedTuple):
     budget: float | None
 
 
-def fit(job: Job) -> Result:
+def fit(job: TuneJob) -> Result:
     """Fit, and compare with the shipped preset on tracks that the fit has not seen.
 
     Raises:
@@ -75,7 +79,7 @@ def fit(job: Job) -> Result:
     held = max(1, len(given) // 4)
     loss = _loss(job, given if truths is None else truths)
     judged = clips if job.loss != "image" else _with_pictures(clips, truths)
-    options = {"only": only, "domains": dict.fromkeys(only, "positive")}
+    options: dict[str, Any] = {"only": only, "domains": dict.fromkeys(only, "positive")}
     found = tuning.fit(start, judged, loss, held_out=held, steps=job.steps, seed=job.seed, progress=True, **options)
     chosen = np.sort(np.random.default_rng(job.seed).permutation(len(given))[:held])
     out = jax.tree.map(lambda x: x[chosen], clips)
@@ -104,7 +108,7 @@ def draw(result: Result, path: Path) -> None:
     tuning.plot(result.fronts, path, budget=result.budget)
 
 
-def _read(job: Job) -> tuple[list[Track], list[Track] | None, list[str]]:
+def _read(job: TuneJob) -> tuple[list[Track], list[Track] | None, list[str]]:
     names = [str(path) for path in job.tracks]
     given = [load_track(path, fps=job.fps).validate(str(path)) for path in job.tracks]
     tracks.check_alike(given, names)
@@ -146,7 +150,7 @@ def _halves(
     )
 
 
-def _loss(job: Job, truths: Sequence[Track]) -> losses.Loss:
+def _loss(job: TuneJob, truths: Sequence[Track]) -> losses.Loss:
     if job.loss == "likelihood":
         return losses.likelihood
     if job.loss == "truth":
@@ -164,7 +168,7 @@ def _pictures(channels: Channels) -> Any:
     avatar = avatars.builtin()
     none = jnp.zeros(3)
 
-    def one(frame: Any) -> Any:
+    def one(frame: AnyArray) -> Any:
         transform, expression, jaw, eyes = frame
         shape = jnp.zeros(avatar.model.shapes)
         grey = jnp.full(3, 0.8)
@@ -186,19 +190,19 @@ def _with_pictures(clips: tuning.Clip, truths: list[Track] | None) -> tuning.Cli
     return clips._replace(truth=pictures, present=clips.present[:, ::EVERY])
 
 
-def _scaled(model: Any, only: Sequence[str], factor: Any) -> Any:
+def _scaled(model: object, only: Sequence[str], factor: float | np.floating) -> Any:
     """A model with the named leaves times a factor."""
     flat, tree = jax.tree_util.tree_flatten_with_path(model)
     leaves = [leaf * factor if tuning.constraints.leaf_name(path) in only else leaf for path, leaf in flat]
     return jax.tree.unflatten(tree, leaves)
 
 
-def _family(model: Any, only: Sequence[str]) -> Any:
+def _family(model: object, only: Sequence[str]) -> Any:
     members = [_scaled(model, only, np.float32(scale)) for scale in SCALES]
     return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf, np.float32) for leaf in leaves]), *members)
 
 
-def _within(model: Any, only: Sequence[str], clips: tuning.Clip, lag: float) -> Any:
+def _within(model: object, only: Sequence[str], clips: tuning.Clip, lag: float) -> Any:
     """The model, or where it lags too much, the one of its family that does best within the budget."""
     alone = tuning.front(jax.tree.map(lambda leaf: np.asarray(leaf)[None], model), clips)
     if alone.lag[0] <= lag:
@@ -211,16 +215,16 @@ def _within(model: Any, only: Sequence[str], clips: tuning.Clip, lag: float) -> 
 
 
 def _fronts(
-    model: Any,
-    start: Any,
+    model: object,
+    start: object,
     out: tuning.Clip,
     only: Sequence[str],
     causal: bool,
     clips: tuning.Clip,
-    loss: Any,
-    job: Job,
+    loss: Loss,
+    job: TuneJob,
 ) -> dict[str, tuning.Front]:
-    run = "filter" if causal else "auto"
+    run: losses.Pass = "filter" if causal else "auto"
     fronts = {"fitted": tuning.front(_family(model, only), out, run=run)}
     if causal:
         fronts["shipped"] = tuning.front(_family(start, only), out, run=run)
@@ -253,7 +257,7 @@ def _table(models: dict[str, Any], out: tuning.Clip, scores: dict[str, float | N
 
 
 def _trust(
-    model: Any, clips: tuning.Clip, loss: losses.Loss, job: Job, options: dict[str, Any], facts: dict[str, Any]
+    model: object, clips: tuning.Clip, loss: losses.Loss, job: TuneJob, options: dict[str, Any], facts: dict[str, Any]
 ) -> list[str]:
     checked = tuning.cross_validate(model, clips, loss, folds=job.folds, steps=job.steps, seed=job.seed, **options)
     intervals = tuning.bootstrap(model, clips, loss, samples=20, steps=40, seed=job.seed, **options)
@@ -270,7 +274,7 @@ def _trust(
 
 
 def _preset(
-    job: Job,
+    job: TuneJob,
     values: dict[str, np.ndarray],
     causal: bool,
     names: Sequence[str],

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -18,6 +18,9 @@ from gagjax.app.streaming.pipeline import ahead
 from gagjax.io import atomic, resumable, video
 from gagjax.io.identity import content_hash
 from gagjax.stack import enhance_frames, init_frames
+
+if TYPE_CHECKING:
+    from gagjax.stack import Stack
 
 CHUNK = 8  # frames in memory and in one call
 PIXELS = 8 * 1024 * 1024  # a chunk of large frames is shorter
@@ -33,7 +36,7 @@ class Made(NamedTuple):
 
 
 def enhance_video(
-    stack: Any,
+    stack: Stack,
     source: Path,
     out: Path,
     *,
@@ -42,7 +45,7 @@ def enhance_video(
     force: bool = False,
     part: int = PART,
     fps: Any = None,
-) -> tuple[int, video.Info]:
+) -> tuple[int, video.VideoInfo]:
     """Enhance a video; the next run goes on where a stopped one was, and makes the same file.
 
     Args:
@@ -95,7 +98,7 @@ def chunk_of(width: int, height: int) -> int:
     return max(1, min(CHUNK, PIXELS // (width * height)))
 
 
-def enhanced(stack: Any, frames: Iterator[Any], chunk: int, leaves: list[np.ndarray] | None = None) -> Iterator[Made]:
+def enhanced(stack: Stack, frames: Iterator[Any], chunk: int, leaves: list[np.ndarray] | None = None) -> Iterator[Made]:
     """Frames with their enhanced selves, a chunk at a time: memory does not grow with the video's length.
 
     Args:
@@ -149,14 +152,14 @@ def _shown(chunks: Iterator[Made], show: str) -> Iterator[tuple[list[Any], Any]]
             yield list(after), state
 
 
-def _times(info: video.Info, start: int) -> Iterator[Fraction]:
+def _times(info: video.VideoInfo, start: int) -> Iterator[Fraction]:
     """When each frame from a first one on is shown, in seconds."""
     if not info.variable:
         return (number / info.fps for number in itertools.count(start))
     return iter(video.times(info)[start:])
 
 
-def _job(stack: Any, source: Path, **settings: Any) -> dict[str, Any]:
+def _job(stack: Stack, source: Path, **settings: object) -> dict[str, Any]:
     """Everything that decides what the result is, so that no run goes on with another one's work."""
     digest = hashlib.sha256(str(jax.tree.structure(stack)).encode())
     for leaf in jax.tree.leaves(stack):

@@ -61,14 +61,17 @@ def builtin(seed: int = 0) -> MeshAvatar:
     return MeshAvatar(
         model=flame.builtin(seed),
         binding=Binding(
-            np.int32(placed.triangles), np.float32(placed.offsets), np.float32(placed.factors), frame="affine"
+            np.asarray(placed.triangles, np.int32),
+            np.asarray(placed.offsets, np.float32),
+            np.asarray(placed.factors, np.float32),
+            frame="affine",
         ),
-        opacities=np.float32(np.repeat([0.97, 0.72, 0.62, 0.75], counts)),
+        opacities=np.asarray(np.repeat([0.97, 0.72, 0.62, 0.75], counts), np.float32),
         appearance=np.concatenate([painted, strand_colour, brow_colour, lash_colour]).astype(np.float32)[:, None],
         surface=Surface(
-            occlusion=np.float32(np.concatenate([shade, strand_shade, np.ones(sum(counts[2:]))])),
-            material=np.int32(material),
-            corners=np.float32(np.concatenate([weights, third])),
+            occlusion=np.asarray(np.concatenate([shade, strand_shade, np.ones(sum(counts[2:]))]), np.float32),
+            material=np.asarray(material, np.int32),
+            corners=np.asarray(np.concatenate([weights, third]), np.float32),
         ),
     )
 

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from gagjax.typing import AnyArray
+
 MATERIALS = ("skin", "lips", "eye", "hair", "mouth", "tooth")
 # Per material: how far light wraps around, red bleeding of the wrap, strength and exponent of the highlight.
 _TABLE = np.array(
@@ -31,12 +33,12 @@ FRONT = np.diag([1.0, -1.0, -1.0]).astype(np.float32)
 
 
 def shade(
-    albedo: Float[Array, "N 3"],
-    occlusion: Float[Array, "N"],
-    material: Int[Array, "N"],
-    normals: Float[Array, "N 3"],
-    strands: Float[Array, "N 3"],
-    turn: Float[Array, "3 3"],
+    albedo: Float[AnyArray, "N 3"],
+    occlusion: Float[AnyArray, "N"],
+    material: Int[AnyArray, "N"],
+    normals: Float[AnyArray, "N 3"],
+    strands: Float[AnyArray, "N 3"],
+    turn: Float[AnyArray, "3 3"],
 ) -> Float[Array, "N 3"]:
     """Colours as seen, in [0, 1] and display encoded.
 

@@ -10,6 +10,7 @@ Gaussians, CVPR 2024; there for bodies, here for heads.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -26,6 +27,7 @@ from gagjax.avatars.personal.canonical import Canonical, spread, widened
 from gagjax.flame.model import FlameModel
 from gagjax.pytree import pytree, static
 from gagjax.splatting.gaussians import Gaussians
+from gagjax.typing import AnyArray, Scalar
 
 FEATURES, WIDTH, OUTPUTS = 16, 48, 7  # outputs: offset 3, colour 3, width 1
 LOCAL, SHARED = 6, 100 + 6 + 6 + 3 + 9
@@ -50,9 +52,9 @@ class AppearanceAvatar:
 
     model: FlameModel
     canonical: Canonical
-    points: dict[str, Float[Array, "N ..."]]
+    points: Mapping[str, Float[AnyArray, "N ..."]]
     network: dict[str, Any]
-    dynamic: float | Float[Array, ""] = 1.0
+    dynamic: float | Scalar = 1.0
     size: int = static(default=0)
 
     def __len__(self) -> int:
@@ -132,7 +134,7 @@ def own(parameters: Parameters) -> Parameters:
     )
 
 
-def describe(parameters: Parameters, turn: Float[Array, "3 3"]) -> Float[Array, "124"]:
+def describe(parameters: Parameters, turn: Float[AnyArray, "3 3"]) -> Float[Array, "124"]:
     """What the decoder is told of a frame: expression, jaw, eyes, neck and how the head is turned to the viewer."""
     return jnp.concatenate(
         [

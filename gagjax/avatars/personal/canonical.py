@@ -17,6 +17,7 @@ from gagjax.errors import InputError
 from gagjax.flame.model import FlameModel
 from gagjax.pytree import pytree
 from gagjax.splatting.projection import DILATION
+from gagjax.typing import AnyArray
 
 NEIGHBOURS = 4
 # Gaussians lie closer together about the features of the face: within `NEAR` metres of a landmark, by this factor.
@@ -37,25 +38,25 @@ class Canonical:
         neighbours: The nearest others at rest, (N, 4), for the Laplacian.
     """
 
-    triangles: Int[Array, "N"]
-    corners: Float[Array, "N 3"]
-    unframe: Float[Array, "N 3 3"]
-    neighbours: Int[Array, "N 4"]
+    triangles: Int[AnyArray, "N"]
+    corners: Float[AnyArray, "N 3"]
+    unframe: Float[AnyArray, "N 3 3"]
+    neighbours: Int[AnyArray, "N 4"]
 
     def __len__(self) -> int:
         return self.triangles.shape[0]
 
-    def on(self, model: FlameModel, vertices: Float[Array, "V 3"]) -> Float[Array, "N 3"]:
+    def on(self, model: FlameModel, vertices: Float[AnyArray, "V 3"]) -> Float[Array, "N 3"]:
         """The surface point under each Gaussian, in the unit of the vertices."""
         return flame.on_surface(vertices, model.faces, self.triangles, self.corners)
 
-    def deformation(self, model: FlameModel, vertices: Float[Array, "V 3"]) -> Float[Array, "N 3 3"]:
+    def deformation(self, model: FlameModel, vertices: Float[AnyArray, "V 3"]) -> Float[Array, "N 3 3"]:
         """How the surface about each Gaussian is turned and stretched against rest."""
         axes = frames(vertices, model.faces, "affine")[1][self.triangles]
         return (axes[:, :, :, None] * self.unframe[:, None, :, :]).sum(2)
 
 
-def widened(covariances: Float[Array, "N 3 3"], camera: Camera | None, size: int) -> Float[Array, "N 3 3"]:
+def widened(covariances: Float[AnyArray, "N 3 3"], camera: Camera | None, size: int) -> Float[AnyArray, "N 3 3"]:
     """Covariances as they were fitted to pictures of `size` pixels, for a camera with more of them.
 
     Every Gaussian in a picture is widened by a share of a pixel, and a fit counts on that. In a larger picture the pixels

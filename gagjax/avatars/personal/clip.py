@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -12,10 +11,11 @@ from jaxtyping import Float, UInt8
 from gagjax.errors import InputError
 from gagjax.io import suffixes
 from gagjax.track import Track
+from gagjax.typing import FrameRate
 
 
 @dataclasses.dataclass(frozen=True)
-class Clip:
+class FilmedClip:
     """Pictures with a track.
 
     Args:
@@ -39,7 +39,7 @@ class Clip:
         return len(self.frames)
 
 
-def read(folder: str | Path, size: int = 128, *, fps: Any = None) -> Clip:
+def read(folder: str | Path, size: int = 128, *, fps: FrameRate | None = None) -> FilmedClip:
     """A clip from a folder.
 
     The folder holds a track (`track.npz`, or what GAGAvatar_track or VHAP write) and the pictures it was made from:
@@ -71,7 +71,7 @@ def read(folder: str | Path, size: int = 128, *, fps: Any = None) -> Clip:
         masks = _images(folder / "masks", size)[..., 0]
         if len(masks) != len(track):
             raise InputError(f"holds {len(masks)} masks for {len(track)} frames", file=folder / "masks")
-    return Clip(frames, track, behind(frames, masks), masks)
+    return FilmedClip(frames, track, behind(frames, masks), masks)
 
 
 def behind(frames: UInt8[np.ndarray, "T S S 3"], masks: UInt8[np.ndarray, "T S S"] | None) -> Float[np.ndarray, "3"]:

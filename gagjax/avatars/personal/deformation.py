@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import jax
@@ -35,6 +36,7 @@ from gagjax.avatars.personal.canonical import Canonical, spread, widened
 from gagjax.flame.model import FlameModel
 from gagjax.pytree import pytree, static
 from gagjax.splatting.gaussians import Gaussians
+from gagjax.typing import AnyArray, Scalar, Tree
 
 Blend = Literal["linear", "sigmoid"]
 BLENDS = ("linear", "sigmoid")
@@ -47,7 +49,7 @@ NEAR, FAR = 0.02, 0.05
 
 
 def shares(
-    distance: Float[Array, "N"], blend: Blend = "linear", near: float = NEAR, far: float = FAR
+    distance: Float[AnyArray, "N"], blend: Blend = "linear", near: float = NEAR, far: float = FAR
 ) -> tuple[Float[Array, "N"], Float[Array, "N"]]:
     """How much expression and pose move a Gaussian; the two sum to one.
 
@@ -86,9 +88,9 @@ class FieldAvatar:
 
     model: FlameModel
     canonical: Canonical
-    points: dict[str, Float[Array, "N ..."]]
+    points: Mapping[str, Float[AnyArray, "N ..."]]
     network: dict[str, Any]
-    dynamic: float | Float[Array, ""] = 1.0
+    dynamic: float | Scalar = 1.0
     size: int = static(default=0)
     blend: Blend = static(default="linear")
     factor: int = static(default=1)
@@ -100,7 +102,7 @@ class FieldAvatar:
         """Where the Gaussians are at rest, metres."""
         return self.canonical.on(self.model, self.model.v_template) + self.points["offset"] * CENTIMETRE
 
-    def finish(self, features: Float[Array, "h w C"]) -> Float[Array, "H W 3"]:
+    def finish(self, features: Float[AnyArray, "h w C"]) -> Float[AnyArray, "H W 3"]:
         """The picture of a drawn feature map, `factor` times as large."""
         if "upscale" not in self.network:
             return features
@@ -195,7 +197,14 @@ def _first_colours(count: int, channels: int, seed: int) -> np.ndarray:
 
 
 def guide(
-    avatar: FieldAvatar, expression: Any, jaw: Any, eyes: Any, neck: Any, *, steps: int = 600, seed: int = 0
+    avatar: FieldAvatar,
+    expression: AnyArray,
+    jaw: AnyArray,
+    eyes: AnyArray,
+    neck: AnyArray,
+    *,
+    steps: int = 600,
+    seed: int = 0,
 ) -> FieldAvatar:
     """The avatar once its field has learned how the mesh moves under a clip's expressions; no pictures are needed.
 
@@ -229,13 +238,13 @@ def _guide_optimiser(steps: int) -> optax.GradientTransformation:
 
 
 @functools.partial(jax.jit, static_argnames=("steps",))
-def _guide_step(avatar: FieldAvatar, feature: Any, network: Any, state: Any, now: Any, steps: int) -> Any:
+def _guide_step(avatar: FieldAvatar, feature: AnyArray, network: Tree, state: Tree, now: Tree, steps: int) -> Any:
     expression, jaw, eyes, neck = now
     parameters = own(Parameters(expression, jnp.concatenate([jnp.zeros(3), jaw]), eyes, neck, jnp.zeros(0)))
     model, canonical = avatar.model, avatar.canonical
     wanted = canonical.on(model, parameters.vertices(model)) - canonical.on(model, model.v_template)
 
-    def error(moved: Any) -> Array:
+    def error(moved: Tree) -> Array:
         points = {**avatar.points, "feature": moved[0]}
         change = dataclasses.replace(avatar, points=points, network=moved[1]).changes(parameters)
         return ((change[:, :3] - wanted / CENTIMETRE) ** 2).sum(-1).mean() * 100

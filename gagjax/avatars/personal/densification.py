@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from gagjax.avatars.personal.canonical import Canonical, attach
 from gagjax.pytree import pytree
+from gagjax.typing import AnyArray, Tree
+
+if TYPE_CHECKING:
+    from gagjax.flame.model import FlameModel
 
 # A Gaussian and its copy are each narrower than the one they come from, by this factor.
 _SPLIT = 1.6
@@ -25,15 +30,15 @@ class Seen:
         drawn: Sum of the absolute gradients in the colour, (N,): zero for what no picture showed.
     """
 
-    pull: Float[Array, "N"]
-    drawn: Float[Array, "N"]
+    pull: Float[AnyArray, "N"]
+    drawn: Float[AnyArray, "N"]
 
     @classmethod
     def none(cls, count: int) -> Seen:
         """Nothing yet."""
         return cls(jnp.zeros(count), jnp.zeros(count))
 
-    def add(self, gradient: dict[str, Array]) -> Seen:
+    def add(self, gradient: dict[str, AnyArray]) -> Seen:
         """With one more step's gradients of the points."""
         return Seen(
             self.pull + jnp.sqrt((gradient["offset"] ** 2).sum(-1)),
@@ -41,7 +46,7 @@ class Seen:
         )
 
 
-def reassigned(state: Any, model: Any, share: float, seed: int) -> Any:
+def reassigned(state: Tree, model: FlameModel, share: float, seed: int) -> Any:
     """The state after slots that draw least have become copies of those that are pulled most.
 
     The number of Gaussians stays the same, so nothing is compiled anew. Copies start with fresh moments.
@@ -85,7 +90,7 @@ def reassigned(state: Any, model: Any, share: float, seed: int) -> Any:
     copied["scale"] = (copied["scale"] - shrink).astype(np.float32)
     new: Canonical = attach(model, np.asarray(canonical.triangles)[keep], np.asarray(canonical.corners)[keep])
 
-    def fresh(path: Any, value: Array) -> Array:
+    def fresh(path: Sequence[Any], value: AnyArray) -> AnyArray:
         if any(getattr(key, "key", None) == "points" for key in path) and value.ndim:
             return jnp.where(changed.reshape(-1, *[1] * (value.ndim - 1)), 0, value)
         return value

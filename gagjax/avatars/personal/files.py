@@ -7,8 +7,9 @@ any other is given when the avatar is opened, and must be the one it was fitted 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,11 +21,16 @@ from gagjax.avatars.personal import appearance, deformation, tensors, upscaling
 from gagjax.avatars.personal.canonical import attach, person, with_shape
 from gagjax.errors import InputError
 from gagjax.flame.model import FlameModel
+from gagjax.typing import AnyArray
 
 FORMAT, VERSION = "gagjax personal avatar", 1
 JSON, TENSORS, TRACK = "avatar.json", "avatar.safetensors", "track.npz"
 MODELS: dict[str, Any] = {"appearance": appearance, "field": deformation}
 _AGAIN = "Fit the avatar again"
+
+
+#: One of the two models of a person.
+PersonalAvatar: TypeAlias = appearance.AppearanceAvatar | deformation.FieldAvatar
 
 
 class Saved(NamedTuple):
@@ -43,12 +49,12 @@ class Saved(NamedTuple):
 
 def save(
     folder: str | Path,
-    avatar: Any,
+    avatar: PersonalAvatar,
     *,
     head: FlameModel,
     seed: int | None = None,
     shape: Float[np.ndarray, "S"] | None = None,
-    background: Any = (1.0, 1.0, 1.0),
+    background: Sequence[float] | AnyArray = (1.0, 1.0, 1.0),
     force: bool = False,
 ) -> None:
     """Write an avatar into a folder.
@@ -139,10 +145,10 @@ def load(folder: str | Path, head: FlameModel | None = None) -> Saved:
         size=about["size"],
         **options,
     )
-    return Saved(avatar, with_shape(base, shape), np.float32(about["background"]))
+    return Saved(avatar, with_shape(base, shape), np.asarray(about["background"], np.float32))
 
 
-def kind_of(avatar: Any) -> str:
+def kind_of(avatar: PersonalAvatar) -> str:
     """The name of an avatar's model in files and options."""
     return next(name for name, module in MODELS.items() if isinstance(avatar, module.Avatar))
 
@@ -177,7 +183,7 @@ def _about(file: Path) -> dict[str, Any]:
     return about
 
 
-def _is_small(value: Any) -> bool:
+def _is_small(value: object) -> bool:
     return isinstance(value, int | float) and -1e6 < value < 1e6
 
 

@@ -14,6 +14,7 @@ from gagjax.avatars.parameters import Parameters
 from gagjax.camera import from_track
 from gagjax.pytree import pytree
 from gagjax.track import Track
+from gagjax.typing import AnyArray
 
 # How far a correction may plausibly go, one unit of each: a tenth of a coefficient's prior deviation, a degree of jaw and
 # head, two of the eyes, 4 mm across and 20 mm in depth (at five world units to a metre). It is a prior of the fit, not
@@ -42,12 +43,12 @@ class Motion:
         unit: The prior's size in each column, (115,); 0 where nothing may change.
     """
 
-    expression: Float[Array, "T 100"]
-    jaw: Float[Array, "T 3"]
-    eyes: Float[Array, "T 6"]
-    neck: Float[Array, "T 3"]
-    transform: Float[Array, "T 3 4"]
-    unit: Float[Array, "115"]
+    expression: Float[AnyArray, "T 100"]
+    jaw: Float[AnyArray, "T 3"]
+    eyes: Float[AnyArray, "T 6"]
+    neck: Float[AnyArray, "T 3"]
+    transform: Float[AnyArray, "T 3 4"]
+    unit: Float[AnyArray, "115"]
 
     @classmethod
     def of(cls, track: Track) -> Motion:
@@ -59,7 +60,7 @@ class Motion:
         return cls(*(jnp.asarray(x, jnp.float32) for x in values))
 
     def frame(
-        self, index: Int[Array, ""], change: Float[Array, "115"], size: int
+        self, index: Int[AnyArray, ""], change: Float[AnyArray, "115"], size: int
     ) -> tuple[Parameters, Float[Array, "3 4"]]:
         """One corrected frame, with its camera for pictures of `size`, and the camera in the track's convention."""
         expression, jaw, eyes, turn, shift = jnp.split(change * self.unit, _SPLIT)
@@ -77,14 +78,14 @@ class Motion:
 
 
 def moved_camera(
-    transform: Float[Array, "3 4"], turn: Float[Array, "3"], shift: Float[Array, "3"]
+    transform: Float[AnyArray, "3 4"], turn: Float[AnyArray, "3"], shift: Float[AnyArray, "3"]
 ) -> Float[Array, "3 4"]:
     """A track's camera, turned about the head's origin and shifted."""
     rotation = jnp.matmul(so3.exp(turn), transform[:, :3], precision="highest")
     return jnp.concatenate([rotation, (transform[:, 3] + shift)[:, None]], 1)
 
 
-def corrected(track: Track, changes: Float[Array, "T 115"]) -> Track:
+def corrected(track: Track, changes: Float[AnyArray, "T 115"]) -> Track:
     """The track with its corrections."""
     motion = Motion.of(track)
     expression, jaw, eyes, turn, shift = jnp.split(jnp.asarray(changes) * motion.unit, _SPLIT, axis=1)

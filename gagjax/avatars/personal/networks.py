@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from gagjax.typing import AnyArray
+
 Weights = Mapping[str, Any]
 ZERO = nnx.initializers.zeros_init()
 
@@ -36,7 +38,8 @@ class Skip(nnx.Module):
         self.third = nnx.Linear(width, width, rngs=rngs)
         self.last = nnx.Linear(width, outputs, kernel_init=ZERO, rngs=rngs)
 
-    def __call__(self, points: Float[Array, "N P"], shared: Float[Array, "S"]) -> Float[Array, "N O"]:
+    def __call__(self, points: Float[AnyArray, "N P"], shared: Float[AnyArray, "S"]) -> Float[Array, "N O"]:
+        points, shared = jnp.asarray(points), jnp.asarray(shared)
         x = nnx.relu(self.first(points) + self.code(shared))
         x = nnx.relu(self.second(x) + self.again(points))
         return self.last(nnx.relu(self.third(x)))
@@ -53,7 +56,7 @@ def create(points: int, shared: int, width: int, outputs: int, seed: int) -> dic
     return jax.tree.map(jnp.asarray, nnx.to_pure_dict(nnx.state(module)))
 
 
-def apply(weights: Weights, points: Float[Array, "N P"], shared: Float[Array, "S"]) -> Float[Array, "N O"]:
+def apply(weights: Weights, points: Float[AnyArray, "N P"], shared: Float[AnyArray, "S"]) -> Float[Array, "N O"]:
     """Run a `Skip` network with given weights."""
     width, outputs = weights["last"]["kernel"].shape
     graph, state = _structure(points.shape[-1], shared.shape[-1], width, outputs)

@@ -10,11 +10,12 @@ import jax
 import numpy as np
 
 from gagjax.errors import InputError
+from gagjax.typing import Tree
 
 LIMIT = 1 << 31
 
 
-def write(path: Path, tree: Any, about: Mapping[str, str] | None = None) -> None:
+def write(path: Path, tree: Tree, about: Mapping[str, str] | None = None) -> None:
     """Write the arrays of a pytree, named by their places in it."""
     from safetensors.numpy import save
 
@@ -53,7 +54,7 @@ def about(path: Path) -> dict[str, str]:
         return dict(file.metadata() or {})
 
 
-def fill(tree: Any, arrays: Mapping[str, np.ndarray], file: Path) -> Any:
+def fill(tree: Tree, arrays: Mapping[str, np.ndarray], file: Path) -> Any:
     """A pytree with its arrays taken from a file.
 
     Args:
@@ -82,7 +83,7 @@ def fill(tree: Any, arrays: Mapping[str, np.ndarray], file: Path) -> Any:
     return jax.tree.unflatten(jax.tree.structure(tree), leaves)
 
 
-def named(tree: Any) -> dict[str, Any]:
+def named(tree: Tree) -> dict[str, Any]:
     """The leaves of a pytree by their places, such as `points.colour`."""
     return {
         ".".join(str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in path): leaf

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,12 +18,19 @@ from jaxtyping import Array, Float
 from gagjax import flame
 from gagjax.avatars.personal import losses, tensors
 from gagjax.avatars.personal.canonical import Canonical
-from gagjax.avatars.personal.clip import Clip
+from gagjax.avatars.personal.clip import FilmedClip
 from gagjax.avatars.personal.densification import Seen, reassigned
 from gagjax.avatars.personal.motion import COLUMNS, Motion, corrected
 from gagjax.avatars.rendering import drawn, mapped
 from gagjax.errors import InputError
+from gagjax.protocols import DrawsSmaller, FinishesPictures
 from gagjax.track import Track
+from gagjax.typing import AnyArray, Tree
+
+if TYPE_CHECKING:
+    from gagjax.avatars.parameters import Parameters
+    from gagjax.avatars.personal.files import PersonalAvatar
+    from gagjax.flame.model import FlameModel
 
 #: Peak rate of Adam for each array of the points; their units make one size fit all.
 RATES = {"feature": 0.01, "offset": 0.01, "colour": 0.04, "scale": 0.02, "rotation": 0.01, "opacity": 0.03}
@@ -105,7 +112,7 @@ class Data(NamedTuple):
     background: Array
 
 
-class Fit:
+class AvatarFit:
     """A fit that goes on step by step.
 
     Args:
@@ -120,7 +127,13 @@ class Fit:
         >>> fit.avatar, fit.track  # doctest: +SKIP
     """
 
-    def __init__(self, avatar: Any, clip: Clip, settings: Settings | None = None, held_out: Any = ()) -> None:
+    def __init__(
+        self,
+        avatar: PersonalAvatar,
+        clip: FilmedClip,
+        settings: Settings | None = None,
+        held_out: Sequence[int] | np.ndarray = (),
+    ) -> None:
         self.settings = settings or Settings()
         self.clip = clip
         self.held_out = np.asarray(sorted(held_out), int)
@@ -159,7 +172,9 @@ class Fit:
         """Steps done."""
         return int(self.state.step)
 
-    def run(self, steps: int | None = None, report: Callable[[Fit, dict[str, float]], None] | None = None) -> None:
+    def run(
+        self, steps: int | None = None, report: Callable[[AvatarFit, dict[str, float]], None] | None = None
+    ) -> None:
         """Go on.
 
         Args:
@@ -181,7 +196,7 @@ class Fit:
         turn, place = divmod(position, len(self.usable))
         return int(np.random.default_rng([self.settings.seed, turn]).permutation(self.usable)[place])
 
-    def refine(self, frames: Any, steps: int = 60) -> None:
+    def refine(self, frames: Sequence[int] | np.ndarray, steps: int = 60) -> None:
         """Fit only the motion of given frames, the avatar as it is: held-out frames are looked at so."""
         optimiser = optax.adam(optax.cosine_decay_schedule(0.15, steps, 0.05), b2=0.99)
         avatar, changes = self.avatar, self.state.changes
@@ -222,6 +237,7 @@ class Fit:
         """What must be the same for a checkpoint to fit."""
         parts = [repr(self.settings), type(self._base).__name__, str(getattr(self._base, "blend", ""))]
         if "upscale" in self.state.weights["network"]:
+            assert isinstance(self._base, DrawsSmaller)
             parts += [str(self._base.factor), str(self._base.points["colour"].shape)]
         parts += [str(self.held_out.tolist()), str(self.clip.frames.shape)]
         name = hashlib.sha256("|".join(parts).encode())
@@ -229,7 +245,7 @@ class Fit:
         name.update(np.asarray(self.data.motion.transform).tobytes())
         return name.hexdigest()
 
-    def picture(self, index: int, change: Any = None) -> Float[np.ndarray, "S S 3"]:
+    def picture(self, index: int, change: Tree = None) -> Float[np.ndarray, "S S 3"]:
         """The picture of a frame, with its corrections (or others)."""
         change = self.state.changes[index] if change is None else jnp.asarray(change)
         return np.asarray(_picture(self.avatar, self.data, index, change, self.clip.size))
@@ -255,13 +271,13 @@ def _motion_optimiser() -> optax.GradientTransformation:
     return optax.scale_by_adam(b2=0.99, eps=1e-8)
 
 
-def _dynamic(step: Any, settings: Settings) -> Array:
+def _dynamic(step: int | AnyArray, settings: Settings) -> Array:
     """How much the frame is seen. By degrees: all at once, it would throw about what the first stage has learned."""
     return jnp.clip((step / settings.steps - settings.first) / 0.15, 0.0, 1.0).astype(jnp.float32)
 
 
 def _error(
-    weights: Any, changes: Any, avatar: Any, data: Data, index: Any, settings: Settings
+    weights: Tree, changes: Tree, avatar: PersonalAvatar, data: Data, index: AnyArray, settings: Settings
 ) -> tuple[Array, dict[str, Array]]:
     avatar = dataclasses.replace(avatar, **weights)
     total, figures = jnp.zeros(()), {"loss": jnp.zeros(()), "square": jnp.zeros(())}
@@ -272,6 +288,7 @@ def _error(
         truth = data.frames[i].astype(jnp.float32) / 255
         if "upscale" in weights["network"]:
             features, coverage = mapped(avatar, parameters, data.background)
+            assert isinstance(avatar, FinishesPictures)
             picture = avatar.finish(features)
             coverage = jax.image.resize(coverage, picture.shape[:2], "linear")
             # The colours by themselves are to be the picture made small: without this the network does all the work.
@@ -299,13 +316,15 @@ def _error(
     return total, figures | {"loss": total}
 
 
-def _seen(model: Any, parameters: Any, transform: Any) -> Array:
+def _seen(model: FlameModel, parameters: Parameters, transform: AnyArray) -> Array:
     points = flame.landmarks(model, parameters.vertices(model))
     return points @ transform[:, :3] + transform[:, 3] / 5.0
 
 
 @functools.partial(jax.jit, static_argnames=("settings",), donate_argnames=("state",))
-def _step(state: State, avatar: Any, data: Data, index: Any, settings: Settings) -> tuple[State, dict[str, Array]]:
+def _step(
+    state: State, avatar: PersonalAvatar, data: Data, index: AnyArray, settings: Settings
+) -> tuple[State, dict[str, Array]]:
     dynamic = _dynamic(state.step, settings)
     avatar = dataclasses.replace(avatar, canonical=state.canonical, dynamic=dynamic)
     changes = state.changes[index]
@@ -333,7 +352,7 @@ def _step(state: State, avatar: Any, data: Data, index: Any, settings: Settings)
 
 
 @functools.partial(jax.jit, static_argnames=("settings",))
-def _pull(change: Any, avatar: Any, data: Data, index: Any, settings: Settings) -> Any:
+def _pull(change: Tree, avatar: PersonalAvatar, data: Data, index: AnyArray, settings: Settings) -> Any:
     """The gradient in one frame's motion alone."""
     settings = dataclasses.replace(settings, motion=True)
     weights = {"points": avatar.points, "network": avatar.network}
@@ -341,5 +360,5 @@ def _pull(change: Any, avatar: Any, data: Data, index: Any, settings: Settings) 
 
 
 @functools.partial(jax.jit, static_argnames=("size",))
-def _picture(avatar: Any, data: Data, index: Any, change: Any, size: int) -> Any:
+def _picture(avatar: PersonalAvatar, data: Data, index: AnyArray, change: Tree, size: int) -> Any:
     return drawn(avatar, data.motion.frame(index, change, size)[0], data.background)[0]

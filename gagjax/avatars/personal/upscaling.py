@@ -19,6 +19,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from gagjax.avatars.personal.networks import ZERO
+from gagjax.typing import AnyArray
 
 WIDTH = 24
 FACTORS = (1, 2, 4)
@@ -39,7 +40,8 @@ class Upscale(nnx.Module):
         self.last = nnx.Conv(WIDTH, 3 * factor**2, (3, 3), kernel_init=ZERO, rngs=rngs)
         self.factor = factor
 
-    def __call__(self, features: Float[Array, "H W C"]) -> Float[Array, "fH fW 3"]:
+    def __call__(self, features: Float[AnyArray, "H W C"]) -> Float[Array, "fH fW 3"]:
+        features = jnp.asarray(features)
         height, width, _ = features.shape
         f = self.factor
         x = nnx.relu(self.first(features[None]))
@@ -54,7 +56,7 @@ def create(channels: int, factor: int, seed: int) -> dict[str, Any]:
     return jax.tree.map(jnp.asarray, nnx.to_pure_dict(nnx.state(module)))
 
 
-def apply(weights: Mapping[str, Any], features: Float[Array, "H W C"], factor: int) -> Float[Array, "fH fW 3"]:
+def apply(weights: Mapping[str, Any], features: Float[AnyArray, "H W C"], factor: int) -> Float[Array, "fH fW 3"]:
     """Run the network with given weights."""
     graph, state = _structure(features.shape[-1], factor)
     state = jax.tree.map(lambda x: x, state)

@@ -52,14 +52,14 @@ def _made(seed: int) -> FlameModel:
     # A landmark on a vertex: any triangle that has it, all weight on that corner.
     face = np.array([int(np.argmax((mesh.faces == v).any(1))) for v in chosen])
     return FlameModel(
-        v_template=np.float32(template),
-        shapedirs=np.float32(dirs),
-        posedirs=np.float32(rig.pose_correctives(mesh) / MILLIMETRES),
-        J_regressor=np.float32(rig.joint_regressor(mesh)),
-        weights=np.float32(rig.weights(mesh)),
-        faces=np.int32(mesh.faces),
-        landmark_faces=np.int32(face),
-        landmark_bary=np.float32(mesh.faces[face] == chosen[:, None]),
+        v_template=np.asarray(template, np.float32),
+        shapedirs=np.asarray(dirs, np.float32),
+        posedirs=np.asarray(rig.pose_correctives(mesh) / MILLIMETRES, np.float32),
+        J_regressor=np.asarray(rig.joint_regressor(mesh), np.float32),
+        weights=np.asarray(rig.weights(mesh), np.float32),
+        faces=np.asarray(mesh.faces, np.int32),
+        landmark_faces=np.asarray(face, np.int32),
+        landmark_bary=np.asarray(mesh.faces[face] == chosen[:, None], np.float32),
         masks=rig.masks(mesh),
-        colors=np.float32(identity.colours(mesh, seed)),
+        colors=np.asarray(identity.colours(mesh, seed), np.float32),
     )

@@ -28,7 +28,7 @@ def smax(a: np.ndarray, b: np.ndarray, k: float) -> np.ndarray:
     return b + (a - b) * h + k * h * (1.0 - h)
 
 
-def smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:
+def smoothstep(low: float | np.ndarray, high: float | np.ndarray, x: np.ndarray) -> np.ndarray:
     """0 below `low`, 1 above `high` (or the reverse where low > high), cubic between."""
     t = np.clip((x - low) / (high - low), 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)

@@ -15,7 +15,7 @@ from gagjax.io.untrusted.numbers import NotNumbersError, as_numbers
 from gagjax.track import Track
 
 
-def member(record: Any, key: str, file: Path, where: str = "") -> Any:
+def member(record: object, key: str, file: Path, where: str = "") -> Any:
     """The value of `key` in a dict of a foreign file.
 
     Raises:
@@ -61,7 +61,7 @@ def numbers(value: Any, shape: tuple[int, ...], file: Path, field: str) -> np.nd
     return squeezed
 
 
-def sequence(value: Any, shape: tuple[int, ...], file: Path, field: str, frames: int | None = None) -> np.ndarray:
+def sequence(value: object, shape: tuple[int, ...], file: Path, field: str, frames: int | None = None) -> np.ndarray:
     """A float32 array (T, *shape).
 
     Raises:
@@ -92,7 +92,7 @@ def stacked(records: Sequence[Any], key: str, shape: tuple[int, ...], file: Path
 def at_frames(track: Track, index: np.ndarray, valid: np.ndarray, names: Sequence[str] | None) -> Track:
     """The track with the frames of an index, in that order (frames may repeat), with other flags and names."""
 
-    def take(value: Any) -> Any:
+    def take(value: object) -> Any:
         return np.asarray(value)[index]
 
     return dataclasses.replace(

@@ -42,7 +42,7 @@ class Portrait(NamedTuple):
     image: Float[np.ndarray, "H W 3"] | None
 
 
-def is_records(content: Any) -> bool:
+def is_records(content: object) -> bool:
     """Whether a file's content looks like this format: a dict of dicts with at least one of its fields."""
     return isinstance(content, Mapping) and any(
         isinstance(record, Mapping) and any(key in record for key in (*NEEDED, "shapecode"))
@@ -91,7 +91,7 @@ def read(content: Mapping[Any, Any], file: Path, source: str, fps: Fraction = Fr
         shape=shape,
         extra=extra,
         fps=fps,
-        names=keys,
+        names=tuple(keys),
         source=source,
     )
     return track if numbers is None else _with_gaps(track, numbers, file)
@@ -150,7 +150,7 @@ def write(track: Track, path: Path, *, fill_gaps: bool = False) -> None:
     path.write_bytes(pickling.dumps(records))
 
 
-def _float32(value: Any) -> np.ndarray:
+def _float32(value: object) -> np.ndarray:
     return np.asarray(value, np.float32)
 
 

@@ -9,7 +9,7 @@ through unchanged. A value that is not finite is a lost frame.
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -69,7 +69,7 @@ def parse(text: str | bytes, *, neck: bool | None = None) -> Line:
         values.pop("neck", None)
     arrays = {name: _array(value, name) for name, value in values.items()}
     finite = all(np.isfinite(array).all() for array in arrays.values())
-    channels = Channels(**{name: arrays.get(name) for name in SHAPES}, extra={}) if finite else None
+    channels = Channels(**{name: cast(Any, arrays.get(name)) for name in SHAPES}, extra={}) if finite else None
     return Line(channels, None if time is None else float(time), content)
 
 
@@ -93,7 +93,7 @@ def dump_lost(line: Line) -> str:
     return json.dumps(time | {"valid": False} | line.rest, separators=(",", ":")) + "\n"
 
 
-def _array(value: Any, name: str) -> np.ndarray:
+def _array(value: object, name: str) -> np.ndarray:
     try:
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite: a lost frame
             array = np.array(value, np.float64).astype(np.float32)  # null is not a number, too

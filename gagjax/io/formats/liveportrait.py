@@ -27,7 +27,7 @@ _KEYPOINTS: dict[str, tuple[int, ...]] = {"kp": (21, 3), "x_s": (21, 3)}
 _LISTS: dict[str, tuple[int, ...]] = {"c_eyes_lst": (2,), "c_d_eyes_lst": (2,), "c_lip_lst": (1,), "c_d_lip_lst": (1,)}
 
 
-def is_template(content: Any) -> bool:
+def is_template(content: object) -> bool:
     """Whether a file's content looks like this format."""
     return isinstance(content, Mapping) and "motion" in content
 

@@ -31,7 +31,7 @@ UNITS = {
 _EXTRA = "extra."
 
 
-def is_native(content: Any) -> bool:
+def is_native(content: object) -> bool:
     """Whether an archive's content looks like this format."""
     return isinstance(content, Mapping) and "metadata" in content and "expression" in content
 
@@ -80,7 +80,7 @@ def write(track: Track, path: Path) -> None:
         "rotations": list(track.rotations),
         "units": UNITS,
     }
-    arrays = {
+    arrays: dict[str, Any] = {
         "expression": track.expression,
         "jaw": track.jaw,
         "eyes": track.eyes,
@@ -90,11 +90,12 @@ def write(track: Track, path: Path) -> None:
         "neck": track.neck,
         **{_EXTRA + quote(name, safe=""): value for name, value in track.extra.items()},
     }
+    present: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items() if value is not None}
     with path.open("wb") as file:
         np.savez(
             file,
             metadata=np.array(json.dumps(metadata)),
-            **{name: np.asarray(value) for name, value in arrays.items() if value is not None},
+            **present,
         )
 
 

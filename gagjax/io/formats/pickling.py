@@ -15,7 +15,7 @@ class _Global:
     def __init__(self, module: str, name: str) -> None:
         self.module, self.name = module, name
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: object) -> Any:
         raise TypeError("a name to be written, not a function")
 
 
@@ -39,7 +39,7 @@ class _Pickler(pickle._Pickler):
     dispatch[np.ndarray] = _save_array
 
 
-def dumps(value: Any) -> bytes:
+def dumps(value: object) -> bytes:
     """A pickle (protocol 4) of plain containers and arrays, readable by any NumPy and Python from 3.4.
 
     Example:

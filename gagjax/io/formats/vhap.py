@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -25,7 +25,7 @@ from gagjax.track import Track
 _FRAMES = {"expr": 100, "jaw_pose": 3, "eyes_pose": 6, "neck_pose": 3, "rotation": 3, "translation": 3}
 
 
-def is_parameters(content: Any) -> bool:
+def is_parameters(content: object) -> bool:
     """Whether an archive's content looks like this format."""
     return isinstance(content, Mapping) and "expr" in content and ("jaw_pose" in content or "rotation" in content)
 
@@ -68,8 +68,8 @@ def read(content: Mapping[str, np.ndarray], file: Path, fps: Fraction = Fraction
     transform[:, 2, 3] = DISTANCE
     return Track(
         expression,
-        get("jaw_pose"),
-        get("eyes_pose"),
+        cast(np.ndarray, get("jaw_pose")),
+        cast(np.ndarray, get("eyes_pose")),
         transform,
         shape=shape,
         neck=neck,
@@ -136,7 +136,7 @@ def _clip_shape(track: Track) -> np.ndarray:
     return (shape if shape.ndim == 1 else shape.mean(0)).astype(np.float32)
 
 
-def _columns(value: Any, columns: int, file: Path, field: str) -> np.ndarray:
+def _columns(value: object, columns: int, file: Path, field: str) -> np.ndarray:
     """(T, columns): trackers may estimate fewer coefficients; the others are zero."""
     value = fields.array(value, file, field)
     if value.ndim != 2 or not 0 < value.shape[1] <= columns:

@@ -12,9 +12,9 @@ import tarfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -103,7 +103,7 @@ def load_npz(path: str | Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _read_npy(entry: Any, info: zipfile.ZipInfo) -> np.ndarray:
+def _read_npy(entry: IO[bytes] | zipfile.ZipExtFile, info: zipfile.ZipInfo) -> np.ndarray:
     version = np.lib.format.read_magic(entry)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy warns of headers that Python 2 wrote
@@ -198,14 +198,16 @@ class _TorchReader:
         code = storage.dtype if isinstance(storage, _Storage) else None
         return _with_bits(self._tensor(storage, offset, size, stride, code), rest[-1] if len(rest) > 2 else None)
 
-    def tensor_of_type(self, storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> np.ndarray:
+    def tensor_of_type(self, storage: object, offset: Any, size: Any, stride: Any, *rest: object) -> np.ndarray:
         marker = next((item for item in rest if isinstance(item, Marker)), None)
         if marker is None:
             raise Refused("it holds a tensor without a type")
         value = self._tensor(storage, offset, size, stride, _DTYPES[marker.name.removeprefix("torch.")])
         return _with_bits(value, rest[-1] if rest[-1] is not marker else None)
 
-    def _tensor(self, storage: Any, offset: Any, size: Any, stride: Any, code: str | None) -> np.ndarray:
+    def _tensor(
+        self, storage: object, offset: int, size: Sequence[int], stride: Sequence[int], code: str | None
+    ) -> np.ndarray:
         if not isinstance(storage, _Storage) or code is None:
             raise Refused("it holds a tensor without a storage")
         if not isinstance(size, list | tuple) or not isinstance(stride, list | tuple):

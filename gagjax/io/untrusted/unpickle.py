@@ -67,7 +67,7 @@ class Call(_Stateless):
 class _Dtype:
     """A NumPy dtype in the making: `numpy.dtype("f4")`, then its state with the byte order."""
 
-    def __init__(self, spec: Any, *_: Any) -> None:
+    def __init__(self, spec: object, *_: object) -> None:
         if isinstance(spec, bytes):
             spec = spec.decode("latin1")
         if spec in ("O", "O8", "O4", "|O"):
@@ -144,7 +144,7 @@ class _OrderedDict(dict):
         pass
 
 
-def _array(data: Any, dtype: Any, shape: Any, order: str, budget: Callable[[int], None]) -> np.ndarray:
+def _array(data: object, dtype: object, shape: object, order: str, budget: Callable[[int], None]) -> np.ndarray:
     if not isinstance(dtype, _Dtype) or not isinstance(data, bytes | bytearray | memoryview):
         raise Refused("it holds an array of Python objects")
     shape = tuple(shape) if isinstance(shape, list | tuple) else (shape,)
@@ -209,7 +209,7 @@ class _Unpickler(pickle.Unpickler):
             raise Refused("it makes far more data than it holds")
 
     def _names(self) -> dict[tuple[str, str], Any]:
-        def encode(text: Any, encoding: Any = "utf-8") -> bytes:
+        def encode(text: object, encoding: object = "utf-8") -> bytes:
             if not isinstance(text, str) or encoding not in ("latin1", "latin-1", "utf-8", "utf8"):
                 raise Refused("it encodes text in an unknown way")
             self.budget(len(text))
@@ -226,17 +226,17 @@ class _Unpickler(pickle.Unpickler):
             self.budget(64 * len(items))
             return _OrderedDict((_key(key), value) for key, value in items)
 
-        def reconstruct(kind: Any, *_: Any) -> _Array:
+        def reconstruct(kind: object, *_: object) -> _Array:
             if kind is not ndarray:
                 raise Refused("it holds a subclass of array")
             return _Array(self.budget)
 
-        def from_buffer(data: Any, dtype: Any, shape: Any, order: Any = "C") -> np.ndarray:
+        def from_buffer(data: object, dtype: object, shape: object, order: object = "C") -> np.ndarray:
             if order not in ("C", "F"):
                 raise Refused("it holds an array in an unknown memory order")
             return _array(data, dtype, shape, order, self.budget)
 
-        def scalar(dtype: Any, data: Any) -> Any:
+        def scalar(dtype: object, data: object) -> Any:
             if isinstance(data, str):
                 data = data.encode("latin1")
             return _array(data, dtype, (), "C", self.budget)[()]
@@ -275,7 +275,7 @@ class _Unpickler(pickle.Unpickler):
         except (KeyError, TypeError):
             raise Refused(f"it mentions {str(module)[:60]}.{str(name)[:60]}") from None
 
-    def persistent_load(self, pid: Any) -> Any:
+    def persistent_load(self, pid: object) -> Any:
         if self.storage is None:
             raise Refused("it refers to data outside the file")
         return self.storage(pid)
@@ -339,7 +339,7 @@ def plain(root: Any, limit: int) -> Any:
     return visit(root, 0)[0]
 
 
-def _visit_container(value: Any, visit: Callable[[Any], Any]) -> Any:
+def _visit_container(value: object, visit: Callable[[Any], Any]) -> Any:
     if isinstance(value, dict):
         found = {visit(k): visit(v) for k, v in value.items()}
         if len(found) != len(value):
@@ -384,6 +384,6 @@ def _dense(state: dict[str, Any]) -> np.ndarray:
     if not good:
         raise Refused("its sparse matrix is not consistent")
     dense = np.zeros((height, width), data.dtype)
-    columns = np.repeat(np.arange(width), np.diff(starts.astype(np.int64)))
+    columns = np.repeat(np.arange(width), np.diff(starts.astype(np.int64)).astype(np.int64))
     np.add.at(dense, (rows, columns), data)
     return dense

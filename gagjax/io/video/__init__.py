@@ -7,7 +7,7 @@ read alike; H.264, VP9, GIF and folders of PNG pictures are written.
 from __future__ import annotations
 
 from gagjax.io.pixels import to_uint8
-from gagjax.io.video.describing import Info
+from gagjax.io.video.describing import VideoInfo
 from gagjax.io.video.encoding import SUFFIXES, Coding, kind_of
 from gagjax.io.video.opening import opened
 from gagjax.io.video.reading import Frames, info, read, times
@@ -18,7 +18,7 @@ __all__ = [
     "SUFFIXES",
     "Coding",
     "Frames",
-    "Info",
+    "VideoInfo",
     "info",
     "is_stills",
     "kind_of",

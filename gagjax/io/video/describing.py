@@ -17,7 +17,7 @@ _HDR = {"PQ": "HDR, PQ (HDR10)", "HLG": "HDR, HLG"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Info:
+class VideoInfo:
     """What a video is.
 
     Attributes:
@@ -82,7 +82,7 @@ class Info:
         return tuple(_changes(self))
 
 
-def of_film(path: Path) -> Info:
+def of_film(path: Path) -> VideoInfo:
     """What a film is; goes through it once, decoding, and remembers it.
 
     Raises:
@@ -99,7 +99,7 @@ def of_film(path: Path) -> Info:
     remarks = tuple(_remarks(shown))
     for remark in remarks:
         warnings.warn(f"{path}: {remark}", stacklevel=3)
-    return Info(
+    return VideoInfo(
         path=path,
         fps=rate,
         width=width,
@@ -140,7 +140,7 @@ def _remarks(shown: decoding.Shown) -> Iterator[str]:
         yield f"its size changes at frame {shown.resized}, so its frames cannot be read as one video"
 
 
-def _changes(info: Info) -> Iterator[str]:
+def _changes(info: VideoInfo) -> Iterator[str]:
     if info.hdr:
         yield (
             f"{_HDR[info.hdr]} is mapped to SDR (BT.709): reference white, 203 cd/m2, becomes white and brighter light "
@@ -156,6 +156,6 @@ def _changes(info: Info) -> Iterator[str]:
         yield "the frame rate varies; gagjax keeps each frame's time"
 
 
-def colours_of(info: Info) -> str:
+def colours_of(info: VideoInfo) -> str:
     """A video's colours in words."""
     return f"{info.depth} bit, {_HDR.get(info.hdr, 'SDR')}" + (f", {info.colour}" if info.colour else "")

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from gagjax.errors import InputError
 from gagjax.io.video import decoding, stills
 from gagjax.io.video.colour import Placement, to_rgb
-from gagjax.io.video.describing import Info, of_film
+from gagjax.io.video.describing import VideoInfo, of_film
 from gagjax.io.video.opening import DAMAGED
 from gagjax.track import as_rate
 
@@ -27,7 +27,7 @@ class Frames(Iterator[UInt8[np.ndarray, "H W 3"]]):
         time: When the last frame given out is shown, in seconds from the first.
     """
 
-    def __init__(self, info: Info) -> None:
+    def __init__(self, info: VideoInfo) -> None:
         self.info, self.time, self._skipped = info, 0.0, 0
         self._frames = self._of_film() if info.kind == "video" else self._of_stills()
 
@@ -73,7 +73,7 @@ class Frames(Iterator[UInt8[np.ndarray, "H W 3"]]):
             yield pixels
 
 
-def read(path: str | Path, *, fps: Any = None) -> tuple[Frames, Info]:
+def read(path: str | Path, *, fps: Any = None) -> tuple[Frames, VideoInfo]:
     """A video's frames, decoded as they are asked for, and what the video is.
 
     Args:
@@ -81,7 +81,7 @@ def read(path: str | Path, *, fps: Any = None) -> tuple[Frames, Info]:
         fps: Frame rate of pictures (25 where it is left out); a film has its own.
 
     Returns:
-        An iterator of (H, W, 3) uint8 RGB frames for BT.709, upright, and the `Info`.
+        An iterator of (H, W, 3) uint8 RGB frames for BT.709, upright, and the `VideoInfo`.
 
     Raises:
         InputError: If it is no video, or damaged (also later, while frames are read).
@@ -94,7 +94,7 @@ def read(path: str | Path, *, fps: Any = None) -> tuple[Frames, Info]:
     return Frames(described), described
 
 
-def info(path: str | Path, *, fps: Any = None) -> Info:
+def info(path: str | Path, *, fps: Any = None) -> VideoInfo:
     """What a video is; a film is decoded once to know which frames are shown, and remembered.
 
     Args:
@@ -112,19 +112,19 @@ def info(path: str | Path, *, fps: Any = None) -> Info:
     return of_film(path)
 
 
-def times(video: str | Path | Info) -> list[Fraction]:
+def times(video: str | Path | VideoInfo) -> list[Fraction]:
     """When each frame is shown, in seconds from the first.
 
     Raises:
         InputError: If it is no video, or damaged.
     """
-    described = video if isinstance(video, Info) else info(video)
+    described = video if isinstance(video, VideoInfo) else info(video)
     if described.kind != "video":
         return _times_of_stills(described)
     shown = decoding.gone_through(described.path).times
     return [time - shown[0] for time in shown]
 
 
-def _times_of_stills(described: Info) -> list[Fraction]:
+def _times_of_stills(described: VideoInfo) -> list[Fraction]:
     with stills.series(described.path) as pictures:
         return stills.times(pictures, described.fps)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -38,7 +39,7 @@ def write_gif(path: Path, frames: Iterable[tuple[UInt8[np.ndarray, "H W 3"], Fra
                 stream.height, stream.width = pixels.shape[:2]
                 stream.pix_fmt = "pal8"
                 stream.codec_context.time_base = _HUNDREDTH
-            frame = av.VideoFrame.from_ndarray(_palettized(pixels), "pal8")
+            frame = av.VideoFrame.from_ndarray(cast(Any, _palettized(pixels)), "pal8")  # PyAV's stubs know no pair
             frame.pts, frame.time_base = tick, _HUNDREDTH
             output.mux(stream.encode(frame))
             count += 1

@@ -20,7 +20,7 @@ from PIL import Image
 from gagjax.errors import InputError
 from gagjax.io import images, suffixes
 from gagjax.io.frame_database import FrameDatabase
-from gagjax.io.video.describing import Info
+from gagjax.io.video.describing import VideoInfo
 
 RATE = Fraction(25)
 _TRACKS = (".npz", ".pkl", ".pickle", ".pt", ".pth", ".json", ".jsonl")
@@ -50,7 +50,7 @@ def is_stills(path: str | Path) -> bool:
     return (path / "img_lmdb" / "data.mdb").is_file() or any(map(suffixes.is_image, files))
 
 
-def of_stills(path: Path, fps: Fraction | None) -> Info:
+def of_stills(path: Path, fps: Fraction | None) -> VideoInfo:
     """What a folder of pictures is as a video.
 
     Raises:
@@ -74,7 +74,7 @@ def of_stills(path: Path, fps: Fraction | None) -> Info:
     for remark in remarks:
         warnings.warn(f"{path}: {remark}", stacklevel=4)
     database = (path / "data.mdb").is_file() or (path / "img_lmdb").is_dir()
-    return Info(
+    return VideoInfo(
         path=path,
         fps=fps or RATE,
         width=sizes[0][0],
@@ -120,8 +120,8 @@ def times(pictures: Sequence[Picture], fps: Fraction) -> list[Fraction]:
 
     A gap holds the picture before it. Series without numbers, or of several names, run one after another.
     """
-    numbers = [picture.number for picture in pictures]
-    if len({picture.series for picture in pictures}) > 1 or None in numbers:
+    numbers = [picture.number for picture in pictures if picture.number is not None]
+    if len({picture.series for picture in pictures}) > 1 or len(numbers) < len(pictures):
         return [number / fps for number in range(len(pictures))]
     steps = np.diff(np.array(numbers, np.int64)).tolist()
     step = min(steps, default=1) or 1

@@ -106,7 +106,7 @@ def test_a_crash_changes_nothing(track, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(track_lines, "SAVE_EVERY", 7)
     source = written(tmp_path / "in.jsonl", as_lines(track))
     assert run(source, "-o", tmp_path / "clean.jsonl") == 0
-    answer = track_lines.Session.answer
+    answer = track_lines.TrackLineSession.answer
 
     for stop in (3, 25, 20):
 
@@ -117,10 +117,10 @@ def test_a_crash_changes_nothing(track, tmp_path, monkeypatch, capsys):
                 raise MemoryError("as if killed: nothing is saved on the way out")
             return answer(self, text)
 
-        monkeypatch.setattr(track_lines.Session, "answer", failing)
+        monkeypatch.setattr(track_lines.TrackLineSession, "answer", failing)
         with pytest.raises(MemoryError):
             run(source, "-o", tmp_path / "out.jsonl", "--state", tmp_path / "state", "--force")
-    monkeypatch.setattr(track_lines.Session, "answer", answer)
+    monkeypatch.setattr(track_lines.TrackLineSession, "answer", answer)
     assert run(source, "-o", tmp_path / "out.jsonl", "--state", tmp_path / "state") == 0
     assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "clean.jsonl").read_bytes()
     assert "going on after frame 35" in capsys.readouterr().err

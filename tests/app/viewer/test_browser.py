@@ -13,7 +13,7 @@ import pytest
 
 from gagjax import flame, simulate
 from gagjax.app.cli import main
-from gagjax.app.viewer.session import Session, curve
+from gagjax.app.viewer.session import ViewerSession, curve
 from gagjax.stack import Stack
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
@@ -60,7 +60,7 @@ def test_a_slider_moves_the_curve(page):
     from gagjax.app.viewer.page import Viewer
 
     track = simulate.observe(simulate.driver(60, seed=1), seed=1)
-    session = Session(track, Stack.default(), flame.builtin())
+    session = ViewerSession(track, Stack.default(), flame.builtin())
     viewer = Viewer(session, port=8931)
     try:
         page.goto(viewer.address)

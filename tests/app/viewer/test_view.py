@@ -10,7 +10,7 @@ import yaml
 from gagjax import flame, simulate
 from gagjax.app import presets
 from gagjax.app.cli import main
-from gagjax.app.viewer.session import Session, channels_of, curve
+from gagjax.app.viewer.session import ViewerSession, channels_of, curve
 from gagjax.errors import InputError
 from gagjax.io.tracks import save_track
 from gagjax.stack import Stack, enhance_track
@@ -28,7 +28,7 @@ def track():
 
 @pytest.fixture
 def session(track, model):
-    return Session(track, Stack.default(), model)
+    return ViewerSession(track, Stack.default(), model)
 
 
 def test_a_knob_changes_the_curve_and_compiles_nothing(session, track):
@@ -88,10 +88,10 @@ def test_the_preset_does_what_the_sliders_did(session, track, model, tmp_path):
 
 
 def test_a_saved_result_is_shown_as_it_is(track, model):
-    session = Session(track, Stack.default(), model, after=track)
+    session = ViewerSession(track, Stack.default(), model, after=track)
     assert session.after is track and not session.knobs
     with pytest.raises(InputError, match="frames"):
-        Session(track, Stack.default(), model, after=track[:5])
+        ViewerSession(track, Stack.default(), model, after=track[:5])
 
 
 def test_wrong_inputs(track, tmp_path, capsys, monkeypatch):

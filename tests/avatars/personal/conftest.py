@@ -9,7 +9,7 @@ import pytest
 
 from gagjax import avatars, flame
 from gagjax.avatars.personal import appearance, canonical, deformation
-from gagjax.avatars.personal.clip import Clip
+from gagjax.avatars.personal.clip import FilmedClip
 from gagjax.avatars.personal.training import Settings
 from gagjax.io.video import to_uint8
 from gagjax.simulate import driver, observe
@@ -23,10 +23,10 @@ def truth():
 
 
 @pytest.fixture(scope="session")
-def clip(truth) -> Clip:
+def clip(truth) -> FilmedClip:
     frames = to_uint8(avatars.render(avatars.builtin(0), truth, size=SIZE))
     seen = observe(truth, seed=1, outliers=0, dropped=0)
-    return Clip(frames, seen, np.float32(avatars.BACKGROUND))
+    return FilmedClip(frames, seen, np.float32(avatars.BACKGROUND))
 
 
 @pytest.fixture(scope="session")

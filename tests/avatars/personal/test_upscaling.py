@@ -20,7 +20,7 @@ def rich(person):
 
 @pytest.fixture(scope="module")
 def fitted(rich, clip, settings):
-    made = training.Fit(rich, clip, dataclasses.replace(settings, reassign_every=20, motion=False))
+    made = training.AvatarFit(rich, clip, dataclasses.replace(settings, reassign_every=20, motion=False))
     first = []
     made.run(report=lambda _, figures: first.append(figures["psnr"]))
     return made, first

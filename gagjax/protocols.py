@@ -1,0 +1,240 @@
+"""What the parts ask of each other: filters, stages, avatars, and the small things that some of them can do besides.
+
+A class conforms by having the methods; nothing is inherited. `isinstance` answers whether it has them by name, a type
+checker whether their signatures fit, and `tests/contracts/test_protocols.py` whether they keep their promises.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+
+from jaxtyping import Array, Float
+
+from gagjax.typing import AnyArray, Condition, Scalar, Tree
+
+if TYPE_CHECKING:
+    from gagjax.avatars.parameters import Parameters
+    from gagjax.flame.model import FlameModel
+    from gagjax.splatting.gaussians import Gaussians
+    from gagjax.track import Channels, Track
+    from gagjax.tuning.batching import Clip
+
+__all__ = [
+    "Avatar",
+    "BindsModel",
+    "BindsTrack",
+    "DrawsSmaller",
+    "Filter",
+    "FinishesPictures",
+    "FrameStage",
+    "HasAdjoint",
+    "HasLikelihood",
+    "HasStrength",
+    "LeanInfo",
+    "TimeStepped",
+    "TrackStage",
+]
+
+State = TypeVar("State")
+
+
+@runtime_checkable
+class Filter(Protocol[State]):
+    """What `scan`, `stream` and `chain` need: a pytree whose leaves are hyperparameters, with an explicit state.
+
+    Frames are pytrees of one structure, without the time axis.
+
+    Example:
+        >>> from gagjax.filters import Ema
+        >>> isinstance(Ema(alpha=0.5), Filter)
+        True
+    """
+
+    def init(self, first: Tree) -> State:
+        """The state before the first frame, made so that stepping over `first` returns `first`."""
+        ...
+
+    def step(self, state: State, x: Tree) -> tuple[State, Tree]:
+        """One observed frame: the next state, and the filtered frame."""
+        ...
+
+    def predict(self, state: State) -> tuple[State, Tree]:
+        """One frame without an observation: the next state, and the predicted frame."""
+        ...
+
+
+@runtime_checkable
+class TrackStage(Protocol):
+    """A stage that looks at a whole clip at once. A stage that goes frame by frame is a `Filter`."""
+
+    def apply(self, channels: Channels, *, valid: AnyArray | None, dt: Scalar) -> Channels:
+        """Enhance a clip.
+
+        Args:
+            channels: Time first, (T, ...).
+            valid: (T,) bool; values of frames marked False are never read. None trusts all.
+            dt: Duration of a frame, seconds.
+
+        Returns:
+            The channels of all T frames.
+        """
+        ...
+
+
+@runtime_checkable
+class FrameStage(Protocol[State]):
+    """A stage that works on pictures, with a state from chunk to chunk of one video."""
+
+    def init(self, first: Float[AnyArray, "H W 3"]) -> State:
+        """The state before the first frame, (H, W, 3) in [0, 1]."""
+        ...
+
+    def apply(
+        self, state: State, frames: Float[AnyArray, "T H W 3"], eye_centres: Float[AnyArray, "T 2 2"] | None = None
+    ) -> tuple[State, Float[Array, "T H W 3"]]:
+        """Enhance a chunk of frames.
+
+        Args:
+            state: What `init` or the chunk before returned.
+            frames: (T, H, W, 3) in [0, 1].
+            eye_centres: (x, y) of left and right eye as fractions of the picture, (T, 2, 2); not finite where an eye is not seen.
+
+        Returns:
+            The state after the chunk, and the frames.
+        """
+        ...
+
+
+@runtime_checkable
+class Avatar(Protocol):
+    """What `avatars.render` and `gagjax reenact` ask of an avatar."""
+
+    @property
+    def model(self) -> FlameModel:
+        """The FLAME model whose vertices drive it."""
+        ...
+
+    def gaussians(self, parameters: Parameters) -> Gaussians:
+        """Gaussians in world units (5 to a metre) for one frame."""
+        ...
+
+
+@runtime_checkable
+class BindsTrack(Protocol):
+    """A stage that reads something off the track before it runs, such as which channels are rotations."""
+
+    def for_track(self, track: Track) -> Any:
+        """The stage for that track."""
+        ...
+
+
+@runtime_checkable
+class BindsModel(Protocol):
+    """A stage that uses the geometry of the target head."""
+
+    def for_model(self, model: FlameModel, shape: Float[AnyArray, "S"] | None = None) -> Any:
+        """The stage for that head; without a shape, for the mean head."""
+        ...
+
+
+@runtime_checkable
+class TimeStepped(Protocol):
+    """A filter whose hyperparameters are in seconds, so that frames may last differently long."""
+
+    def with_dt(self, dt: Scalar) -> Any:
+        """The filter for frames that last `dt` seconds."""
+        ...
+
+
+@runtime_checkable
+class HasLikelihood(Protocol):
+    """A model that says itself how likely the observations of a clip are."""
+
+    def likelihood(self, clip: Clip) -> Float[Array, ""]:
+        """Negative log-likelihood per frame and channel."""
+        ...
+
+
+@runtime_checkable
+class HasAdjoint(Protocol):
+    """A Kalman-type filter: one with a backward pass, so that it can smooth."""
+
+    def init(self, first: Tree) -> Any:
+        """See `Filter`."""
+        ...
+
+    def step(self, state: Tree, x: Tree) -> tuple[Any, Tree]:
+        """See `Filter`."""
+        ...
+
+    def predict(self, state: Tree) -> tuple[Any, Tree]:
+        """See `Filter`."""
+        ...
+
+    def observe(self, state: Tree, x: Tree, seen: Condition | None = None) -> tuple[Any, Any]:
+        """One frame, observed or not.
+
+        Args:
+            state: The state after the frame before.
+            x: The frame.
+            seen: Whether it was observed; None means yes.
+
+        Returns:
+            The next state, and all that the backward pass needs.
+        """
+        ...
+
+    def adjoint(self, later: Tree, info: Tree) -> tuple[Tree, Any]:
+        """One step of the backward pass: the smoothed frame, and the adjoint for the frame before."""
+        ...
+
+    def last(self, frame: Tree) -> Any:
+        """The adjoint after the last frame."""
+        ...
+
+
+@runtime_checkable
+class LeanInfo(Protocol):
+    """A Kalman-type filter whose backward pass can work out a part of `observe`'s info again, and so store less."""
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the gain depends on the data; then everything must be stored."""
+        ...
+
+    def lean(self, info: Tree) -> Any:
+        """The info without what `restored` can work out."""
+        ...
+
+    def restored(self, info: Tree, x: Tree) -> Any:
+        """The full info of an observed frame."""
+        ...
+
+
+@runtime_checkable
+class FinishesPictures(Protocol):
+    """An avatar whose rasterized features are not yet the picture."""
+
+    def finish(self, features: Float[AnyArray, "h w C"]) -> Float[Array, "H W 3"]:
+        """The picture of rasterized features."""
+        ...
+
+
+@runtime_checkable
+class DrawsSmaller(Protocol):
+    """An avatar that is rasterized at a fraction of the picture's size."""
+
+    @property
+    def factor(self) -> int:
+        """Picture size over rasterized size, a whole number."""
+        ...
+
+
+@runtime_checkable
+class HasStrength(Protocol):
+    """A stage with one overall strength."""
+
+    @property
+    def strength(self) -> Scalar:
+        """1 is as tuned, 0 changes nothing."""
+        ...

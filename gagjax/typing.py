@@ -1,0 +1,61 @@
+"""Types of arguments as they really are: Python numbers, NumPy arrays and JAX arrays, tracers included.
+
+`jax.Array` alone would be untrue of an argument, since public functions take NumPy arrays as well. `AnyArray` is what
+goes into a shape annotation, `Float[AnyArray, "T 3"]`; the other names are shorthands for annotations that recur. The
+fast test suite checks all of them at run time (jaxtyping with beartype).
+
+Example:
+    >>> isinstance(np.zeros((4, 3)), Float[AnyArray, "T 3"])
+    True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, TypeAlias
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float, Int, PyTree
+
+__all__ = [
+    "AnyArray",
+    "Condition",
+    "FrameRate",
+    "HeldMask",
+    "HeldNames",
+    "HeldRate",
+    "Hyperparameter",
+    "Mask",
+    "Scalar",
+    "Tree",
+    "Values",
+]
+
+#: An array of NumPy or JAX; a tracer is a JAX array.
+AnyArray: TypeAlias = jax.Array | np.ndarray
+#: A real number: of Python, of NumPy, or an array without axes.
+Scalar: TypeAlias = float | int | np.number | Float[AnyArray, ""] | Int[AnyArray, ""]
+#: An array of real numbers of any shape, or one number.
+Values: TypeAlias = float | int | np.number | Float[AnyArray, "..."] | Int[AnyArray, "..."]
+#: A leaf of a filter or a stage: one number for all channels, or an array that broadcasts against a frame.
+Hyperparameter: TypeAlias = Values
+#: Booleans of any shape, or one.
+Mask: TypeAlias = bool | np.bool_ | Bool[AnyArray, "..."]
+#: One truth value.
+Condition: TypeAlias = bool | np.bool_ | Bool[AnyArray, ""]
+#: Frames per second: a number, or a ratio as text such as "30000/1001".
+FrameRate: TypeAlias = Fraction | float | int | str | np.number | Float[AnyArray, ""]
+#: A pytree of arrays: a frame, or frames time first.
+Tree: TypeAlias = PyTree
+
+# Fields that a class takes in several forms and holds in one: a type checker sees the form that is held.
+if TYPE_CHECKING:
+    HeldMask: TypeAlias = Bool[AnyArray, "T"]
+    HeldRate: TypeAlias = Fraction
+    HeldNames: TypeAlias = tuple[str, ...]
+else:
+    HeldMask = Bool[AnyArray, "T"] | Sequence[bool]
+    HeldRate = FrameRate
+    HeldNames = Sequence[str]
