@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -30,7 +31,7 @@ def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-def quoted(value: Any) -> str:
+def quoted(value: object) -> str:
     """A value of any kind as a message can quote it: short, printable, and never an error.
 
     Example:
@@ -61,7 +62,7 @@ class Escaping:
         self._stream.write(escaped(text, keep="\n\t"))
         return len(text)
 
-    def writelines(self, lines: Any) -> None:
+    def writelines(self, lines: Iterable[str]) -> None:
         """Write texts one after another."""
         for line in lines:
             self.write(line)

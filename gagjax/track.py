@@ -264,7 +264,7 @@ def as_rate(fps: FrameRate) -> Fraction:
     return rate
 
 
-def _check_size(fps: Any) -> None:
+def _check_size(fps: FrameRate) -> None:
     """Refuse what would take long to turn into a ratio: "1e99999999" is one of a hundred million digits."""
     if isinstance(fps, str) and len(fps) > 64:
         raise ValueError("a text of absurd length")

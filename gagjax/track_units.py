@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
 
 import numpy as np
 
 from gagjax.pytree import is_concrete
 from gagjax.track import Channels
+from gagjax.typing import AnyArray
 
 #: The angle that a joint does not reach, radians, by the columns of its field. A jaw opens by about 0.6; an eye turns
 #: by 1; a neck by 1.5 at most. In degrees already small motion is beyond this.
 LIMITS = {"jaw": 1.5, "eyes": 1.6, "neck": 2.4}
 
 
-def oddities(channels: Channels, valid: Any = None) -> list[str]:
+def oddities(channels: Channels, valid: AnyArray | None = None) -> list[str]:
     """What is odd about the size of the angles of a clip or of one frame, a sentence for each field.
 
     Args:
@@ -49,13 +49,13 @@ def oddities(channels: Channels, valid: Any = None) -> list[str]:
     return found
 
 
-def warn(channels: Channels, valid: Any = None, file: Any = None, stacklevel: int = 3) -> None:
+def warn(channels: Channels, valid: AnyArray | None = None, file: object = None, stacklevel: int = 3) -> None:
     """Warn of what `oddities` finds, with the name of the file where there is one."""
     for each in oddities(channels, valid):
         warnings.warn(each if file is None else f"{file}: {each}", stacklevel=stacklevel)
 
 
-def warn_of_radians(name: str, degrees: Any) -> None:
+def warn_of_radians(name: str, degrees: object) -> None:
     """Warn where an angle that is meant in degrees is so small that it is in radians, most likely."""
     if is_concrete(degrees) and 0 < float(np.asarray(degrees).max()) < 2:
         size = float(np.asarray(degrees).max())
@@ -66,7 +66,7 @@ def warn_of_radians(name: str, degrees: Any) -> None:
         )
 
 
-def warn_of_degrees(name: str, radians: Any) -> None:
+def warn_of_degrees(name: str, radians: object) -> None:
     """Warn where an angle that is meant in radians is more than half a turn, and so in degrees, most likely."""
     if is_concrete(radians) and float(np.asarray(radians).max()) > math.pi:
         size = float(np.asarray(radians).max())

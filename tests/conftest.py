@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from jaxtyping import config
 
-from tests import typechecking
+from tests.contracts import typechecking
 
 if os.environ.get("GAGJAX_TYPECHECK", "0") != "0":
     typechecking.install()  # before any test imports gagjax

@@ -14,9 +14,10 @@ from bridge.gagavatar import handover, portraits
 from bridge.gagavatar.decoder import Noise
 from bridge.gagavatar.identity import Identity
 from bridge.gagavatar.model import GAGAvatar
-from gagjax import flame, memory
+from gagjax import flame
 from gagjax.avatars.parameters import Parameters
 from gagjax.errors import InputError
+from gagjax.splatting import memory
 from gagjax.splatting.gaussians import Gaussians
 from gagjax.track import Track
 from gagjax.typing import AnyArray

@@ -100,7 +100,7 @@ class AdaptiveSmoother:
         dt: Values = 1.0,
         cuts: Bool[AnyArray, "T"] | None = None,
     ) -> Float[Array, "T 3 3"]:
-        """Smooth rotation matrices on SO(3); arguments as for calling."""
+        """Smooth rotation matrices on SO(3); see `__call__` for the arguments."""
         _check(xs, valid, dt, cuts)
         return _smooth_rotations(self, xs, valid, dt, cuts)
 

@@ -92,6 +92,6 @@ def median(x: Float[AnyArray, "T C"], used: Mask, limit: int = 1024) -> Float[Ar
     return jnp.nan_to_num(_median(x, used, limit), posinf=0.0)
 
 
-def _median(x: Any, used: Mask, limit: int) -> Any:
+def _median(x: AnyArray, used: Mask, limit: int) -> Any:
     stride = max(1, x.shape[0] // limit)
     return jnp.nanmedian(jnp.where(jnp.broadcast_to(used, x.shape), x, jnp.nan)[::stride], axis=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -87,7 +88,7 @@ def _basis(window: int, degree: int) -> np.ndarray:
 
 
 @jax.jit
-def _whole(kernels: Any, xs: Tree) -> Any:
+def _whole(kernels: AnyArray, xs: Tree) -> Any:
     window = kernels.shape[0]
     half = window // 2
 
@@ -140,15 +141,15 @@ def _with_gaps(filter_: SavitzkyGolay, xs: Tree, valid: AnyArray) -> Any:
     return jax.tree.map(one, xs)
 
 
-def _weighted(kernel: Any, step: Any, x: AnyArray) -> Any:
+def _weighted(kernel: AnyArray, step: Callable[[Any], Any], x: AnyArray) -> Any:
     """The sum over the taps of a kernel (T, tap) of its weight times `step(tap)`, shaped like x."""
 
-    def body(k: Any, total: Any) -> Any:
+    def body(k: int | AnyArray, total: Tree) -> Any:
         return total + _wide(kernel[:, k], x) * step(k)
 
     return jax.lax.fori_loop(0, kernel.shape[1], body, jnp.zeros(x.shape, jnp.result_type(x.dtype, kernel.dtype)))
 
 
-def _wide(row: Any, x: AnyArray) -> Any:
+def _wide(row: AnyArray, x: AnyArray) -> Any:
     """(T,) so that it goes with (T, ...)."""
     return row.reshape(-1, *(1,) * (x.ndim - 1))

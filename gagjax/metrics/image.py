@@ -27,7 +27,7 @@ MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _C1, _C2 = 0.01**2, 0.03**2
 
 
-def comparable(*frames: Any) -> list[Any]:
+def comparable(*frames: AnyArray) -> list[Any]:
     """Frames as floats in [0, 1], once it is certain that they can be compared; works on tracers too.
 
     Args:
@@ -56,7 +56,7 @@ def comparable(*frames: Any) -> list[Any]:
     return [_as_unit_floats(each) for each in arrays]
 
 
-def _as_unit_floats(frames: Any) -> Any:
+def _as_unit_floats(frames: AnyArray) -> Any:
     if frames.dtype == np.uint8:
         return jnp.asarray(frames, jnp.float32) / 255
     return jnp.asarray(frames, jnp.promote_types(frames.dtype, jnp.float32))

@@ -12,7 +12,7 @@ from jaxtyping import Float, Shaped
 
 from gagjax import so3
 from gagjax.metrics import image, motion
-from gagjax.text_table import text_table
+from gagjax.metrics.text_table import text_table
 from gagjax.track import Track
 from gagjax.typing import AnyArray
 

@@ -139,7 +139,7 @@ def _flat(x: Tree) -> Float[Array, "T C"]:
     return jnp.concatenate([leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(x)], axis=1)
 
 
-def _share(after: Any, before: Any, mask: AnyArray) -> Any:
+def _share(after: Tree, before: Tree, mask: AnyArray) -> Any:
     """The root mean square of one over that of the other; 1 where both are nothing."""
     a, b = (jnp.sqrt((jnp.where(mask[:, None], x, 0) ** 2).sum()) for x in (after, before))
     return jnp.where((a == 0) & (b == 0), 1, a / jnp.where(b > 0, b, 1e-20))

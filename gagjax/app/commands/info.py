@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from tyro.conf import Positional
 
 from gagjax.errors import InputError
+from gagjax.metrics.text_table import text_table
 from gagjax.printable import escaped
-from gagjax.text_table import text_table
 
 if TYPE_CHECKING:
     from gagjax.io.tracks import Found

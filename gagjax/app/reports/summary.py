@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from gagjax.metrics.channels import channel_jitter, channels_of
+from gagjax.metrics.text_table import text_table
 from gagjax.printable import escaped
-from gagjax.text_table import text_table
 from gagjax.track import Track
 from gagjax.typing import AnyArray
 

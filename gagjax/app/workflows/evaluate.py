@@ -17,7 +17,7 @@ from gagjax.io import video
 from gagjax.io.tracks import load_track
 from gagjax.metrics import motion, report
 from gagjax.metrics.channels import channel_jitter, channels_of
-from gagjax.text_table import text_table
+from gagjax.metrics.text_table import text_table
 from gagjax.track import Track
 from gagjax.typing import AnyArray
 

@@ -17,7 +17,7 @@ from gagjax import tuning
 from gagjax.errors import InputError
 from gagjax.filters import OneEuro
 from gagjax.io.tracks import load_track
-from gagjax.text_table import text_table
+from gagjax.metrics.text_table import text_table
 from gagjax.track import Channels, Track
 from gagjax.tuning import losses, tracks
 from gagjax.typing import AnyArray

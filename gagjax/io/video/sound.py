@@ -7,13 +7,16 @@ import io
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 
 from gagjax.errors import InputError
 from gagjax.io.video import opening
 from gagjax.io.video.decoding import JUMP, gone_through
+
+if TYPE_CHECKING:
+    from av.container import InputContainer, OutputContainer
 
 #: What sound is encoded as where a container cannot hold it as it is: codec and the rates that it takes.
 _ENCODERS = {
@@ -46,7 +49,9 @@ class Sound:
         InputError: If the container cannot hold that kind of audio.
     """
 
-    def __init__(self, source: Any, start: Fraction, output: Any, target: Path, *, encode: bool = False) -> None:
+    def __init__(
+        self, source: InputContainer, start: Fraction, output: OutputContainer, target: Path, *, encode: bool = False
+    ) -> None:
         self.source, self.output, self.target, self.start = source, output, target, start
         self.encoded: list[str] = []
         self._copied: dict[int, Any] = {}
@@ -73,7 +78,9 @@ class Sound:
 
     @classmethod
     @contextlib.contextmanager
-    def opened(cls, path: Path, output: Any, target: Path, *, encode: bool = False) -> Generator[Sound, None, None]:
+    def opened(
+        cls, path: Path, output: OutputContainer, target: Path, *, encode: bool = False
+    ) -> Generator[Sound, None, None]:
         """The sound of a file; see the class."""
         with opening.opened(path) as source:
             start = gone_through(path).times[0] if source.streams.video and source.streams.audio else Fraction(0)

@@ -20,12 +20,13 @@ from gagjax.io.video import encoding, series
 from gagjax.io.video.encoding import Coding
 from gagjax.io.video.sound import Sound
 from gagjax.track import as_rate
+from gagjax.typing import FrameRate
 
 
 def write(
     path: str | Path,
     frames: Iterable[Shaped[np.ndarray, "H W 3"]],
-    fps: Any,
+    fps: FrameRate,
     *,
     audio_from: str | Path | None = None,
     times: Iterable[float | Fraction] | None = None,

@@ -26,6 +26,6 @@ def checked(function: T) -> T:
 
 def install() -> None:
     """From here on, modules of the packages are checked; call it before the first of them is imported."""
-    hook = install_import_hook(list(PACKAGES), "tests.typechecking.checked").hook
+    hook = install_import_hook(list(PACKAGES), "tests.contracts.typechecking.checked").hook
     wanted = hook.should_instrument
     hook.should_instrument = lambda name: wanted(name) and name not in COMPILED
