@@ -354,5 +354,6 @@ def _rate(times: list[Fraction], average: Fraction | None, guessed: Fraction | N
         if nominal and (measured is None or abs(nominal / measured - 1) < Fraction(1, 1000)):
             return Fraction(nominal)
     if measured is not None:
-        return as_rate(float(measured))
+        nominal = as_rate(round(float(measured), 2))
+        return nominal if nominal.denominator == 1001 else measured.limit_denominator(1001)
     return Fraction(25)
