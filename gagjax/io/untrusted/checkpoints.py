@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import reprlib
 import tarfile
 import warnings
 import zipfile
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gagjax.errors import InputError
-from gagjax.io.untrusted.unpickle import Call, Marker, Refused, Unpickler, plain
+from gagjax.io.untrusted.unpickle import Call, Marker, Refused, load
 
 GIBIBYTE = 1 << 30
 PICKLE_LIMIT = 4 * GIBIBYTE
@@ -49,7 +50,7 @@ def load_pickle(path: str | Path) -> Any:
     if _is_zip(file):
         raise InputError("is a zip archive, not a pickle", file=file, fix="Name it .pt if torch.save wrote it")
     with _reported(file, "pickle"):
-        return plain(Unpickler(data).load())
+        return load(data)
 
 
 def load_torch(path: str | Path) -> Any:
@@ -79,7 +80,8 @@ def load_torch(path: str | Path) -> Any:
         (root,) = roots
         order = archive.read(f"{root}byteorder") if f"{root}byteorder" in entries else b"little"
         reader = _TorchReader(archive, entries, root, ">" if order == b"big" else "<", file.stat().st_size)
-        return plain(Unpickler(archive.read(entries[f"{root}data.pkl"]), reader.names(), reader.storage).load())
+        data = archive.read(entries[f"{root}data.pkl"])
+        return load(data, reader.names(), reader.storage, size=file.stat().st_size)
 
 
 def load_npz(path: str | Path) -> dict[str, np.ndarray]:
@@ -171,8 +173,8 @@ class _TorchReader:
         found["torch._utils", "_rebuild_tensor_v2"] = Call(self.tensor)
         found["torch._utils", "_rebuild_tensor_v3"] = Call(self.tensor_of_type)
         found["torch._utils", "_rebuild_parameter"] = Call(lambda data, *_: data)
-        found["torch", "Size"] = Call(lambda size=(): tuple(size))
-        found["torch", "device"] = Call(lambda *words: ":".join(map(str, words)))
+        found["torch", "Size"] = Call(_size)
+        found["torch", "device"] = Call(_device)
         return found
 
     def storage(self, pid: Any) -> _Storage:
@@ -192,27 +194,35 @@ class _TorchReader:
             self.cache[key] = data
         return _Storage(self.cache[key], code)
 
-    def tensor(self, storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> np.ndarray:
-        return self._tensor(storage, offset, size, stride, storage.dtype if isinstance(storage, _Storage) else None)
+    def tensor(self, storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> np.ndarray:
+        code = storage.dtype if isinstance(storage, _Storage) else None
+        return _with_bits(self._tensor(storage, offset, size, stride, code), rest[-1] if len(rest) > 2 else None)
 
     def tensor_of_type(self, storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> np.ndarray:
         marker = next((item for item in rest if isinstance(item, Marker)), None)
         if marker is None:
             raise Refused("it holds a tensor without a type")
-        return self._tensor(storage, offset, size, stride, _DTYPES[marker.name.removeprefix("torch.")])
+        value = self._tensor(storage, offset, size, stride, _DTYPES[marker.name.removeprefix("torch.")])
+        return _with_bits(value, rest[-1] if rest[-1] is not marker else None)
 
     def _tensor(self, storage: Any, offset: Any, size: Any, stride: Any, code: str | None) -> np.ndarray:
         if not isinstance(storage, _Storage) or code is None:
             raise Refused("it holds a tensor without a storage")
+        if not isinstance(size, list | tuple) or not isinstance(stride, list | tuple):
+            raise Refused("it holds a tensor whose size is none")
         numbers = (offset, *size, *stride)
-        if len(size) != len(stride) or len(size) > 32 or any(type(n) is not int or n < 0 for n in numbers):
-            raise Refused(f"it holds a tensor of size {str(size)[:60]}")
+        if (
+            len(size) != len(stride)
+            or len(size) > 32
+            or any(type(n) is not int or not 0 <= n < 1 << 48 for n in numbers)
+        ):
+            raise Refused("it holds a tensor whose size is none")
         dtype = np.dtype(self.order + ("u2" if code == "bf" else code))
         flat = storage.data[: storage.data.size // dtype.itemsize * dtype.itemsize].view(dtype)
         count = math.prod(size)
         last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
         if count and last >= flat.size:
-            raise Refused(f"it holds a tensor of size {str(tuple(size))[:60]}, larger than its storage")
+            raise Refused(f"it holds a tensor of size {reprlib.repr(tuple(size))}, larger than its storage")
         if any(s == 0 and n > 1 for n, s in zip(size, stride, strict=True)) or count > flat.size:
             self.left -= count * dtype.itemsize
             if self.left < 0:
@@ -225,6 +235,32 @@ class _TorchReader:
         if code == "bf":
             return (view.astype(np.uint32) << 16).view(np.float32)
         return np.ascontiguousarray(view.astype(dtype.newbyteorder("="), copy=False)).reshape(size)
+
+
+def _size(size: Any = ()) -> tuple[int, ...]:
+    if not isinstance(size, list | tuple) or len(size) > 32 or not all(type(n) is int for n in size):
+        raise Refused("it holds a size that is none")
+    return tuple(size)
+
+
+def _device(*words: Any) -> str:
+    if len(words) > 2 or not all(isinstance(word, str | int) for word in words):
+        raise Refused("it holds a device that is none")
+    return ":".join(str(word)[:40] for word in words)
+
+
+def _with_bits(value: np.ndarray, bits: Any) -> np.ndarray:
+    """The values of a tensor that is stored as another's conjugate or negative, which torch notes beside it."""
+    if bits is None:
+        return value
+    if (
+        not isinstance(bits, dict)
+        or not set(bits) <= {"conj", "neg"}
+        or not all(type(b) is bool for b in bits.values())
+    ):
+        raise Refused("it holds a tensor with unknown marks")
+    value = np.conj(value) if bits.get("conj") else value
+    return np.negative(value) if bits.get("neg") else value
 
 
 def _entries(archive: zipfile.ZipFile, file: Path, *, compressed: bool) -> list[zipfile.ZipInfo]:

@@ -1,8 +1,9 @@
 """An unpickler that can build arrays and plain containers, and nothing else.
 
-A pickle is a program. This one runs on an allow-list: each name that a file may mention maps to code of ours, never
-to the object of that name, and an instance is filled in only by the state that we understand. What a file could do at
-most is to give back wrong numbers. Memory is bounded by the size of the file.
+A pickle is a program. `pickle_scan` reads it first, without running it: time and memory are bounded by the size of the
+file. Then `pickle.Unpickler` runs it on an allow-list: each name that a file may mention maps to code of ours, never to
+the object of that name, and an instance is filled in only by the state that we understand. What a file could do at most
+is to give back wrong numbers. At last `plain` takes the values out, counting shared ones as often as they are met.
 
 Understood: NumPy arrays and scalars (written by NumPy 1 or 2, any protocol), the containers of Python, the sparse
 and chumpy arrays of FLAME's files (neither library is needed), torch tensors (see `checkpoints.load_torch`).
@@ -16,14 +17,19 @@ import pickle
 import re
 import reprlib
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
+
+from gagjax.io.untrusted import pickle_scan
+from gagjax.io.untrusted.numbers import NotNumbersError, as_numbers
 
 #: Bytes that a file may make of each byte of its own; strings that carry arrays are held two or three times.
 GROWTH = 4
 ALLOWANCE = 1 << 20
-SPARSE_LIMIT = 1 << 26
+#: Bytes of the values taken out, shared ones counted as often as they are met, beyond GROWTH times the file.
+EXPANSION = 1 << 26
+SPARSE_LIMIT = 1 << 23
 DEPTH = 64
 
 _SCALARS = re.compile(r"[|<>=]?(b1|\?|[iu][1248]|[bBhHiIlLqQ]|f[248]|[efd]|c(8|16)|[FD]|[SaU]\d{1,7})")
@@ -33,8 +39,20 @@ class Refused(pickle.UnpicklingError):
     """The file asks for something outside the allow-list: hostile, or a kind of file that is not meant here."""
 
 
-class Call:
-    """A name that the file may call; unlike a function it has nothing that a file could overwrite."""
+class _Stateless:
+    """An object that a file may mention and may not change."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: Any) -> None:
+        raise Refused("it changes an object that has no state")
+
+
+class Call(_Stateless):
+    """A name that the file may call; unlike a function it has nothing that a file could overwrite.
+
+    What comes back as an array is wrapped, since a file could change a bare one.
+    """
 
     __slots__ = ("function",)
 
@@ -42,7 +60,8 @@ class Call:
         self.function = function
 
     def __call__(self, *args: Any) -> Any:
-        return self.function(*args)
+        made = self.function(*args)
+        return _Array(None, made) if isinstance(made, np.ndarray | np.generic) else made
 
 
 class _Dtype:
@@ -57,7 +76,7 @@ class _Dtype:
             raise Refused(f"it holds an array of type {reprlib.repr(spec)}")
         self.dtype = np.dtype(spec)
 
-    def fill(self, state: Any) -> None:
+    def __setstate__(self, state: Any) -> None:
         order, names = state[1], state[3]
         if names is not None or state[2] is not None or order not in ("<", ">", "|", "="):
             raise Refused("it holds a structured array")
@@ -65,13 +84,15 @@ class _Dtype:
 
 
 class _Array:
-    """A NumPy array in the making: made empty, then filled by its state."""
+    """A NumPy array in the making: made empty, then filled by its state, once."""
 
-    def __init__(self, budget: Callable[[int], None]) -> None:
+    def __init__(self, budget: Callable[[int], None] | None, value: Any = None) -> None:
         self.budget = budget
-        self.value: np.ndarray | None = None
+        self.value: Any = value
 
-    def fill(self, state: Any) -> None:
+    def __setstate__(self, state: Any) -> None:
+        if self.budget is None or self.value is not None:
+            raise Refused("it changes an array that is complete")
         _, shape, dtype, fortran, data = state
         if isinstance(data, str):  # Python 2 wrote bytes as text
             data = data.encode("latin1")
@@ -81,11 +102,17 @@ class _Array:
 class _Stub:
     """An instance of a class of another library: only its attributes are kept."""
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    kind = ""
+
+    def __init__(self, *_: Any) -> None:
         self.state: dict[str, Any] = {}
 
-    def fill(self, state: Any) -> None:
+    def __new__(cls, *_: Any) -> _Stub:
+        stub = super().__new__(cls)
+        stub.state = {}
+        return stub
+
+    def __setstate__(self, state: Any) -> None:
         if isinstance(state, tuple) and len(state) == 2:
             state = {**(state[0] or {}), **(state[1] or {})}
         if not isinstance(state, dict):
@@ -93,19 +120,15 @@ class _Stub:
         self.state = state
 
 
-class _StubClass:
-    """Stands for the class itself, which a file names before it makes an instance."""
-
-    __slots__ = ("kind",)
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-
-    def __call__(self, *args: Any) -> _Stub:
-        return _Stub(self.kind)
+class _Chumpy(_Stub):
+    kind = "chumpy"
 
 
-class Marker:
+class _Sparse(_Stub):
+    kind = "sparse"
+
+
+class Marker(_Stateless):
     """A name that may be mentioned as an argument but does nothing."""
 
     __slots__ = ("name",)
@@ -117,7 +140,7 @@ class Marker:
 class _OrderedDict(dict):
     """A `collections.OrderedDict`: torch hangs metadata on it, which is dropped."""
 
-    def fill(self, state: Any) -> None:
+    def __setstate__(self, state: Any) -> None:
         pass
 
 
@@ -125,30 +148,44 @@ def _array(data: Any, dtype: Any, shape: Any, order: str, budget: Callable[[int]
     if not isinstance(dtype, _Dtype) or not isinstance(data, bytes | bytearray | memoryview):
         raise Refused("it holds an array of Python objects")
     shape = tuple(shape) if isinstance(shape, list | tuple) else (shape,)
-    if len(shape) > 32 or any(type(n) is not int or n < 0 for n in shape):
-        raise Refused(f"it holds an array of shape {str(shape)[:60]}")
+    if len(shape) > 32 or any(type(n) is not int or not 0 <= n < 1 << 48 for n in shape):
+        raise Refused("it holds an array whose shape is none")
     expected = math.prod(shape) * dtype.dtype.itemsize
     if expected != len(data):
-        raise Refused(f"it holds an array of shape {str(shape)[:60]} with {len(data)} bytes, not {expected}")
+        text = reprlib.repr(shape)  # whole numbers: what else there might be could be of any length
+        raise Refused(f"it holds an array of shape {text} with {len(data)} bytes, not {expected:.6g}")
     budget(expected)
     value = np.frombuffer(data, dtype.dtype.newbyteorder("=") if dtype.dtype.isnative else dtype.dtype)
     return value.astype(dtype.dtype.newbyteorder("=")).reshape(shape, order=order)  # type: ignore[call-overload]
 
 
-class Unpickler(pickle._Unpickler):
-    """One load of one pickle. The pure-Python machine of the standard library, because its steps can be replaced.
+def load(
+    data: bytes,
+    names: dict[tuple[str, str], Any] | None = None,
+    storage: Callable[[Any], Any] | None = None,
+    *,
+    size: int | None = None,
+) -> Any:
+    """What a pickle holds, as arrays and plain containers.
 
     Args:
         data: The whole pickle.
         names: Further names that it may mention, `{(module, name): what stands for it}`.
         storage: Makes a value of a persistent id; None refuses them.
-    """
+        size: Bytes of the file around it, where that is larger.
 
-    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
-    stack: list[Any]
-    # Set by the library when it begins to load.
-    read: Callable[[int], bytes]
-    append: Callable[[Any], None]
+    Raises:
+        Refused: If it mentions anything else, or would take memory or time out of all proportion.
+    """
+    try:
+        pickle_scan.check(data)
+    except pickle_scan.ScanError as error:
+        raise Refused(str(error)) from None
+    return plain(_Unpickler(data, names, storage).load(), GROWTH * (size or len(data)) + EXPANSION)
+
+
+class _Unpickler(pickle.Unpickler):
+    """One load of one pickle that has been scanned."""
 
     def __init__(
         self,
@@ -157,7 +194,6 @@ class Unpickler(pickle._Unpickler):
         storage: Callable[[Any], Any] | None = None,
     ) -> None:
         super().__init__(io.BytesIO(data), encoding="latin1")
-        self.length = len(data)
         self.left = GROWTH * len(data) + ALLOWANCE
         self.storage = storage
         self.names = self._names() | (names or {})
@@ -184,11 +220,11 @@ class Unpickler(pickle._Unpickler):
 
         def make_set(items: Any = ()) -> set:
             self.budget(64 * len(items))
-            return set(items)
+            return set(map(_key, items))
 
         def make_dict(items: Any = ()) -> _OrderedDict:
             self.budget(64 * len(items))
-            return _OrderedDict(items)
+            return _OrderedDict((_key(key), value) for key, value in items)
 
         def reconstruct(kind: Any, *_: Any) -> _Array:
             if kind is not ndarray:
@@ -206,7 +242,7 @@ class Unpickler(pickle._Unpickler):
             return _array(data, dtype, (), "C", self.budget)[()]
 
         def python2_instance(kind: Any, base: Any, state: Any) -> Any:
-            if not isinstance(kind, _StubClass):
+            if not (isinstance(kind, type) and issubclass(kind, _Stub)):
                 raise Refused("it makes an instance of an unknown class")
             return kind()
 
@@ -216,7 +252,7 @@ class Unpickler(pickle._Unpickler):
             ("numpy", "dtype"): Call(_Dtype),
             ("_codecs", "encode"): Call(encode),
             ("collections", "OrderedDict"): Call(make_dict),
-            ("chumpy.ch", "Ch"): _StubClass("chumpy"),
+            ("chumpy.ch", "Ch"): _Chumpy,
         }
         for core in ("numpy.core", "numpy._core"):
             names[f"{core}.multiarray", "_reconstruct"] = Call(reconstruct)
@@ -230,7 +266,7 @@ class Unpickler(pickle._Unpickler):
             names[module, "bytes"] = Call(no_bytes)
             names[module, "bytearray"] = Call(lambda text, *encoding: encode(text, *encoding))
         for module in ("scipy.sparse", "scipy.sparse.csc", "scipy.sparse._csc"):
-            names[module, "csc_matrix"] = names[module, "csc_array"] = _StubClass("sparse")
+            names[module, "csc_matrix"] = names[module, "csc_array"] = _Sparse
         return names
 
     def find_class(self, module: str, name: str) -> Any:
@@ -244,97 +280,93 @@ class Unpickler(pickle._Unpickler):
             raise Refused("it refers to data outside the file")
         return self.storage(pid)
 
-    # The steps that could act on an object: each acts on our own kinds only.
-    def _build(self) -> None:
-        state = self.stack.pop()
-        instance = self.stack[-1]
-        if not isinstance(instance, _Dtype | _Array | _Stub | _OrderedDict):
-            raise Refused("it changes an object that has no state")
-        instance.fill(state)
 
-    def _call(self) -> None:
-        args = self.stack.pop()
-        function = self.stack[-1]
-        if not isinstance(function, Call | _StubClass) or not isinstance(args, tuple):
-            raise Refused("it calls what cannot be called")
-        self.stack[-1] = function(*args)
-
-    def _call_with_names(self) -> None:
-        if self.stack.pop() != {}:
-            raise Refused("it calls with named arguments")
-        self._call()
-
-    def _bytearray(self) -> None:
-        size = int.from_bytes(self.read(8), "little")
-        if size > self.length:  # the library would make room for it before it reads
-            raise Refused("it is cut off, or declares more data than it holds")
-        data = self.read(size)
-        if len(data) != size:
-            raise Refused("it is cut off")
-        self.append(bytearray(data))
-
-    def _refuse(self) -> None:
-        raise Refused("it uses a step that no array file needs")
-
-    dispatch[pickle.BUILD[0]] = _build
-    dispatch[pickle.REDUCE[0]] = dispatch[pickle.NEWOBJ[0]] = _call
-    dispatch[pickle.NEWOBJ_EX[0]] = _call_with_names
-    dispatch[pickle.BYTEARRAY8[0]] = _bytearray
-    for _step in (pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.INST, pickle.OBJ, pickle.NEXT_BUFFER):
-        dispatch[_step[0]] = _refuse
-    del _step
+def _key(value: Any) -> Any:
+    """A member of a set or a key of a dict that a call makes; the scan has seen those that steps make."""
+    parts = value if isinstance(value, tuple) else (value,)
+    if len(parts) > pickle_scan.KEY_WEIGHT or not all(
+        part is None or isinstance(part, str | bytes | int | float | _Array) for part in parts
+    ):
+        raise Refused("it holds a key made of absurdly many parts")
+    return value
 
 
-def plain(root: Any) -> Any:
+def plain(root: Any, limit: int) -> Any:
     """What was built, with arrays for everything that stands for an array, and no kinds of ours left.
 
+    Args:
+        root: What a pickle left.
+        limit: Bytes that it may take if each value is written out as often as it is met.
+
     Raises:
-        Refused: If it holds itself, is nested absurdly deep, or holds something unfinished.
+        Refused: If it holds itself, is nested absurdly deep, holds something unfinished, or grows past the limit.
     """
-    done: dict[int, Any] = {}
+    done: dict[int, tuple[Any, int]] = {}
     keep: list[Any] = []  # objects whose id is a key of `done` must stay alive
     open_: set[int] = set()
 
-    def visit(value: Any, depth: int) -> Any:
-        if value is None or isinstance(value, str | bytes | int | float | complex | np.ndarray | np.generic):
-            return value
+    def visit(value: Any, depth: int) -> tuple[Any, int]:
+        if value is None or isinstance(value, int | float | complex):
+            return value, 8
+        if isinstance(value, str | bytes):
+            return value, 8 + len(value)
         if isinstance(value, bytearray):
-            return bytes(value)
+            return bytes(value), 8 + len(value)
+        if isinstance(value, _Array) and value.value is not None:
+            return value.value, 8 + value.value.nbytes
         key = id(value)
         if key in done:
             return done[key]
         if key in open_ or depth > DEPTH:
             raise Refused("it holds itself, or is nested too deep")
         open_.add(key)
-        made = _visit_container(value, lambda inner: visit(inner, depth + 1))
+        size = 8
+
+        def inner(each: Any) -> Any:
+            nonlocal size
+            made, more = visit(each, depth + 1)
+            size += more
+            if size > limit:
+                raise Refused("it makes far more data than it holds")
+            return made
+
+        made = _visit_container(value, inner)
         open_.discard(key)
         keep.append(value)
-        done[key] = made
-        return made
+        done[key] = made, size
+        return made, size
 
-    return visit(root, 0)
+    return visit(root, 0)[0]
 
 
 def _visit_container(value: Any, visit: Callable[[Any], Any]) -> Any:
     if isinstance(value, dict):
-        return {visit(k): visit(v) for k, v in value.items()}
+        found = {visit(k): visit(v) for k, v in value.items()}
+        if len(found) != len(value):
+            raise Refused("it holds two equal keys in one dict")
+        return found
     if isinstance(value, list):
         return [visit(v) for v in value]
     if isinstance(value, tuple | set | frozenset):
         return type(value)(visit(v) for v in value)
-    if isinstance(value, _Array) and value.value is not None:
-        return value.value
-    if isinstance(value, _Stub) and value.kind == "chumpy" and "x" in value.state:
-        return np.asarray(visit(value.state["x"]))
-    if isinstance(value, _Stub) and value.kind == "sparse":
+    if isinstance(value, _Chumpy) and "x" in value.state:
+        return _numbers(visit(value.state["x"]))
+    if isinstance(value, _Sparse):
         return _dense({name: visit(inner) for name, inner in value.state.items()})
-    raise Refused(f"it holds {getattr(value, 'name', type(value).__name__)}, which is not data")
+    raise Refused(f"it holds {getattr(value, 'name', type(value).__name__.strip('_'))}, which is not data")
+
+
+def _numbers(value: Any) -> np.ndarray:
+    try:
+        return as_numbers(value)
+    except NotNumbersError as error:
+        raise Refused(f"it holds an array that {error}") from None
 
 
 def _dense(state: dict[str, Any]) -> np.ndarray:
     """The array of a compressed sparse column matrix."""
-    data, rows, starts = (np.asarray(state[name]) for name in ("data", "indices", "indptr"))
-    height, width = (int(n) for n in state["_shape"])
+    data, rows, starts = (_numbers(state[name]) for name in ("data", "indices", "indptr"))
+    height, width = (int(n) for n in _numbers(state["_shape"]))
     good = (
         height >= 0
         and width >= 0

@@ -1,0 +1,80 @@
+"""Numbers out of foreign values: nested lists become an array, and nothing else does.
+
+`np.asarray` takes anything: a list with one long text and many short ones becomes an array of the long one's width, a list
+of objects an array of objects. Here only numbers and arrays of numbers pass, and only as many as a limit allows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+LIMIT = 1 << 27  # numbers in nested lists
+DEPTH = 32
+
+
+class NotNumbersError(ValueError):
+    """What is wrong with a value, as a clause ("holds text, not numbers")."""
+
+
+def as_numbers(value: Any, limit: int = LIMIT) -> np.ndarray:
+    """A foreign value as an array of numbers or flags.
+
+    Args:
+        value: A number, an array, or lists of them, nested.
+        limit: How many numbers there may be.
+
+    Returns:
+        The array, of the type that it has.
+
+    Raises:
+        NotNumbersError: If it holds anything else, or lists of unequal length.
+
+    Example:
+        >>> as_numbers([[1, 2], [3, 4]]).shape
+        (2, 2)
+        >>> as_numbers(["1"])
+        Traceback (most recent call last):
+        gagjax.io.untrusted.numbers.NotNumbersError: holds text, not numbers
+    """
+    if isinstance(value, list | tuple):
+        _count(value, limit, 0)
+    elif not isinstance(value, np.ndarray | np.generic | int | float | complex):
+        raise NotNumbersError(f"holds {_kind(value)}, not numbers")
+    try:
+        array = np.asarray(value)
+    except (ValueError, OverflowError) as error:
+        raise NotNumbersError("is no array: its lists are of unequal length") from error
+    if array.dtype.kind not in "fiubc":
+        kind = "whole numbers of more than 64 bits" if array.dtype == object else f"{array.dtype}"[:40]
+        raise NotNumbersError(f"holds {kind}, not numbers")
+    return array
+
+
+def _count(value: list | tuple, left: int, depth: int) -> int:
+    """What is left of the limit after the numbers of nested lists, each counted as often as it is met."""
+    if depth > DEPTH:
+        raise NotNumbersError(f"is nested deeper than {DEPTH}")
+    for each in value:
+        if isinstance(each, list | tuple):
+            left = _count(each, left - 1, depth + 1)
+        elif isinstance(each, np.ndarray | np.generic):
+            if each.dtype.kind not in "fiubc":
+                raise NotNumbersError(f"holds {_kind(each)}, not numbers")
+            left -= each.size
+        elif isinstance(each, int | float | complex):
+            left -= 1
+        else:
+            raise NotNumbersError(f"holds {_kind(each)}, not numbers")
+        if left < 0:
+            raise NotNumbersError("holds more numbers than any track")
+    return left
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, str | bytes):
+        return "text"
+    if isinstance(value, np.ndarray | np.generic):
+        return f"{value.dtype}"[:40]
+    return "nothing" if value is None else type(value).__name__[:40]
