@@ -91,7 +91,7 @@ class Track:
     names: tuple[str, ...] | None = static(default=None)
     rotations: tuple[str, ...] = static(default=())
     source: str = static(default="")
-    origin: Any = host(default=None)
+    origin: Any = host(default=None, repr=False)
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:

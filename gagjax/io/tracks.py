@@ -13,6 +13,7 @@ from gagjax.io.formats import fields, gagavatar, liveportrait, native, vhap
 from gagjax.io.formats.gagavatar import Portrait
 from gagjax.io.track_output import FORMATS, IN_FOLDERS, check_output, layout_of, save_track
 from gagjax.io.untrusted.checkpoints import load_npz, load_pickle, load_torch
+from gagjax.io.untrusted.state_dicts import is_state_dict
 from gagjax.track import Track, as_rate
 
 __all__ = [
@@ -178,9 +179,9 @@ def _of_torch(path: Path, content: Any) -> Found:
         return Found("gagavatar" if gagavatar.is_clip(content) else "portraits", path, content)
     if isinstance(content, dict) and "flame_model" in content:
         raise InputError("is a FLAME model, not a track", file=path, fix="Pass it with --flame")
-    if isinstance(content, dict) and "model" in content:
+    if is_state_dict(content) or (isinstance(content, dict) and is_state_dict(content.get("model"))):
         raise InputError("is a network's checkpoint, not a track", file=path, fix="Pass it with -r")
-    raise InputError("holds no track", file=path, fix=_READABLE)
+    raise _no_track(path, content)
 
 
 def _of_pickle(path: Path, content: Any) -> Found:
@@ -196,12 +197,16 @@ def _of_pickle(path: Path, content: Any) -> Found:
         raise InputError(
             "is GAGAvatar_track's base.pkl, before its optimisation", file=path, fix="Pass optim.pkl or smoothed.pkl"
         )
-    kind = (
-        f"a dict with {', '.join(sorted(map(str, content))[:6])}"
-        if isinstance(content, dict)
-        else type(content).__name__
-    )
-    raise InputError(f"holds no track (it is {kind})", file=path, fix=_READABLE)
+    raise _no_track(path, content)
+
+
+def _no_track(path: Path, content: Any) -> InputError:
+    kind = type(content).__name__
+    if isinstance(content, dict):
+        kind = f"a dict with {', '.join(sorted(map(str, content))[:6])}"
+    elif isinstance(content, np.ndarray):
+        kind = f"an array of shape {content.shape}"
+    return InputError(f"holds no track (it is {kind})", file=path, fix=_READABLE)
 
 
 def _finite(track: Track, file: Path, *, drop: bool) -> Track:
