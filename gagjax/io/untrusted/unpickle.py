@@ -55,6 +55,7 @@ _RUNNING = {
     "glob", "doctest", "unittest", "sqlite3", "readline", "getpass", "resource", "mmap", "shelve", "dbm", "ast",
     "compileall", "py_compile", "warnings", "weakref",
 }  # fmt: skip
+_HARMLESS = {"types.SimpleNamespace", "builtins.slice", "builtins.range", "builtins.complex", "io.BytesIO", "_io.BytesIO"}
 #: Inside libraries of data the names that do the same.
 _RUNNING_NAMES = re.compile(
     r"(^|\.)_*(eval|exec|execfile|compile|system|popen|run|call|open|load\w*|import\w*|hub|jit|runstring|save\w*|remove|"
@@ -249,6 +250,11 @@ class _Unpickler(pickle.Unpickler):
             self.budget(64 * len(items))
             return _OrderedDict((_key(key), value) for key, value in items)
 
+        def default_dict(factory: Any = None) -> _OrderedDict:  # items follow as steps; the factory is never called
+            if factory is not None and not isinstance(factory, Marker):
+                raise Refused("it holds a dict with an unknown factory")
+            return _OrderedDict()
+
         def reconstruct(kind: Any, *_: Any) -> _Array:
             if kind is not ndarray:
                 raise Refused("it holds a subclass of array")
@@ -275,6 +281,7 @@ class _Unpickler(pickle.Unpickler):
             ("numpy", "dtype"): Call(_Dtype),
             ("_codecs", "encode"): Call(encode),
             ("collections", "OrderedDict"): Call(make_dict),
+            ("collections", "defaultdict"): Call(default_dict),
             ("chumpy.ch", "Ch"): _Chumpy,
         }
         for core in ("numpy.core", "numpy._core"):
@@ -284,7 +291,8 @@ class _Unpickler(pickle.Unpickler):
         for module in ("copyreg", "copy_reg"):
             names[module, "_reconstructor"] = Call(python2_instance)
         for module in ("builtins", "__builtin__"):
-            names[module, "object"] = Marker("object")
+            for kind in ("object", "dict", "list", "int", "float", "str"):
+                names[module, kind] = Marker(kind)
             names[module, "set"] = names[module, "frozenset"] = Call(make_set)
             names[module, "bytes"] = Call(no_bytes)
             names[module, "bytearray"] = Call(lambda text, *encoding: encode(text, *encoding))
@@ -297,7 +305,8 @@ class _Unpickler(pickle.Unpickler):
             return self.names[module, name]
         except (KeyError, TypeError):
             full = f"{str(module)[:60]}.{str(name)[:60]}"
-            running = str(module).partition(".")[0] in _RUNNING or _RUNNING_NAMES.search(full)
+            harmless = full in _HARMLESS
+            running = not harmless and (str(module).partition(".")[0] in _RUNNING or _RUNNING_NAMES.search(full))
             raise Refused(f"it mentions {full}") if running else ForeignError(f"a {full}") from None
 
     def persistent_load(self, pid: Any) -> Any:
