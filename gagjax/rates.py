@@ -70,8 +70,8 @@ def _exact(fps: Any) -> Fraction:
 
 
 def _of_text(text: str) -> Fraction:
-    if len(text) > _TEXT_LIMIT:
-        raise ValueError("too long")
+    if len(text) > _TEXT_LIMIT or not text.isascii():
+        raise ValueError("too long, or digits of another script")
     ratio = _RATIO.fullmatch(text)
     if ratio:
         return Fraction(int(ratio[1]), int(ratio[2]))

@@ -144,7 +144,7 @@ def test_frames_database_is_copied_into_a_driver_folder(tmp_path):
         "img_lmdb/data.mdb",
         "smoothed.pkl",
     ]
-    with pytest.raises(InputError, match="holds optim.pkl"):  # it would be read again, not what was written
+    with pytest.raises(InputError, match=r"holds optim\.pkl"):  # it would be read again, not what was written
         gj.save_track(track, tmp_path / "in", frames_from=tmp_path / "in", force=True)
     (tmp_path / "in" / "optim.pkl").rename(tmp_path / "in" / "smoothed.pkl")
     gj.save_track(track, tmp_path / "in", frames_from=tmp_path / "in", force=True)  # in place: nothing is lost

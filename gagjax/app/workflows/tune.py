@@ -110,7 +110,11 @@ def _read(job: Job) -> tuple[list[Track], list[Track] | None, list[str]]:
     given = [load_track(path, fps=job.fps).validate(str(path)) for path in job.tracks]
     for track, name in zip(given, names, strict=True):
         if int(np.asarray(track.valid).sum()) < 12:
-            raise InputError(f"has {int(np.asarray(track.valid).sum())} frames", file=name, fix="Tune on clips of twelve frames or more")
+            raise InputError(
+                f"has {int(np.asarray(track.valid).sum())} frames",
+                file=name,
+                fix="Tune on clips of twelve frames or more",
+            )
     if job.truths:
         truths = [load_track(path, fps=job.fps).validate(str(path)) for path in job.truths]
         for track, truth, path in zip(given, truths, job.truths, strict=True):

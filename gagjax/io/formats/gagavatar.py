@@ -142,8 +142,8 @@ def write(track: Track, path: Path, *, fill_gaps: bool = False) -> None:
     Raises:
         InputError: If nothing is left to write, or two frames have one name.
     """
-    kept = np.flatnonzero(np.asarray(track.valid) | fill_gaps)
-    if kept.size == 0:
+    kept = np.flatnonzero(np.asarray(track.valid) | fill_gaps).tolist()
+    if not kept:
         raise InputError("has no valid frame to write", file=path)
     origin = of(track, "gagavatar")
     content = {} if origin is None else origin.content

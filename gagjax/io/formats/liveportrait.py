@@ -177,6 +177,6 @@ def frontal_camera(rotation: Float[np.ndarray, "T 3 3"]) -> Float[np.ndarray, "T
 def _rate(content: Mapping[str, Any], file: Path) -> Fraction:
     value = content.get("output_fps", 25)
     try:
-        return as_rate(value.item() if isinstance(value, np.ndarray | np.generic) else value)
+        return as_rate(value.reshape(())[()] if isinstance(value, np.ndarray) else value)
     except (InputError, ValueError) as error:
         raise InputError(f"{reprlib.repr(value)} is no frame rate", file=file, field="output_fps") from error

@@ -55,7 +55,14 @@ _RUNNING = {
     "glob", "doctest", "unittest", "sqlite3", "readline", "getpass", "resource", "mmap", "shelve", "dbm", "ast",
     "compileall", "py_compile", "warnings", "weakref",
 }  # fmt: skip
-_HARMLESS = {"types.SimpleNamespace", "builtins.slice", "builtins.range", "builtins.complex", "io.BytesIO", "_io.BytesIO"}
+_HARMLESS = {
+    "types.SimpleNamespace",
+    "builtins.slice",
+    "builtins.range",
+    "builtins.complex",
+    "io.BytesIO",
+    "_io.BytesIO",
+}
 #: Inside libraries of data the names that do the same.
 _RUNNING_NAMES = re.compile(
     r"(^|\.)_*(eval|exec|execfile|compile|system|popen|run|call|open|load\w*|import\w*|hub|jit|runstring|save\w*|remove|"
