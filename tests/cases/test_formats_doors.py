@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import collections
 import datetime
+import json
 import pathlib
 import pickle
 import types
@@ -19,6 +20,7 @@ from gagjax.app.commands import info
 from gagjax.app.workflows import ablate
 from gagjax.errors import InputError
 from gagjax.io import tracks
+from gagjax.io.formats import json_lines
 from gagjax.io.untrusted.checkpoints import load_npz, load_pickle
 from gagjax.stack import Stack, enhance_track
 from gagjax.tuning import tracks as tuning_tracks
@@ -82,6 +84,8 @@ def test_batch_finds_what_info_finds(tmp_path):
     (tmp_path / "in" / "tracked.pt").rename(tmp_path / "in" / "portraits.pt")
     found = {pathlib.Path(job.source).name for job in jobs_of([str(tmp_path / "in")], str(tmp_path / "out"))}
     assert found == {"folder", "frames", "bare", "t.pt"}
+    assert run("enhance", tmp_path / "in" / "t.pt", tmp_path / "in" / "folder", "-o", tmp_path / "both", *FAST) == 0
+    assert sorted(p.name for p in (tmp_path / "both").iterdir()) == ["folder", "t.pkl"]
     for name in found:
         assert "frames" in dict(info.describe(tmp_path / "in" / name)[1])
     (job,) = jobs_of([str(tmp_path / "in" / "t.pt")], str(tmp_path / "out"))
@@ -292,3 +296,11 @@ def test_info_says_what_is_carried_along(tmp_path):
     for name in ("a.npz", "b.npz"):
         assert dict(info.describe(tmp_path / name)[1])["carried along"] == "focal_length, static_offset"
     assert main(["info", str(tmp_path / "a.npz")]) == 0
+
+
+def test_lines_are_padded_too():
+    frame = {"expression": [1.0] * 50, "jaw": [0] * 3, "eyes": [0] * 6, "transform": np.eye(3, 4).tolist()}
+    channels = json_lines.parse(json.dumps(frame)).channels
+    assert channels is not None and channels.expression.shape == (100,) and channels.expression.sum() == 50
+    with pytest.raises(InputError, match="expression"):
+        json_lines.parse(json.dumps(frame | {"expression": [1.0] * 101}))

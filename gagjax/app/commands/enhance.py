@@ -81,6 +81,8 @@ class Enhance:
         found: dict[str, Path] = {}
         for source in self.track:
             name = source.resolve().name if source.name in ("", "..") else source.name
+            if source.suffix.lower() in (".pt", ".pth"):  # the records of a torch file are written as a pickle
+                name = f"{source.stem}.pkl"
             if name in found:
                 raise InputError(
                     f"and {found[name]} would both become {out / name}",
@@ -110,8 +112,6 @@ class Enhance:
                 "holds portraits, which are not frames of one clip", file=found.file, fix="Pass a tracked video"
             )
         track = tracks.read(found, fps=self.fps, nonfinite="drop" if self.drop_nonfinite else "error")
-        if out.suffix.lower() in (".pt", ".pth") and found.format == "gagavatar":
-            out = out.with_suffix(".pkl")  # several tracks keep their names, and no .pt is written
         layout = tracks.layout_of(track, out, like=found.format)
         if found.format == "liveportrait" and layout == "gagavatar":
             raise InputError(

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 Value = TypeVar("Value")
 
 #: What `DataParallel`, `torch.compile` and trainers put before every key.
-PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.", "generator.")
+PREFIXES = ("module.", "_orig_mod.", "model.")
 _ENDS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked", "weight_g", "weight_v")
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from gagjax.io.untrusted import pickle_scan
+from gagjax.io.untrusted import foreign_names, pickle_scan
 from gagjax.io.untrusted.numbers import NotNumbersError, as_numbers
 
 #: Bytes that a file may make of each byte of its own; strings that carry arrays are held two or three times.
@@ -41,33 +41,6 @@ class Refused(pickle.UnpicklingError):
 
 class ForeignError(Refused):
     """The file holds an object of another library or program; harmless, as far as its name tells."""
-
-
-#: Modules with whose help a pickle runs programs or touches files; whatever else a file mentions is taken for data.
-_RUNNING = {
-    "__builtin__", "builtins", "os", "nt", "posix", "posixpath", "sys", "subprocess", "commands", "shutil", "socket",
-    "pty", "runpy", "importlib", "imp", "ctypes", "code", "codeop", "pickle", "_pickle", "cPickle", "copyreg",
-    "copy_reg", "marshal", "webbrowser", "platform", "timeit", "profile", "cProfile", "pdb", "bdb", "trace",
-    "operator", "_operator", "functools", "_functools", "itertools", "types", "inspect", "tempfile", "io", "_io",
-    "multiprocessing", "concurrent", "asyncio", "threading", "_thread", "signal", "http", "urllib", "urllib2",
-    "requests", "ftplib", "smtplib", "telnetlib", "xmlrpc", "ssl", "logging", "gc", "atexit", "site", "distutils",
-    "setuptools", "pip", "pkgutil", "zipimport", "zipfile", "tarfile", "linecache", "dis", "antigravity", "fileinput",
-    "glob", "doctest", "unittest", "sqlite3", "readline", "getpass", "resource", "mmap", "shelve", "dbm", "ast",
-    "compileall", "py_compile", "warnings", "weakref",
-}  # fmt: skip
-_HARMLESS = {
-    "types.SimpleNamespace",
-    "builtins.slice",
-    "builtins.range",
-    "builtins.complex",
-    "io.BytesIO",
-    "_io.BytesIO",
-}
-#: Inside libraries of data the names that do the same.
-_RUNNING_NAMES = re.compile(
-    r"(^|\.)_*(eval|exec|execfile|compile|system|popen|run|call|open|load\w*|import\w*|hub|jit|runstring|save\w*|remove|"
-    r"unlink|getattr|setattr|apply|f2py|cpp_extension|testing|ops)($|\.)"
-)
 
 
 class _Stateless:
@@ -312,8 +285,7 @@ class _Unpickler(pickle.Unpickler):
             return self.names[module, name]
         except (KeyError, TypeError):
             full = f"{str(module)[:60]}.{str(name)[:60]}"
-            harmless = full in _HARMLESS
-            running = not harmless and (str(module).partition(".")[0] in _RUNNING or _RUNNING_NAMES.search(full))
+            running = foreign_names.runs_programs(str(module), str(name))
             raise Refused(f"it mentions {full}") if running else ForeignError(f"a {full}") from None
 
     def persistent_load(self, pid: Any) -> Any:
