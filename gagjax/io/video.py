@@ -22,7 +22,7 @@ from jaxtyping import Float, Shaped, UInt8
 from gagjax.errors import InputError
 from gagjax.io import atomic
 from gagjax.io.audio import AudioCopy
-from gagjax.track import as_rate
+from gagjax.rates import NTSC, as_rate
 
 SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv")
 _DAMAGED = "Copy the file again, or repair it: ffmpeg -i IN -c copy OUT.mkv"
@@ -354,6 +354,6 @@ def _rate(times: list[Fraction], average: Fraction | None, guessed: Fraction | N
         if nominal and (measured is None or abs(nominal / measured - 1) < Fraction(1, 1000)):
             return Fraction(nominal)
     if measured is not None:
-        nominal = as_rate(round(float(measured), 2))
-        return nominal if nominal.denominator == 1001 else measured.limit_denominator(1001)
+        nominal = next((rate for rate in NTSC if abs(rate - measured) < Fraction(1, 200)), None)
+        return nominal or measured.limit_denominator(1001)
     return Fraction(25)
