@@ -45,9 +45,13 @@ class FrameDatabase(Mapping[str, UInt8[np.ndarray, "H W 3"]]):
             raise InputError(f"is no readable frame database ({error})", file=data, fix="Copy it again") from error
 
     def __getitem__(self, name: str) -> UInt8[np.ndarray, "H W 3"]:
+        return images.decode(self.data(name), self.path, name)
+
+    def data(self, name: str) -> bytes:
+        """A frame's file as it is stored, not decoded."""
         place = self._names[name]
         self._file.seek(place.offset)
-        return images.decode(self._file.read(place.size), self.path, name)
+        return self._file.read(place.size)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

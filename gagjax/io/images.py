@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from gagjax.errors import InputError
 from gagjax.io import atomic
-from gagjax.io.video import to_uint8
+from gagjax.io.pixels import to_uint8
 
 _DAMAGED = "Copy the file again, or save it as PNG or JPEG with an image editor"
 
@@ -38,8 +38,9 @@ def decode(data: bytes, path: str | Path, field: str | None = None) -> UInt8[np.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data)) as image:
                 upright = ImageOps.exif_transpose(image)
-                if upright.mode.startswith("I;16"):
-                    return np.repeat((np.asarray(upright) >> 8).astype(np.uint8)[..., None], 3, 2)
+                if upright.mode.startswith("I"):  # grey of 16 bits; pillow's "I" holds them in 32
+                    grey = np.clip(np.asarray(upright).astype(np.int64), 0, 65535) >> 8
+                    return np.repeat(grey.astype(np.uint8)[..., None], 3, 2)
                 if upright.has_transparency_data:
                     upright = upright.convert("RGBA")
                     black = Image.new("RGBA", upright.size, (0, 0, 0, 255))
@@ -48,6 +49,20 @@ def decode(data: bytes, path: str | Path, field: str | None = None) -> UInt8[np.
     except Exception as error:  # pillow's readers fail in many ways on damaged files
         reason = str(error).split("<")[0].strip() or type(error).__name__
         raise InputError(f"is no readable image ({reason})", file=path, field=field, fix=_DAMAGED) from error
+
+
+def is_transparent(path: str | Path) -> bool:
+    """Whether anything in an image that `read` reads is seen through."""
+    with Image.open(path) as image:
+        return seen_through(image)
+
+
+def seen_through(image: Image.Image) -> bool:
+    """Whether anything in an open image is."""
+    if not image.has_transparency_data:
+        return False
+    lowest = image.convert("RGBA").getchannel("A").getextrema()[0]
+    return isinstance(lowest, (int, float)) and lowest < 255
 
 
 def write(path: str | Path, image: Shaped[np.ndarray, "H W 3"], *, force: bool = False) -> None:

@@ -8,6 +8,7 @@ copies packets; nothing is encoded twice.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -22,8 +23,10 @@ from jaxtyping import UInt8
 
 from gagjax.errors import InputError
 from gagjax.io import atomic
-from gagjax.io.audio import AudioCopy
-from gagjax.io.video import encode, encoder, opened
+from gagjax.io.video import encoding, opened
+from gagjax.io.video.encoding import Coding
+from gagjax.io.video.sound import Sound
+from gagjax.io.video.writing import write
 
 try:
     import fcntl
@@ -41,8 +44,8 @@ class Parts:
         state: The arrays stored with the last of them; None where there is none.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, kind: encoding.Kind) -> None:
+        self.folder, self.kind = folder, kind
         self.frames, self.state = 0, None
         self._files: list[Path] = []
         self._starts: list[Fraction] = []
@@ -51,23 +54,24 @@ class Parts:
                 self.frames = int(stored["frames"])
                 self._starts.append(Fraction(str(stored["start"])))
                 self.state = [stored[f"state{i}"] for i in range(int(stored["leaves"]))]
-            self._files.append(end.with_suffix(".mp4"))
+            self._files.append(end.with_suffix(encoding.part_suffix(kind)))
 
     @contextlib.contextmanager
-    def begun(self, rate: Fraction, crf: float) -> Iterator[Part]:
+    def begun(self, coding: Coding) -> Iterator[Part]:
         """The next part, open for frames; it counts only once its `end` has been called."""
-        part = Part(self, self.folder / f"{len(self._files):05d}.mp4", rate, crf)
+        part = Part(self, self.folder / f"{len(self._files):05d}{encoding.part_suffix(self.kind)}", coding)
         try:
             yield part
         finally:
             part.close()
 
-    def join(self, path: Path, *, audio_from: Path | None = None, force: bool = False) -> int:
+    def join(self, path: Path, coding: Coding, *, audio_from: Path | None = None, force: bool = False) -> int:
         """All parts as one video.
 
         Args:
             path: The output.
-            audio_from: A file whose audio is copied.
+            coding: How the parts were encoded.
+            audio_from: A file whose audio is copied, or encoded again where the container cannot hold it.
             force: Replace an existing output.
 
         Returns:
@@ -78,16 +82,20 @@ class Parts:
         """
         if not self._files:
             raise InputError("there is no frame to write", file=path)
-        options = {"movflags": "+faststart"} if path.suffix.lower() != ".mkv" else {}
+        if self.kind in ("gif", "pictures"):
+            pictures, stamps = itertools.tee(self._pictures())
+            stamped = (time for _, time in stamps)
+            write(path, (each for each, _ in pictures), coding.rate, times=stamped, force=force)
+            return self.frames
         with contextlib.ExitStack() as stack:
             temporary = stack.enter_context(atomic.output(path, force))
             first = stack.enter_context(opened(self._files[0]))
-            output = stack.enter_context(av.open(str(temporary.resolve()), "w", options=options))
+            output = stack.enter_context(av.open(str(temporary.resolve()), "w", options=encoding.muxer_options(path)))
             stream = output.add_stream_from_template(first.streams.video[0])
             stream.time_base = first.streams.video[0].time_base
             sound = None
             if audio_from is not None:
-                sound = AudioCopy(stack.enter_context(opened(audio_from)), output, path)
+                sound = stack.enter_context(Sound.opened(audio_from, output, path, encode=True))
             latest = None
             for packet in self._packets():
                 if sound is not None:
@@ -113,12 +121,19 @@ class Parts:
                         packet.dts = packet.pts if packet.dts is None else packet.dts + shift
                         yield packet
 
+    def _pictures(self) -> Iterator[tuple[Any, Fraction]]:
+        """The pictures of parts without loss, each with its time."""
+        for file, start in zip(self._files, self._starts, strict=True):
+            with opened(file) as container:
+                for frame in container.decode(video=0):
+                    yield frame.to_ndarray(format="rgb24"), start + frame.pts * frame.time_base
+
 
 class Part:
     """One part while it is encoded."""
 
-    def __init__(self, parts: Parts, file: Path, rate: Fraction, crf: float) -> None:
-        self._parts, self._file, self._rate, self._crf = parts, file, rate, crf
+    def __init__(self, parts: Parts, file: Path, coding: Coding) -> None:
+        self._parts, self._file, self._coding = parts, file, coding
         self._temporary = file.with_name(f"open{file.suffix}")
         self._output: Any = None
         self._stream: Any = None
@@ -127,11 +142,12 @@ class Part:
 
     def put(self, picture: UInt8[np.ndarray, "H W 3"], time: Fraction) -> None:
         """Encode the next frame."""
+        picture = self._coding.fitted(picture)
         if self._output is None:
             self._start = Fraction(time)
             self._output = av.open(str(self._temporary.resolve()), "w")
-            self._stream = encoder(self._output, picture.shape, self._rate, self._crf)
-        encode(self._output, self._stream, picture, Fraction(time) - self._start)
+            self._stream = encoding.encoder(self._output, picture.shape, self._coding)
+        encoding.encode(self._output, self._stream, picture, Fraction(time) - self._start)
         self.frames += 1
 
     def end(self, state: Iterable[np.ndarray]) -> None:
@@ -199,7 +215,7 @@ def kept(path: Path, job: Mapping[str, Any]) -> Iterator[Parts]:
                 (folder / "open.json").replace(folder / JOB)
         except OSError as error:
             raise InputError(f"cannot be written: {error.strerror}", file=folder, fix="Remove that folder") from error
-        parts = Parts(folder)
+        parts = Parts(folder, encoding.kind_of(path))
         try:
             with atomic.no_room(path):
                 yield parts

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from gagjax.errors import InputError
+from gagjax.io import suffixes
 from gagjax.io.formats import fields, gagavatar, liveportrait, native, vhap
 from gagjax.io.formats.gagavatar import Portrait
 from gagjax.io.track_output import FORMATS, IN_FOLDERS, check_output, layout_of, save_track
@@ -30,8 +31,6 @@ __all__ = [
 
 _TRACKER = "Track the video with GAGAvatar_track and pass the folder that it writes"
 _READABLE = "A track is a GAGAvatar_track folder, its optim.pkl or smoothed.pkl, tracked.pt, a LivePortrait .pkl, a VHAP .npz or flame_param/ folder, or a gagjax .npz"
-VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".gif")
-IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 class Found(NamedTuple):
@@ -58,16 +57,16 @@ def find(path: str | Path) -> Found:
     if path.is_dir():
         return _find_in_folder(path)
     suffix = path.suffix.lower()
-    if suffix in VIDEOS:
-        raise InputError("is a video, not a track", file=path, fix=_TRACKER)
-    if suffix in IMAGES:
-        raise InputError("is an image, not a track", file=path, fix=_TRACKER)
     if suffix == ".npz":
         return _of_archive(path, load_npz(path))
     if suffix in (".pt", ".pth"):
         return _of_torch(path, load_torch(path))
     if suffix in (".pkl", ".pickle"):
         return _of_pickle(path, load_pickle(path))
+    if suffixes.is_video(path):
+        raise InputError("is a video, not a track", file=path, fix=_TRACKER)
+    if suffixes.is_image(path):
+        raise InputError("is an image, not a track", file=path, fix=_TRACKER)
     raise InputError(f"is of an unknown kind ({suffix or 'no suffix'})", file=path, fix=_READABLE)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gagjax.app.batch.manifest import Manifest
-from gagjax.app.batch.processing import TRACKS, VIDEOS, Job, is_url
+from gagjax.app.batch.processing import TRACKS, Job, is_film, is_url
 from gagjax.errors import InputError
 
 #: Runs jobs with a configuration on some number of workers; yields each as it ends, with the reason of a failure.
@@ -41,8 +41,9 @@ def jobs_of(inputs: Sequence[str], out: str) -> list[Job]:
     jobs: dict[str, Job] = {}
     for source in [clip for each in inputs for clip in _clips_in(each)]:
         path = Path(source)
-        suffix = path.suffix.lower()
-        name = f"{path.stem if suffix in TRACKS + VIDEOS else path.name}{'.mp4' if suffix in VIDEOS else '.npz'}"
+        film = is_film(source)
+        whole = path.is_dir() or not (film or path.suffix.lower() in TRACKS)
+        name = f"{path.name if whole else path.stem}{'.mp4' if film else '.npz'}"
         result = f"{out.rstrip('/')}/{name}" if is_url(out) else str(Path(out) / name)
         if name in jobs:
             raise InputError(
@@ -109,9 +110,9 @@ def _is_clip(path: Path, *, listed: bool = False) -> bool:
     from gagjax.io.tracks import find, holds_track
 
     if path.is_dir():
-        return not path.name.startswith(".") and holds_track(path)
+        return not path.name.startswith(".") and (is_film(str(path)) or holds_track(path))
     suffix = path.suffix.lower()
-    if path.name.startswith(".") or suffix not in TRACKS + VIDEOS:
+    if path.name.startswith(".") or not (suffix in TRACKS or is_film(str(path))):
         return False
     if not listed or suffix not in (".pt", ".pth"):
         return True

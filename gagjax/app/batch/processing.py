@@ -13,7 +13,6 @@ from gagjax.errors import InputError
 from gagjax.shape_bucketing import bucket
 
 TRACKS = (".npz", ".pkl", ".pickle", ".pt", ".pth")
-VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm", ".gif")
 FRAME_SIZE = 485  # bytes of a frame in our own format
 
 
@@ -29,10 +28,17 @@ def is_url(path: str) -> bool:
     return "://" in path
 
 
+def is_film(source: str) -> bool:
+    """Whether a clip goes through the frame enhancements: a video, or a folder of pictures."""
+    from gagjax.io import suffixes, video
+
+    return suffixes.is_video(source) or (not is_url(source) and video.is_stills(source))
+
+
 def compile_group(job: Job) -> str:
     """A key shared by clips that need the same compiled programs, as far as file names and sizes tell."""
     path = Path(job.source)
-    if is_url(job.source) or path.suffix.lower() in VIDEOS or not path.is_file():
+    if is_url(job.source) or is_film(job.source) or not path.is_file():
         return path.suffix.lower()
     return f"{path.suffix.lower()} {bucket(path.stat().st_size // FRAME_SIZE)}"
 
@@ -75,7 +81,7 @@ def _process(source: Path, result: Path, config: Mapping[str, Any]) -> None:
     from gagjax.app import presets
 
     stack = presets.stack_of(config["preset"], text=config["text"])
-    if source.suffix.lower() in VIDEOS:
+    if is_film(str(source)):
         from gagjax.app.workflows.video import enhance_video
 
         enhance_video(stack, source, result, force=True)

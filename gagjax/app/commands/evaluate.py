@@ -9,8 +9,6 @@ import tyro
 
 from gagjax.errors import InputError
 
-VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
-
 
 @dataclass
 class Evaluate:
@@ -42,14 +40,14 @@ class Evaluate:
 
     def run(self) -> int:
         from gagjax.app.workflows import evaluate
-        from gagjax.io import atomic
+        from gagjax.io import atomic, suffixes
 
         for path in (self.result, self.truth):
             if path is not None and not path.exists():
                 raise InputError("does not exist", file=path)
         if self.csv is not None:
             atomic.check(self.csv, self.force)
-        if self.result.suffix.lower() in VIDEOS:
+        if suffixes.is_video(self.result):
             if self.truth is None:
                 raise InputError(
                     "needs a truth", file=self.result, fix="Pass --truth VIDEO, the frames as they should be"

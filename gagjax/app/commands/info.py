@@ -16,7 +16,7 @@ from gagjax.text_table import text_table
 
 @dataclass
 class Info:
-    """Say what a file is: a track, portraits, a video, an image, a frame database, a FLAME model or a checkpoint.
+    """Say what a file is: a track, portraits, a video, pictures, a frame database, a FLAME model or a checkpoint.
 
     Of a track it lists frames, rate, missing frames, channels and jitter, and warns of what will matter later.
 
@@ -48,20 +48,21 @@ def describe(path: Path) -> tuple[str, Lines, list[str]]:
     Raises:
         InputError: If it is nothing that gagjax knows.
     """
-    from gagjax.io import tracks
+    from gagjax.io import suffixes, tracks, video
 
     suffix = path.suffix.lower()
     if not path.exists():
         raise InputError("does not exist", file=path)
     if path.is_dir() and (path / "data.mdb").is_file():
         return _database(path)
-    if path.is_file() and suffix in tracks.VIDEOS:
+    if suffixes.is_video(path) if path.is_file() else video.is_stills(path):
         return _video(path)
-    if path.is_file() and suffix in tracks.IMAGES:
+    if path.is_file() and suffixes.is_image(path):
         from gagjax.io import images
 
         height, width = images.read(path).shape[:2]
-        return "image", [("size", f"{width}×{height}")], []
+        through = ["what is seen through is put over black"] if images.is_transparent(path) else []
+        return "image", [("size", f"{width}×{height}")], through
     if path.is_file() and suffix in (".pt", ".pth", ".pkl", ".pickle", ".npz"):
         model = _model(path)
         if model is not None:
@@ -134,21 +135,44 @@ def _database(path: Path) -> tuple[str, Lines, list[str]]:
 
 def _video(path: Path) -> tuple[str, Lines, list[str]]:
     from gagjax.io import video
+    from gagjax.io.video import describing
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the remarks say the same
         info = video.info(path)
     rate = str(info.fps) if info.fps.denominator == 1 else f"{info.fps} = {float(info.fps):.3f}"
+    frames = f"{info.frames} at {rate} fps, {info.seconds:.2f} s"
+    if info.packets != info.frames:
+        frames += f" (shown, of {info.packets} packets)"
     lines = [
-        ("size", f"{info.width}×{info.height}" + (f", turned by {info.rotation}°" if info.rotation else "")),
-        ("frames", f"{info.frames} at {rate} fps, {info.seconds:.2f} s"),
+        ("size", f"{info.width}×{info.height}{_placed(info)}"),
+        ("frames", frames),
         ("codec", info.codec),
-        ("audio", ", ".join(info.audio) or "none"),
+        ("colours", describing.colours_of(info) + (", with transparency" if info.alpha else "")),
     ]
-    remarks = [str(warning.message) for warning in caught]
-    if info.variable:
-        remarks.append("the frame rate varies; gagjax keeps each frame's time")
-    return "video", lines, remarks
+    if info.aspect != 1:
+        width, height = info.shown_size
+        lines.insert(1, ("pixels", f"{info.aspect.numerator}:{info.aspect.denominator}, shown as {width}×{height}"))
+    if info.kind == "video":
+        lines.append(("audio", _sound(info)))
+    kinds = {"video": "video", "pictures": "folder of pictures", "database": "database of frames (LMDB)"}
+    return kinds[info.kind], lines, [*info.remarks, *info.changes]
+
+
+def _placed(info: Any) -> str:
+    """How the stored picture is put upright, in words."""
+    parts = ["mirrored"] if info.mirrored else []
+    parts += [f"turned by {info.rotation}°"] if info.rotation else []
+    return "".join(f", {part}" for part in parts)
+
+
+def _sound(info: Any) -> str:
+    if not info.audio:
+        return "none"
+    names = ", ".join(info.audio)
+    if info.sound is None or abs(info.sound) < 0.0005:
+        return names
+    return f"{names}, starts {abs(info.sound):.3f} s {'after' if info.sound > 0 else 'before'} the first frame shown"
 
 
 def _model(path: Path) -> tuple[str, Lines, list[str]] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,6 @@ import tyro
 from gagjax.errors import InputError
 
 CHUNK = 16  # frames rendered and enhanced at once
-VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
 
 
 @dataclass
@@ -86,9 +86,7 @@ class Reenact:
         from gagjax.io.tracks import load_track
         from gagjax.stack import enhance_track
 
-        if self.out.suffix.lower() not in video.SUFFIXES:
-            raise InputError("is no video file name", file=self.out, fix=f"Use {', '.join(video.SUFFIXES)}")
-        atomic.check(self.out, self.force)
+        atomic.check(self.out, self.force, folder=video.kind_of(self.out) == "pictures")
         stack = presets.stack_of(self.preset, self.enhancements())
         track = load_track(self.driver, fps=self.fps).validate(str(self.driver))
         if len(track) < 2:
@@ -190,11 +188,12 @@ def driver_frames(driver: Path, names: tuple[str, ...] | None) -> Iterator[Any] 
 
 def audio_beside(driver: Path) -> Path | None:
     """The video of the driver's own name beside it, or the only one in its folder, if it has sound."""
-    from gagjax.io import video
+    from gagjax.io import suffixes, video
 
-    found = [driver.with_suffix(suffix) for suffix in VIDEOS if driver.with_suffix(suffix).is_file()]
+    beside = sorted(driver.parent.glob(f"{glob.escape(driver.stem)}.*"))
+    found = [path for path in beside if path.is_file() and suffixes.is_video(path)]
     if driver.is_dir():
-        inside = sorted(path for path in driver.iterdir() if path.suffix.lower() in VIDEOS)
+        inside = sorted(path for path in driver.iterdir() if path.is_file() and suffixes.is_video(path))
         found = found or (inside if len(inside) == 1 else [])
     return next((path for path in found if video.info(path).audio), None)
 
@@ -202,9 +201,9 @@ def audio_beside(driver: Path) -> Path | None:
 def _picture_of(portrait: Path | None) -> Any:
     if portrait is None or not portrait.is_file():
         return None
-    if portrait.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp", ".bmp"):
-        from gagjax.io import images
+    from gagjax.io import images, suffixes
 
+    if suffixes.is_image(portrait):
         return images.read(portrait)
     if portrait.suffix.lower() in (".pt", ".pth"):
         from gagjax.io.tracks import load_portraits

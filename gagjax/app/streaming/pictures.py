@@ -18,6 +18,7 @@ from gagjax.app.streaming.latency import Latency
 from gagjax.app.streaming.pipeline import newest
 from gagjax.errors import InputError
 from gagjax.io import atomic, video
+from gagjax.io.video import colour
 from gagjax.stack import Stack, enhance_frames
 
 #: How FFmpeg names cameras, by system: format and device.
@@ -28,9 +29,7 @@ def run(stack: Stack, source: str, out: Path, *, fps: float, force: bool = False
     """Enhance pictures until they end, or until Ctrl-C; see `gagjax.app.commands.live.Live` for the arguments."""
     if stack.detail is None and stack.eyes is None:
         raise InputError("enhances no frames", field="--preset", fix="Use live, or a preset file based on it")
-    if out.suffix.lower() not in video.SUFFIXES:
-        raise InputError("is no video file name", file=out, fix=f"Pass -o with {', '.join(video.SUFFIXES)}")
-    atomic.check(out, force)
+    atomic.check(out, force, folder=video.kind_of(out) == "pictures")
     camera = source.startswith("camera:")
     latency = Latency()
     times: collections.deque[float] = collections.deque()
@@ -85,6 +84,6 @@ def _pictures(source: str, camera: bool) -> Iterator[tuple[Any, float]]:
         try:
             for frame in container.decode(container.streams.video[0]):
                 came = time.perf_counter()
-                yield frame.to_ndarray(format="rgb24"), came
+                yield colour.to_rgb(frame, colour.placement(frame)), came
         except av.error.FFmpegError as error:
             print(f"warning: {name} ended: {error}", file=sys.stderr)

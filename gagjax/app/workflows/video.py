@@ -40,17 +40,19 @@ def enhance_video(
     crf: float = 18.0,
     force: bool = False,
     part: int = PART,
+    fps: Any = None,
 ) -> tuple[int, video.Info]:
     """Enhance a video; the next run goes on where a stopped one was, and makes the same file.
 
     Args:
         stack: The stages; those for tracks are passed over.
-        source: The video.
-        out: The output, with the source's audio.
+        source: A film, a folder of pictures, or a frame database (LMDB).
+        out: The output, with the source's audio: a film, a GIF, or without suffix a folder of PNG pictures.
         show: "result", "beside" (original and result side by side) or "split" (one picture, with a line).
         crf: Constant rate factor of H.264.
         force: Replace an existing output.
         part: After how many frames the work so far is safe.
+        fps: Frame rate of pictures (25 where it is left out); a film has its own.
 
     Returns:
         How many frames there are, and what the source is.
@@ -60,10 +62,12 @@ def enhance_video(
     """
     from tqdm import tqdm
 
-    atomic.check(out, force)
-    frames, info = video.read(source)
+    kind = video.kind_of(out)
+    atomic.check(out, force, folder=kind == "pictures")
+    frames, info = video.read(source, fps=fps)
+    coding = video.Coding(kind, info.fps, crf, info.aspect)
     chunk = chunk_of(info.width, info.height)
-    job = _job(stack, source, show=show, crf=crf, chunk=chunk, part=part)
+    job = _job(stack, source, show=show, crf=crf, chunk=chunk, part=part, fps=str(info.fps))
     with frames, resumable.kept(out, job) as kept:
         frames.skip(kept.frames)
         with tqdm(
@@ -74,15 +78,15 @@ def enhance_video(
             dynamic_ncols=True,
             disable=None,
         ) as bar:
-            times = _times(frames, info, kept.frames)
+            times = _times(info, kept.frames)
             # Decoding, enhancing and encoding each run ahead of the next.
             chunks = ahead(_shown(enhanced(stack, ahead(frames, chunk), chunk, kept.state), show), 1)
             try:
-                while _one_part(kept, itertools.islice(chunks, max(1, part // chunk)), times, info.fps, crf, bar):
+                while _one_part(kept, itertools.islice(chunks, max(1, part // chunk)), times, coding, bar):
                     pass
             finally:
                 chunks.close()
-        return kept.join(out, audio_from=source if info.audio else None, force=force), info
+        return kept.join(out, coding, audio_from=source if info.audio else None, force=force), info
 
 
 def chunk_of(width: int, height: int) -> int:
@@ -119,12 +123,10 @@ def enhanced(stack: Any, frames: Iterator[Any], chunk: int, leaves: list[np.ndar
         pending = made
 
 
-def _one_part(
-    kept: Any, chunks: Iterable[tuple[list[Any], Any]], times: Any, fps: Fraction, crf: float, bar: Any
-) -> int:
+def _one_part(kept: Any, chunks: Iterable[tuple[list[Any], Any]], times: Any, coding: video.Coding, bar: Any) -> int:
     """Encode the frames of some chunks as the next part; how many there were."""
     latest = None
-    with kept.begun(fps, crf) as part:
+    with kept.begun(coding) as part:
         for pictures, state in chunks:
             for picture in pictures:
                 part.put(picture, next(times))
@@ -146,11 +148,11 @@ def _shown(chunks: Iterator[Made], show: str) -> Iterator[tuple[list[Any], Any]]
             yield list(after), state
 
 
-def _times(frames: Any, info: video.Info, start: int) -> Iterator[Fraction]:
+def _times(info: video.Info, start: int) -> Iterator[Fraction]:
     """When each frame from a first one on is shown, in seconds."""
     if not info.variable:
         return (number / info.fps for number in itertools.count(start))
-    return iter(map(Fraction, video.times(info.path)[start:]))
+    return iter(video.times(info)[start:])
 
 
 def _job(stack: Any, source: Path, **settings: Any) -> dict[str, Any]:
@@ -158,6 +160,6 @@ def _job(stack: Any, source: Path, **settings: Any) -> dict[str, Any]:
     digest = hashlib.sha256(str(jax.tree.structure(stack)).encode())
     for leaf in jax.tree.leaves(stack):
         digest.update(np.asarray(leaf).tobytes())
-    stat = source.stat()
-    file = {"path": str(source.resolve()), "size": stat.st_size, "modified": stat.st_mtime_ns}
+    stats = [(each.name, each.stat()) for each in (sorted(source.rglob("*")) if source.is_dir() else [source])]
+    file = {"path": str(source.resolve()), "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]}
     return {"version": __version__, "source": file, "stack": digest.hexdigest(), **settings}

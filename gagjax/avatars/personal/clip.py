@@ -10,10 +10,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from gagjax.errors import InputError
+from gagjax.io import suffixes
 from gagjax.track import Track
-
-_IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-_VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +96,7 @@ def _pictures(folder: Path, track: Track, size: int) -> UInt8[np.ndarray, "T S S
     for name in ("frames", "images"):
         if (folder / name).is_dir():
             return _images(folder / name, size)
-    videos = sorted(path for path in folder.iterdir() if path.suffix.lower() in _VIDEOS)
+    videos = sorted(path for path in folder.iterdir() if suffixes.is_video(path))
     if len(videos) == 1:
         from gagjax.io import video
 
@@ -112,9 +110,9 @@ def _pictures(folder: Path, track: Track, size: int) -> UInt8[np.ndarray, "T S S
 def _images(folder: Path, size: int) -> UInt8[np.ndarray, "T S S 3"]:
     from gagjax.io import images
 
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGES)
+    files = sorted(path for path in folder.iterdir() if suffixes.is_image(path))
     if not files:
-        raise InputError("holds no pictures", file=folder, fix=f"Add {', '.join(_IMAGES)}")
+        raise InputError("holds no pictures", file=folder, fix="Add .png or .jpg files")
     return np.stack([_square(images.read(path), size, path) for path in files])
 
 

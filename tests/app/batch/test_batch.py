@@ -170,7 +170,7 @@ def test_a_clip_that_takes_its_worker_down(monkeypatch, tmp_path):
     for name in "abc":
         save_track(simulate.driver(8, seed=0), tmp_path / f"{name}.npz")
     found = jobs.jobs_of([str(tmp_path)], str(tmp_path / "out"))
-    monkeypatch.setattr(executors, "tried", deadly)
+    monkeypatch.setattr(executors, "try_clip", deadly)
     ended = dict(executors.local(found, jobs.config_of("fast"), 2))
     assert {Path(job.source).name: reason for job, reason in ended.items()} == {
         "a.npz": None,

@@ -111,7 +111,7 @@ def test_wrong_inputs_and_options(tmp_path, capsys):
         ([tmp_path / "zero.mp4", "-o", out], "0 bytes"),
         ([tmp_path / "text.mp4", "-o", out], "no video"),
         ([good, "-o", tmp_path / "there.mp4"], "--force"),
-        ([good, "-o", tmp_path / "out.gif"], ".mp4"),
+        ([good, "-o", tmp_path / "out.avi"], ".mp4"),
         ([good, "-o", out, "--strength", "-1"], "--strength"),
         ([good, "-o", out, "--crf", "99"], "--crf"),
         ([good, "-o", out, "--preset", "fast"], "no frames"),

@@ -1,0 +1,48 @@
+"""Whether a film's file ends before its container says so. Counts of frames are no witness: edits and gaps change them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+
+
+def missing_bytes(path: Path, stream: Any) -> int:
+    """By how many bytes a file is shorter than its container says; 0 where it says nothing.
+
+    Args:
+        path: The file.
+        stream: Its stream of pictures; the index of an MP4 is in it.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if head[:4] == b"RIFF":
+        end = 8 + int.from_bytes(head[4:8], "little")
+    elif head[:4] == _EBML:
+        end = _segment_end(head)
+    elif head[4:8] == b"ftyp":
+        end = max((entry.pos + entry.size for entry in stream.index_entries), default=0)
+    else:
+        end = 0
+    return max(0, end - size)
+
+
+def _segment_end(head: bytes) -> int:
+    """Where Matroska's one segment ends; 0 where it is open, as in a live recording."""
+    length, after = _number(head, 4)
+    at = after + length
+    if head[at : at + 4] != _SEGMENT:
+        return 0
+    length, after = _number(head, at + 4)
+    unknown = (1 << 7 * (after - at - 4)) - 1
+    return 0 if length == unknown else after + length
+
+
+def _number(data: bytes, at: int) -> tuple[int, int]:
+    """EBML's number of varying width at a place, and where it ends."""
+    if at >= len(data) or not data[at]:
+        return 0, at + 1
+    width = 9 - data[at].bit_length()
+    return int.from_bytes(data[at : at + width], "big") & ((1 << 7 * width) - 1), at + width

@@ -1,0 +1,130 @@
+"""Frames of a film, a folder of pictures or a frame database, decoded one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from gagjax.errors import InputError
+from gagjax.io.video import decoding, stills
+from gagjax.io.video.colour import Placement, to_rgb
+from gagjax.io.video.describing import Info, of_film
+from gagjax.io.video.opening import DAMAGED
+from gagjax.track import as_rate
+
+_ONE_SIZE = "Give it one size: ffmpeg -i IN -vf scale=WIDTH:HEIGHT OUT.mkv"
+
+
+class Frames(Iterator[UInt8[np.ndarray, "H W 3"]]):
+    """The frames of a video in order of showing, decoded one by one; closes its file at the end.
+
+    Attributes:
+        time: When the last frame given out is shown, in seconds from the first.
+    """
+
+    def __init__(self, info: Info) -> None:
+        self.info, self.time, self._skipped = info, 0.0, 0
+        self._frames = self._of_film() if info.kind == "video" else self._of_stills()
+
+    def __next__(self) -> UInt8[np.ndarray, "H W 3"]:
+        return next(self._frames)
+
+    def __enter__(self) -> Frames:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def skip(self, count: int) -> None:
+        """Pass over so many frames: decoded, since the later ones need them, but not turned into pictures."""
+        self._skipped = count
+
+    def close(self) -> None:
+        """Close the file before the last frame."""
+        self._frames.close()
+
+    def _of_film(self) -> Generator[Any, None, None]:
+        path = self.info.path
+        shown = decoding.gone_through(path)
+        place = Placement(self.info.rotation // 90, self.info.mirrored)
+        for number, (frame, _) in enumerate(decoding.decoded(path, decoding.Tally(), from_key=shown.from_key)):
+            if (frame.width, frame.height) != shown.size:
+                raise InputError(f"changes its size at frame {number}", file=path, fix=_ONE_SIZE)
+            if number >= len(shown.times):
+                raise InputError("has changed while it was read", file=path, fix=DAMAGED)
+            self.time = float(shown.times[number] - shown.times[0])
+            if number >= self._skipped:
+                try:
+                    pixels = to_rgb(frame, place)
+                except InputError as error:
+                    raise InputError(error.problem, file=path, fix=error.fix) from error
+                yield pixels
+
+    def _of_stills(self) -> Generator[Any, None, None]:
+        spread = _times_of_stills(self.info)
+        skipped = self._skipped
+        for number, pixels in enumerate(stills.decoded(self.info.path, skipped), skipped):
+            self.time = float(spread[number])
+            yield pixels
+
+
+def read(path: str | Path, *, fps: Any = None) -> tuple[Frames, Info]:
+    """A video's frames, decoded as they are asked for, and what the video is.
+
+    Args:
+        path: Any film that FFmpeg reads, a folder of pictures, or a frame database (LMDB).
+        fps: Frame rate of pictures (25 where it is left out); a film has its own.
+
+    Returns:
+        An iterator of (H, W, 3) uint8 RGB frames for BT.709, upright, and the `Info`.
+
+    Raises:
+        InputError: If it is no video, or damaged (also later, while frames are read).
+    """
+    described = info(path, fps=fps)
+    if described.kind == "video":
+        resized = decoding.gone_through(path).resized
+        if resized is not None:
+            raise InputError(f"changes its size at frame {resized}", file=path, fix=_ONE_SIZE)
+    return Frames(described), described
+
+
+def info(path: str | Path, *, fps: Any = None) -> Info:
+    """What a video is; a film is decoded once to know which frames are shown, and remembered.
+
+    Args:
+        path: Any film that FFmpeg reads, a folder of pictures, or a frame database (LMDB).
+        fps: Frame rate of pictures (25 where it is left out); a film has its own.
+
+    Raises:
+        InputError: If it is no video, or has no pictures.
+    """
+    path = Path(path)
+    if path.is_dir() and (stills.is_stills(path) or (path / "img_lmdb").is_dir()):
+        return stills.of_stills(path, None if fps is None else as_rate(fps))
+    if fps is not None:
+        raise InputError("is for pictures; a film has its own rate", field="--fps", fix="Leave it out")
+    return of_film(path)
+
+
+def times(video: str | Path | Info) -> list[Fraction]:
+    """When each frame is shown, in seconds from the first.
+
+    Raises:
+        InputError: If it is no video, or damaged.
+    """
+    described = video if isinstance(video, Info) else info(video)
+    if described.kind != "video":
+        return _times_of_stills(described)
+    shown = decoding.gone_through(described.path).times
+    return [time - shown[0] for time in shown]
+
+
+def _times_of_stills(described: Info) -> list[Fraction]:
+    with stills.series(described.path) as pictures:
+        return stills.times(pictures, described.fps)
