@@ -1,6 +1,7 @@
 """Frozen dataclasses that are JAX pytrees: the one form in which filters, models, tracks and stacks are written.
 
-Leaves are the fields that JAX may trace, differentiate and batch; fields marked `static` are structure. Rebuilding a
+Leaves are the fields that JAX may trace, differentiate and batch; fields marked `static` are structure, fields marked
+`host` are neither. Rebuilding a
 value inside JAX does not run `__init__` or `__post_init__`, so these may check and normalise freely: they see what a
 user wrote, never a tracer that JAX put there.
 """
@@ -21,7 +22,12 @@ def static(**kwargs: Any) -> Any:
     return dataclasses.field(metadata={"static": True}, **kwargs)
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field, static))
+def host(**kwargs: Any) -> Any:
+    """A dataclass field that JAX never sees: kept by `dataclasses.replace`, back at its default in what JAX rebuilds."""
+    return dataclasses.field(metadata={"host": True}, **kwargs)
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field, static, host))
 def pytree(cls: type[T]) -> type[T]:
     """Class decorator: a frozen dataclass registered as a pytree, its Python numbers kept as float32 arrays.
 
@@ -41,7 +47,7 @@ def pytree(cls: type[T]) -> type[T]:
     def post_init(self: Any) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if not field.metadata.get("static") and type(value) in (int, float):
+            if not field.metadata.get("static") and not field.metadata.get("host") and type(value) in (int, float):
                 object.__setattr__(self, field.name, np.asarray(value, np.float32))
         if own is not None:
             own(self)
@@ -50,7 +56,8 @@ def pytree(cls: type[T]) -> type[T]:
     # eq=False: comparing arrays field by field has no single truth value.
     made = dataclasses.dataclass(frozen=True, eq=False)(cls)
     fields = dataclasses.fields(made)  # type: ignore[arg-type]
-    leaves = tuple(f.name for f in fields if not f.metadata.get("static"))
+    leaves = tuple(f.name for f in fields if not f.metadata.get("static") and not f.metadata.get("host"))
+    outside = tuple((f.name, f.default) for f in fields if f.metadata.get("host"))
     structure = tuple(f.name for f in fields if f.metadata.get("static"))
 
     def flatten_with_keys(value: Any) -> tuple[tuple, tuple]:
@@ -65,6 +72,8 @@ def pytree(cls: type[T]) -> type[T]:
         for name, child in zip(leaves, children, strict=True):
             object.__setattr__(value, name, child)
         for name, item in zip(structure, aux, strict=True):
+            object.__setattr__(value, name, item)
+        for name, item in outside:
             object.__setattr__(value, name, item)
         return value
 

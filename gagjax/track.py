@@ -20,8 +20,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from gagjax.errors import InputError
-from gagjax.printable import quoted
-from gagjax.pytree import is_concrete, pytree, static
+from gagjax.pytree import host, is_concrete, pytree, static
+from gagjax.rates import as_rate
+
+__all__ = ["EXPRESSIONS", "SHAPES", "Channels", "Track", "as_rate", "concat"]
 
 EXPRESSIONS = 100
 SHAPES = 300
@@ -64,6 +66,8 @@ class Track:
         names: One name per frame (the tracker's frame keys), or None.
         rotations: The names in `extra` that hold rotation matrices, (T, 3, 3), and are filtered on SO(3).
         source: What wrote the track, e.g. "gagavatar-smoothed"; some filters act on it.
+        origin: The file that the track was read from, for writers of its format to carry through what a track has no
+            place for (`gagjax.io.formats.origin`). Neither data nor structure: JAX drops it, slices keep their part.
 
     Raises:
         InputError: If a shape does not fit or there is no frame. Values are not looked at: see `validate`.
@@ -87,6 +91,7 @@ class Track:
     names: tuple[str, ...] | None = static(default=None)
     rotations: tuple[str, ...] = static(default=())
     source: str = static(default="")
+    origin: Any = host(default=None, repr=False)
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:
@@ -127,6 +132,8 @@ class Track:
             if len(names) != frames:
                 raise InputError(f"has {len(names)} entries for {frames} frames", field="names")
             put("names", names)
+        if self.origin is not None and len(self.origin.frames) != frames:
+            put("origin", None)  # other frames than those of the file
 
     def __len__(self) -> int:
         return self.expression.shape[0]
@@ -139,7 +146,10 @@ class Track:
         if step < 1:
             raise ValueError(f"a Track runs forward in time, got step {step}")
         return self._map(
-            lambda x: x[frames], fps=self.fps / step, names=self.names[frames] if self.names is not None else None
+            lambda x: x[frames],
+            fps=self.fps / step,
+            names=self.names[frames] if self.names is not None else None,
+            origin=None if self.origin is None else self.origin.at(np.arange(len(self))[frames]),
         )
 
     @property
@@ -162,7 +172,7 @@ class Track:
         if missing < 0:
             raise ValueError(f"cannot pad {len(self)} frames to {frames}")
         names = None if self.names is None else self.names + tuple(f"pad_{i}" for i in range(missing))
-        longer = self._map(lambda x: np.concatenate([x, np.repeat(x[-1:], missing, 0)]), names=names)
+        longer = self._map(lambda x: np.concatenate([x, np.repeat(x[-1:], missing, 0)]), names=names, origin=None)
         return dataclasses.replace(longer, valid=np.concatenate([self.valid, np.zeros(missing, bool)]))
 
     def validate(self, file: str | None = None) -> Track:
@@ -235,38 +245,6 @@ def concat(tracks: Iterable[Track]) -> Track:
         valid=np.concatenate([t.valid for t in parts]),
         names=tuple(n for t in parts for n in t.names or ()) if named else None,
     )
-
-
-def as_rate(fps: Any) -> Fraction:
-    """A frame rate as an exact ratio; floats such as 29.97 become the broadcast ratio that they stand for.
-
-    Raises:
-        InputError: If it is not a positive number.
-    """
-    try:
-        _check_size(fps)
-        rate = Fraction(fps)
-    except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
-        raise InputError(f"{quoted(fps)} is no frame rate", field="fps", fix='Use 25, 29.97 or "30000/1001"') from error
-    if not isinstance(fps, float) and rate > 0 and not Fraction(1, 10**9) < rate < 10**9:
-        raise InputError(f"{quoted(fps)} is no frame rate", field="fps", fix='Use 25, 29.97 or "30000/1001"')
-    if rate <= 0:
-        raise InputError(f"must be positive, got {quoted(fps)}", field="fps")
-    if isinstance(fps, float):
-        broadcast = Fraction(round(rate) * 1000, 1001)
-        rate = broadcast if abs(broadcast - rate) < Fraction(1, 200) else rate.limit_denominator(1001)
-    return rate
-
-
-def _check_size(fps: Any) -> None:
-    """Refuse what would take long to turn into a ratio: "1e99999999" is one of a hundred million digits."""
-    if isinstance(fps, str) and len(fps) > 64:
-        raise ValueError("a text of absurd length")
-    if isinstance(fps, Fraction) or (isinstance(fps, str) and "/" in fps):
-        return
-    size = abs(float(fps))
-    if size > 1e9 or (size < 1e-9 and fps not in (0, "0")):
-        raise ValueError("no rate of anything")
 
 
 def _floats(value: Any, name: str, shape: tuple[int | None, ...] | None) -> Any:

@@ -144,8 +144,11 @@ def test_frames_database_is_copied_into_a_driver_folder(tmp_path):
         "img_lmdb/data.mdb",
         "smoothed.pkl",
     ]
+    with pytest.raises(InputError, match=r"holds optim\.pkl"):  # it would be read again, not what was written
+        gj.save_track(track, tmp_path / "in", frames_from=tmp_path / "in", force=True)
+    (tmp_path / "in" / "optim.pkl").rename(tmp_path / "in" / "smoothed.pkl")
     gj.save_track(track, tmp_path / "in", frames_from=tmp_path / "in", force=True)  # in place: nothing is lost
-    assert {p.name for p in (tmp_path / "in").iterdir()} == {"img_lmdb", "optim.pkl", "smoothed.pkl"}
+    assert {p.name for p in (tmp_path / "in").iterdir()} == {"img_lmdb", "smoothed.pkl"}
 
 
 def test_portraits(tmp_path):

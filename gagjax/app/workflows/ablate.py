@@ -79,8 +79,11 @@ def clips_of(drivers: Sequence[str], seeds: int, frames: int) -> list[Clip]:
                 found.append(Clip(f"{name} {seed}", truth, observe(truth, seed=seed + 100), True))
             continue
         truth = load_track(Path(name)).validate(name)
-        if len(truth) < 15 or not tracks.moving(truth):
-            raise InputError(f"has {len(truth)} frames, or does not move", file=name, fix="Pass a clip of 15 or more")
+        if int(np.asarray(truth.valid).sum()) < 15:
+            count = int(np.asarray(truth.valid).sum())
+            raise InputError(f"has {count} frames that were tracked", file=name, fix="Pass a clip of 15 or more")
+        if not tracks.moving(truth):
+            raise InputError("does not move", file=name, fix="Pass a clip with motion")
         for seed in range(seeds):
             found.append(Clip(f"{Path(name).stem} {seed}", truth, tracks.observed(truth, seed), False))
     return found
@@ -160,17 +163,26 @@ def _held(lowered: Any) -> int:
 
 
 def _shares(track: Track, clip: Clip) -> dict[str, float]:
-    """Errors over the noisy track's, every field in units of its own motion."""
+    """Errors over the noisy track's, every field in units of its own motion, where the truth is known.
+
+    A lost frame of the noisy track shows the one before it; a track that no stage has touched is the noisy one, so its
+    errors are 1 whatever was lost.
+    """
     truth, noisy, mine = (_scaled(each, clip.truth) for each in (clip.truth, clip.noisy, track))
     seen = np.asarray(clip.noisy.valid)
-    held = noisy[np.maximum.accumulate(np.where(seen, np.arange(len(seen)), 0))]
+    held = noisy[np.maximum.accumulate(np.where(seen, np.arange(len(seen)), int(np.argmax(seen))))]
+    if track is clip.noisy:
+        mine = held
+    known = np.asarray(clip.truth.valid)
+    bends = known[2:] & known[1:-1] & known[:-2]
 
-    def rms(x: np.ndarray) -> float:
-        return float(np.sqrt(np.mean(np.square(x))))
+    def share(x: np.ndarray, y: np.ndarray) -> float:
+        bottom = np.sqrt(np.mean(np.square(y))) if y.size else 0.0
+        return float(np.sqrt(np.mean(np.square(x))) / bottom) if bottom else float("nan")
 
     return {
-        "error": rms(mine - truth) / rms(held - truth),
-        "bend": rms(np.diff(mine - truth, 2, axis=0)) / rms(np.diff(held - truth, 2, axis=0)),
+        "error": share((mine - truth)[known], (held - truth)[known]),
+        "bend": share(np.diff(mine - truth, 2, axis=0)[bends], np.diff(held - truth, 2, axis=0)[bends]),
         "lag": float(motion.lag(mine, truth, max_lag=10)),
     }
 

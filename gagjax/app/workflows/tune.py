@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import itertools
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,11 +62,11 @@ def fit(job: Job) -> Result:
     """Fit, and compare with the shipped preset on tracks that the fit has not seen.
 
     Raises:
-        InputError: If a track cannot be read, tracks differ in their channels, or nothing in them moves.
+        InputError: If a track cannot be read, or nothing in them moves.
     """
     given, truths, names = _read(job)
     given, truths, names = _halves(given, truths, names)
-    first = given[0]
+    first = tracks.together(given)
     causal = job.lag is not None
     only = tracks.leaves(first, causal=causal)
     if not only:
@@ -107,22 +108,34 @@ def draw(result: Result, path: Path) -> None:
 def _read(job: Job) -> tuple[list[Track], list[Track] | None, list[str]]:
     names = [str(path) for path in job.tracks]
     given = [load_track(path, fps=job.fps).validate(str(path)) for path in job.tracks]
-    tracks.check_alike(given, names)
     for track, name in zip(given, names, strict=True):
-        if len(track) < 12:
-            raise InputError(f"has {len(track)} frames", file=name, fix="Tune on clips of twelve frames or more")
+        if int(np.asarray(track.valid).sum()) < 12:
+            raise InputError(
+                f"has {int(np.asarray(track.valid).sum())} frames",
+                file=name,
+                fix="Tune on clips of twelve frames or more",
+            )
     if job.truths:
         truths = [load_track(path, fps=job.fps).validate(str(path)) for path in job.truths]
-        tracks.check_alike([given[0], *truths], [names[0], *map(str, job.truths)])
         for track, truth, path in zip(given, truths, job.truths, strict=True):
             if len(track) != len(truth):
                 raise InputError(
                     f"has {len(truth)} frames, its track {len(track)}", file=path, fix="Pass the same clip"
                 )
-        return given, truths, names
+        both = _alike([*given, *truths])
+        return both[: len(given)], both[len(given) :], names
+    given = _alike(given)
     if job.loss == "likelihood":
         return given, None, names
     return [tracks.observed(t, job.seed + k, noise=job.noise) for k, t in enumerate(given)], given, names
+
+
+def _alike(given: list[Track]) -> list[Track]:
+    """The tracks with the channels that all of them hold; says what that leaves out."""
+    alike, left_out = tracks.shared(given)
+    if left_out:
+        warnings.warn(f"not tuned, since not every track holds them: {', '.join(left_out)}", stacklevel=2)
+    return alike
 
 
 def _halves(

@@ -89,6 +89,40 @@ def stacked(records: Sequence[Any], key: str, shape: tuple[int, ...], file: Path
     )
 
 
+def coefficients(value: Any, columns: int, file: Path, field: str) -> np.ndarray:
+    """Rows of coefficients, (T, columns) float32: trackers may estimate fewer, of which the others are zero.
+
+    Raises:
+        InputError: If it holds no numbers, is no (T, n), or has more columns.
+    """
+    value = _numeric(value, file, field)
+    if value.ndim != 2 or not 0 < value.shape[1] <= columns:
+        raise InputError(f"has shape {value.shape}, expected (T, {columns}) or fewer columns", file=file, field=field)
+    return np.pad(value, ((0, 0), (0, columns - value.shape[1])))
+
+
+def stacked_coefficients(
+    records: Sequence[Any], key: str, columns: int, file: Path, places: Sequence[str]
+) -> np.ndarray:
+    """`coefficients` with one row in every record; all records hold as many.
+
+    Raises:
+        InputError: If a record lacks it, or holds more, or another number than most records.
+    """
+    rows = []
+    for record, place in zip(records, places, strict=True):
+        row = _numeric(member(record, key, file, place), file, f"{place}.{key}")
+        if row.ndim == 0 or row.size != row.shape[-1]:
+            raise InputError(f"has shape {row.shape}, expected ({columns},)", file=file, field=f"{place}.{key}")
+        rows.append(row.reshape(-1))
+    usual = int(np.median([len(row) for row in rows]))
+    for row, place in zip(rows, places, strict=True):
+        if not 0 < len(row) <= columns or len(row) != usual:
+            expected = f"({columns},)" if len(row) == usual else f"({usual},) as in other frames"
+            raise InputError(f"has shape {row.shape}, expected {expected}", file=file, field=f"{place}.{key}")
+    return coefficients(np.stack(rows), columns, file, key)
+
+
 def at_frames(track: Track, index: np.ndarray, valid: np.ndarray, names: Sequence[str] | None) -> Track:
     """The track with the frames of an index, in that order (frames may repeat), with other flags and names."""
 
@@ -100,6 +134,7 @@ def at_frames(track: Track, index: np.ndarray, valid: np.ndarray, names: Sequenc
         **jax.tree.map(take, track.channels)._asdict(),
         shape=take(track.shape) if track.shape is not None and track.shape.ndim == 2 else track.shape,
         valid=valid,
+        origin=None,
         names=None if names is None else tuple(names),
     )
 

@@ -99,6 +99,8 @@ def _array(value: Any, name: str) -> np.ndarray:
             array = np.array(value, np.float64).astype(np.float32)  # null is not a number, too
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError("is no list of numbers", field=name) from error
+    if name == "expression" and array.ndim == 1 and 0 < array.size < EXPRESSIONS:
+        array = np.pad(array, (0, EXPRESSIONS - array.size))  # trackers may estimate fewer coefficients
     if array.shape != SHAPES[name]:
         raise InputError(f"has shape {array.shape}, expected {SHAPES[name]}", field=name)
     return array
