@@ -25,9 +25,10 @@ from gagjax.flame.eye_aspect_ratio import lid_aperture
 from gagjax.flame.model import FlameModel, eye_centres, joints, landmarks, vertices
 from gagjax.flame.subset import at_landmarks
 from gagjax.gaze.geometry import NOMINAL_EYE_CENTRES, camera_to_world, look_along
+from gagjax.head_pose import ROOT, to_head, transform_of
 from gagjax.numerics import safe_norm
 from gagjax.pytree import is_concrete, pytree, static
-from gagjax.track import Channels
+from gagjax.track import Channels, Track
 
 FRAMES = ("camera", "world", "head")
 
@@ -84,6 +85,7 @@ class GazeCorrector:
             error of gaze. The default ignores nothing.
         centres: Left and right eye centre in the head's frame, (2, 3), metres.
         neck_joint: What the neck rotation turns about, (3,), metres; used for tracks with a neck.
+        root: What the head's own rotation turns about, (3,), metres; used for tracks whose head moves.
         lids: Reads lid closure from the expression, so that closing eyes are left alone; None does not look.
         frame: Where `target` is given: "camera" (x left, y up, z forward), "world" (the track's) or "head".
         direction: Whether `target` is a direction, so that both eyes stay parallel.
@@ -110,12 +112,13 @@ class GazeCorrector:
     ignore: Float[Array, ""] | float = 361.0
     centres: Float[Array, "2 3"] | tuple[Any, ...] = NOMINAL_EYE_CENTRES
     neck_joint: Float[Array, "3"] | tuple[float, float, float] = (0.0, -0.07, -0.01)
+    root: Float[Array, "3"] | tuple[float, float, float] = ROOT
     lids: Lids | None = None
     frame: str = static(default="camera")
     direction: bool = static(default=False)
 
     def __post_init__(self) -> None:
-        for name, shape in (("target", (3,)), ("centres", (2, 3)), ("neck_joint", (3,))):
+        for name, shape in (("target", (3,)), ("centres", (2, 3)), ("neck_joint", (3,)), ("root", (3,))):
             value = jnp.asarray(getattr(self, name), jnp.float32)
             if value.shape[-len(shape) :] != shape:
                 raise InputError(f"has shape {value.shape}, expected {shape}", field=name)
@@ -138,7 +141,21 @@ class GazeCorrector:
         zero = jnp.zeros(6)
         rest = joints(model, shape, jnp.zeros(100), zero, zero)
         lids = Lids(at_landmarks(model), shape) if len(model.landmark_faces) >= 68 else None
-        return dataclasses.replace(self, centres=eye_centres(model, shape), neck_joint=rest[1], lids=lids)
+        return dataclasses.replace(self, centres=eye_centres(model, shape), neck_joint=rest[1], root=rest[0], lids=lids)
+
+    def for_track(self, track: Track) -> GazeCorrector:
+        """The corrector itself, once the track is known to have what it aims at.
+
+        Raises:
+            InputError: If the target is given in the camera's frame and the track's camera is made up.
+        """
+        if self.frame == "camera" and not track.camera_known:
+            raise InputError(
+                f"cannot be aimed: the camera that filmed is not in this track ({track.source})",
+                field="gaze",
+                fix="Put transforms.json beside the track, or give a target in the frame of the head or the world",
+            )
+        return self
 
     def apply(self, channels: Channels, *, valid: Bool[Array, "T"] | None = None, dt: Any = 0.04) -> Channels:
         """Correct a whole clip; see `gagjax.stack` for stages.
@@ -158,10 +175,12 @@ class GazeCorrector:
         centres = pivot + jnp.einsum("...ab,eb->...ea", parent, self.centres - pivot, precision="highest")
         aim = jnp.asarray(self.target)
         if self.frame == "camera":
-            transform = jnp.asarray(channels.transform)
+            transform = jnp.asarray(transform_of(channels, self.root))
             aim = transform[..., :3] @ aim[..., None] if self.direction else camera_to_world(aim, transform)
             aim = aim[..., 0] if self.direction else aim
-        elif self.frame == "head":
+        elif self.frame == "world":
+            aim = to_head(aim, channels.extra, self.root, direction=self.direction)
+        else:
             shift = 0.0 if self.direction else pivot
             aim = shift + jnp.einsum("...ab,...b->...a", parent, aim - shift, precision="highest")
         aim = jnp.asarray(aim)[..., None, :]
@@ -257,6 +276,11 @@ class LiveGazeCorrector:
     def predict(self, state: LiveGazeState) -> tuple[LiveGazeState, Channels]:
         return state, state.last
 
+    def for_track(self, track: Track) -> LiveGazeCorrector:
+        """The filter itself; see `GazeCorrector.for_track`."""
+        self.corrector.for_track(track)
+        return self
+
     def for_model(self, model: FlameModel, shape: Float[Array, "S"] | None = None) -> LiveGazeCorrector:
         """The filter for a known head; see `GazeCorrector.for_model`."""
         return dataclasses.replace(self, corrector=self.corrector.for_model(model, shape))
@@ -323,7 +347,7 @@ def _times(a: Array, b: Array) -> Array:
 
 
 def default_stage(model: FlameModel | None = None, shape: Float[Array, "S"] | None = None) -> GazeCorrector:
-    """What `Stack.default` runs: eye contact for eyes that all but look at the camera, micro-saccades kept.
+    """What `Stack.default(enable=("gaze", ...))` runs: eye contact for eyes that all but look at the camera, micro-saccades kept.
 
     Within 10 degrees of the camera the eyes are taken nearly all the way to it; beyond 20 degrees the performer looks
     elsewhere and is left to.

@@ -11,7 +11,7 @@ import numpy as np
 
 from gagjax.errors import InputError
 from gagjax.io import atomic, suffixes
-from gagjax.io.formats import fields, gagavatar, liveportrait, native, vhap
+from gagjax.io.formats import fields, gagavatar, lam, liveportrait, native, transforms, vhap
 from gagjax.io.formats.gagavatar import Portrait
 from gagjax.io.untrusted.checkpoints import load_npz, load_pickle, load_torch
 from gagjax.track import Track, as_rate
@@ -26,6 +26,7 @@ FORMATS: dict[str, str] = {
     "portraits": "GAGAvatar_track portraits (tracked.pt)",
     "liveportrait": "LivePortrait motion template (.pkl)",
     "vhap": "VHAP / GaussianAvatars FLAME parameters (.npz)",
+    "lam": "LAM's FLAME parameters (flame_params.json)",
 }
 _SUFFIXES = {
     "gagjax": (".npz",),
@@ -71,6 +72,8 @@ def find(path: str | Path) -> Found:
         raise InputError("is a video, not a track", file=path, fix=_TRACKER)
     if suffixes.is_image(path):
         raise InputError("is an image, not a track", file=path, fix=_TRACKER)
+    if suffix == ".json":
+        return _of_json(path, transforms.read_json(path))
     raise InputError(f"is of an unknown kind ({suffix or 'no suffix'})", file=path, fix=_READABLE)
 
 
@@ -102,6 +105,8 @@ def read(found: Found, *, fps: Any = None, nonfinite: Literal["error", "drop"] =
         track = native.read(content, file)
     elif found.format == "liveportrait":
         track = liveportrait.read(content, file)
+    elif found.format == "lam":
+        track = lam.read(content, file)
     elif found.format == "vhap":
         track = vhap.read_folder(file) if file.is_dir() else vhap.read(content, file)
     elif found.format == "portraits":
@@ -243,7 +248,7 @@ def _suffix(path: Path) -> str:
 
 
 def _find_in_folder(folder: Path) -> Found:
-    for name in ("optim.pkl", "smoothed.pkl", "tracked.pt", "flame_param.npz"):
+    for name in ("optim.pkl", "smoothed.pkl", "tracked.pt", "flame_param.npz", lam.NAME):
         if (folder / name).is_file():
             return find(folder / name)
     if (folder / "flame_param").is_dir():
@@ -269,6 +274,14 @@ def _of_archive(path: Path, content: dict[str, np.ndarray]) -> Found:
         return Found("vhap", path, content)
     found = ", ".join(sorted(content)[:8]) or "nothing"
     raise InputError(f"holds no track (it has {found})", file=path, fix=_READABLE)
+
+
+def _of_json(path: Path, content: Any) -> Found:
+    if lam.is_parameters(content):
+        return Found("lam", path, content)
+    if isinstance(content, dict) and "frames" in content:
+        raise InputError("holds cameras, not a track", file=path, fix="Pass the folder that holds it")
+    raise InputError("holds no track", file=path, fix=_READABLE)
 
 
 def _of_torch(path: Path, content: Any) -> Found:

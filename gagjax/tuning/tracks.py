@@ -11,6 +11,7 @@ import numpy as np
 
 from gagjax.errors import InputError
 from gagjax.filters import AdaptiveSmoother
+from gagjax.head_pose import GLOBAL_ROTATION, ROTATION, TRANSLATION
 from gagjax.track import Track
 from gagjax.track_smoother import LiveTrackSmoother, TrackSmoother
 
@@ -98,8 +99,8 @@ def moving(track: Track) -> tuple[str, ...]:
     found = {name: getattr(channels, name) for name in ("expression", "jaw", "eyes", "neck")}
     found |= {"rotation": transform[..., :3], "translation": transform[..., 3]}
     names = [name for name, x in found.items() if x is not None and np.ptp(np.asarray(x), axis=0).max() > 1e-6]
-    if any(np.ptp(np.asarray(x), axis=0).max() > 1e-6 for x in channels.extra.values()):
-        names.append("extra")
+    own = {ROTATION: "rotation", GLOBAL_ROTATION: "rotation", TRANSLATION: "translation"}
+    names += [own.get(n, "extra") for n, x in channels.extra.items() if np.ptp(np.asarray(x), axis=0).max() > 1e-6]
     return tuple(name for name in FIELDS if name in names)
 
 

@@ -12,14 +12,13 @@ from jaxtyping import Array, Float
 
 from gagjax import so3
 from gagjax.app import presets
+from gagjax.camera import UNITS_PER_METRE as UNITS
 from gagjax.errors import InputError
 from gagjax.flame.model import FlameModel, vertices
 from gagjax.io import atomic
 from gagjax.pytree import at_path, with_path
 from gagjax.stack import Stack, enhance_track
 from gagjax.track import SHAPES, Track
-
-UNITS = 5.0  # track units in a metre
 
 
 class Knob(NamedTuple):

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from gagjax.errors import InputError
-from gagjax.track import Track
+from gagjax.track import Track, per_frame_lens
 
 
 def member(record: Any, key: str, file: Path, where: str = "") -> Any:
@@ -83,6 +83,7 @@ def at_frames(track: Track, index: np.ndarray, valid: np.ndarray, names: Sequenc
         shape=take(track.shape) if track.shape is not None and track.shape.ndim == 2 else track.shape,
         valid=valid,
         names=None if names is None else tuple(names),
+        intrinsics=per_frame_lens(track.intrinsics, take),
     )
 
 

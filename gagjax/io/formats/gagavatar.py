@@ -7,6 +7,7 @@ rotation, jaw), `eyecode` (6), `transform_matrix` (3, 4), `shapecode` (300), `bb
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
 import warnings
@@ -18,7 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from gagjax.camera import like_gagavatar
 from gagjax.errors import InputError
+from gagjax.head_pose import folded
 from gagjax.io.formats import fields, pickling
 from gagjax.track import Track
 
@@ -137,6 +140,12 @@ def write(track: Track, path: Path, *, fill_gaps: bool = False) -> None:
     if len(set(names)) != frames:
         raise InputError("two frames have one name", file=path, field="names")
     jaw = _float32(track.jaw)
+    if not track.source.startswith("gagavatar"):
+        # To GAGAvatar head motion is camera motion, seen through its own lens.
+        track = folded(track)
+        track = dataclasses.replace(
+            track, transform=like_gagavatar(np.asarray(track.transform), track.intrinsics), intrinsics=None
+        )
     columns = {
         "bbox": _float32(track.extra.get("bbox", np.tile([0.0, 0.0, 1.0, 1.0], (frames, 1)))),
         "shapecode": np.broadcast_to(_float32(np.zeros(300) if track.shape is None else track.shape), (frames, 300)),

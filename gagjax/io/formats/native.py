@@ -1,10 +1,13 @@
 """Our own `.npz`: the arrays of a track and one JSON text of metadata, no pickle.
 
-Arrays: `expression`, `jaw`, `eyes`, `transform`, `valid`, where present `shape` and `neck`, and `extra.<name>`.
+Arrays: `expression`, `jaw`, `eyes`, `transform`, `valid`, where present `shape`, `neck` and `camera` (the intrinsics in
+pixels, for a picture of the metadata's `picture`), and `extra.<name>`. Version 2 keeps the head's pose apart from the camera
+(`gagjax.head_pose`); in version 1 a VHAP head's rotation was in both. A track without either is still written as version 1.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,11 +17,13 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from gagjax import __version__
+from gagjax.camera import Intrinsics
 from gagjax.errors import InputError
-from gagjax.io.formats import fields
+from gagjax.head_pose import has_pose
+from gagjax.io.formats import fields, vhap
 from gagjax.track import Track, as_rate
 
-FORMAT, VERSION = "gagjax-track", 1
+FORMAT, VERSION = "gagjax-track", 2
 UNITS = {
     "expression": "FLAME coefficients",
     "jaw": "axis-angle, radians",
@@ -50,7 +55,7 @@ def read(content: Mapping[str, np.ndarray], file: Path) -> Track:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise InputError("is not a list of texts", file=file, field=f"metadata.{field}")
     try:
-        return Track(
+        track = Track(
             get("expression"),
             get("jaw"),
             get("eyes"),
@@ -63,16 +68,21 @@ def read(content: Mapping[str, np.ndarray], file: Path) -> Track:
             names=None if names is None else tuple(names),
             rotations=tuple(rotations),
             source=str(data.get("source", "")) or "gagjax",
+            intrinsics=_intrinsics(content, data, file),
         )
     except InputError as error:
         raise InputError(error.problem, file=file, field=error.field, fix=error.fix) from error
+    if data["version"] == 1 and track.source.startswith("vhap") and "rotation" in track.extra:
+        camera = vhap.frontal(np.asarray(track.extra.get("translation", np.zeros((len(track), 3))), np.float32))
+        return dataclasses.replace(track, transform=camera)
+    return track
 
 
 def write(track: Track, path: Path) -> None:
     """The whole track, every field of it."""
     metadata = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": VERSION if track.intrinsics is not None or has_pose(track.extra) else 1,
         "writer": f"gagjax {__version__}",
         "fps": str(track.fps),
         "source": track.source,
@@ -80,6 +90,9 @@ def write(track: Track, path: Path) -> None:
         "rotations": list(track.rotations),
         "units": UNITS,
     }
+    lens = track.intrinsics
+    if lens is not None:
+        metadata["picture"] = [lens.width, lens.height]
     arrays = {
         "expression": track.expression,
         "jaw": track.jaw,
@@ -88,6 +101,7 @@ def write(track: Track, path: Path) -> None:
         "valid": track.valid,
         "shape": track.shape,
         "neck": track.neck,
+        "camera": None if lens is None else lens.K,
         **{_EXTRA + quote(name, safe=""): value for name, value in track.extra.items()},
     }
     with path.open("wb") as file:
@@ -96,6 +110,15 @@ def write(track: Track, path: Path) -> None:
             metadata=np.array(json.dumps(metadata)),
             **{name: np.asarray(value) for name, value in arrays.items() if value is not None},
         )
+
+
+def _intrinsics(content: Mapping[str, np.ndarray], data: Mapping[str, Any], file: Path) -> Intrinsics | None:
+    if "camera" not in content:
+        return None
+    size = data.get("picture")
+    if not isinstance(size, list) or len(size) != 2 or not all(type(n) is int for n in size):
+        raise InputError("is no width and height", file=file, field="metadata.picture", fix="Convert the track again")
+    return Intrinsics(np.asarray(content["camera"], np.float32), *size)
 
 
 def _metadata(content: Mapping[str, np.ndarray], file: Path) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """VHAP's and GaussianAvatars' FLAME parameters: one `.npz` for a sequence, or a folder `flame_param/` with one a frame.
 
 `expr` (T, 100), `jaw_pose` (T, 3), `eyes_pose` (T, 6: left, right), `neck_pose` (T, 3), `rotation` (T, 3),
-`translation` (T, 3), `shape` (300,), all angles axis-angle in radians, lengths in metres. What else the file holds
+`translation` (T, 3), `shape` (300,), all angles axis-angle in radians, lengths in metres: the head turns about its root
+joint, then moves. Cameras are in `transforms.json` beside them, see `gagjax.io.formats.transforms`. What else the file holds
 (`static_offset`, lights, textures) belongs to the person, not to the motion, and is not carried.
 """
 
@@ -13,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
+from gagjax.camera import UNITS_PER_METRE
 from gagjax.errors import InputError
-from gagjax.io.formats import fields
+from gagjax.io.formats import fields, transforms
 from gagjax.io.formats.liveportrait import DISTANCE
 from gagjax.io.untrusted.checkpoints import load_npz
 from gagjax.track import Track
@@ -29,14 +32,31 @@ def is_parameters(content: Any) -> bool:
     return isinstance(content, Mapping) and "expr" in content and ("jaw_pose" in content or "rotation" in content)
 
 
-def read(content: Mapping[str, np.ndarray], file: Path, fps: Fraction = Fraction(25)) -> Track:
-    """The parameters as a track.
+def read(
+    content: Mapping[str, np.ndarray],
+    file: Path,
+    fps: Fraction = Fraction(25),
+    *,
+    source: str = "vhap",
+    numbers: np.ndarray | None = None,
+) -> Track:
+    """The parameters as a track: the head's own pose in `extra`, see `gagjax.head_pose`, and the camera in `transform`.
 
-    The camera lies outside these files. `transform` is a frontal camera at GAGAvatar's distance that shows the
-    head's `rotation`; the rotation itself and `translation` are carried as extra channels.
+    The camera is that of `transforms.json` beside the file. Without one, `transform` is a frontal camera with GAGAvatar's
+    lens and at its distance from where the head is on the whole, which is known to be made up (`Track.camera_known`).
+
+    Args:
+        content: The arrays.
+        file: Where they come from; `transforms.json` is looked for beside it.
+        fps: The format holds no frame rate.
+        source: What the track says of its origin.
+        numbers: (T,) the frames' numbers in `transforms.json`; None counts from zero.
+
+    Returns:
+        The track.
 
     Raises:
-        InputError: If a field is missing or has a wrong shape.
+        InputError: If a field is missing or has a wrong shape, or a frame has no camera.
     """
     expression = _columns(fields.member(content, "expr", file), 100, file, "expr")
     frames = len(expression)
@@ -61,10 +81,14 @@ def read(content: Mapping[str, np.ndarray], file: Path, fps: Fraction = Fraction
         if not len(rows):
             raise InputError("is empty", file=file, field="shape", fix="Track the video again")
         shape = rows[0]
-    # Row vectors: a vertex x of the head at rest is x @ turned^T in the world, and the frontal camera flips x and z.
-    transform = np.zeros((frames, 3, 4), np.float32)
-    transform[:, :, :3] = turned.transpose(0, 2, 1) @ np.diag([-1.0, 1.0, -1.0])
-    transform[:, 2, 3] = DISTANCE
+    where = transforms.beside(file)
+    if where is None:
+        transform, lens = frontal(np.zeros((frames, 3), np.float32) if translation is None else translation), None
+    else:
+        found = transforms.read(where)
+        counted = np.arange(frames) + found.numbers[0] if numbers is None else numbers
+        cameras = found.at(counted, where)
+        transform, lens = cameras.transform, cameras.intrinsics
     return Track(
         expression,
         get("jaw_pose"),
@@ -75,8 +99,26 @@ def read(content: Mapping[str, np.ndarray], file: Path, fps: Fraction = Fraction
         extra={"rotation": turned} | ({} if translation is None else {"translation": translation}),
         fps=fps,
         rotations=("rotation",),
-        source="vhap",
+        source=source,
+        intrinsics=lens,
     )
+
+
+def frontal(translation: Float[np.ndarray, "T 3"]) -> Float[np.ndarray, "T 3 4"]:
+    """A still camera at GAGAvatar's distance in front of where the head is on the whole.
+
+    Args:
+        translation: Of the head, (T, 3), metres.
+
+    Returns:
+        `[R | t]` of a track, (T, 3, 4).
+    """
+    finite = translation[np.isfinite(translation).all(1)]
+    middle = np.median(finite, axis=0) if len(finite) else np.zeros(3)
+    transform = np.zeros((len(translation), 3, 4), np.float32)
+    transform[:, :, :3] = np.diag([-1.0, 1.0, -1.0])
+    transform[:, :, 3] = [0, 0, DISTANCE] - UNITS_PER_METRE * middle * [-1.0, 1.0, -1.0]
+    return transform
 
 
 def read_folder(folder: Path, fps: Fraction = Fraction(25)) -> Track:
@@ -99,7 +141,11 @@ def read_folder(folder: Path, fps: Fraction = Fraction(25)) -> Track:
         for name in _FRAMES
         if name in contents[0]
     }
-    return read(joined | ({"shape": contents[0]["shape"]} if "shape" in contents[0] else {}), folder, fps)
+    numbered = all(file.stem.isdigit() for file in files) and len(joined["expr"]) == len(files)
+    numbers = np.array([int(file.stem[-12:]) for file in files]) if numbered else None
+    return read(
+        joined | ({"shape": contents[0]["shape"]} if "shape" in contents[0] else {}), folder, fps, numbers=numbers
+    )
 
 
 def write(track: Track, path: Path) -> None:
@@ -123,7 +169,7 @@ def write(track: Track, path: Path) -> None:
 
 
 def _head_rotation(track: Track) -> np.ndarray:
-    """The head's rotation in front of a frontal camera, out of the camera's."""
+    """The head's rotation in front of a frontal camera, out of the camera's: for tracks whose head is at rest."""
     camera = np.asarray(track.transform, np.float64)[:, :, :3]
     return (camera @ np.diag([-1.0, 1.0, -1.0])).transpose(0, 2, 1)
 
