@@ -67,8 +67,10 @@ class Intrinsics:
     def squared(self, size: int) -> Intrinsics:
         """The same camera for a square picture of `size` pixels: the whole picture in its middle, borders around it."""
         longest = max(self.width, self.height)
-        shift = np.float32([[0, 0, (longest - self.width) / 2], [0, 0, (longest - self.height) / 2], [0, 0, 0]])
-        scale = np.float32([size / longest, size / longest, 1.0])[:, None]
+        shift = np.asarray(
+            [[0, 0, (longest - self.width) / 2], [0, 0, (longest - self.height) / 2], [0, 0, 0]], np.float32
+        )
+        scale = np.asarray([size / longest, size / longest, 1.0], np.float32)[:, None]
         return Intrinsics((self.K + shift) * scale, size, size)
 
 

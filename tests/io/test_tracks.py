@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 import gagjax as gj
+from gagjax import head_pose
 from gagjax.errors import InputError
 from gagjax.io import tracks
 from gagjax.io.formats import liveportrait, pickling
@@ -231,12 +232,16 @@ def test_vhap_round_trip(tmp_path):
 def test_vhap_camera_shows_the_turned_head(tmp_path):
     content = make.parameters()
     np.savez(tmp_path / "a.npz", **content)
-    camera = gj.load_track(tmp_path / "a.npz").transform
+    track = gj.load_track(tmp_path / "a.npz")
+    root = np.array(head_pose.ROOT)
     rest = np.random.default_rng(0).normal(size=(5, 3))
-    for rotvec, each in zip(content["rotation"], camera, strict=True):
-        world = Rotation.from_rotvec(rotvec).apply(rest)
-        seen = rest @ each[:, :3] + each[:, 3]
-        np.testing.assert_allclose(seen, world * [-1, 1, -1] + [0, 0, 9.3], atol=1e-5)
+    still = np.median(content["translation"], axis=0)
+    for rotvec, shift, each in zip(
+        content["rotation"], content["translation"], head_pose.folded(track).transform, strict=True
+    ):
+        world = Rotation.from_rotvec(rotvec).apply(rest - root) + root + shift
+        seen = 5 * rest @ each[:, :3] + each[:, 3]
+        np.testing.assert_allclose(seen, 5 * (world - still) * [-1, 1, -1] + [0, 0, 9.3], atol=1e-5)
 
 
 def test_gaussianavatars_folder_of_frames(tmp_path):

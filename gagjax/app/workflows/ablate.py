@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from gagjax.app.commands.enhance import fitting
 from gagjax.app.reports import html_page
 from gagjax.app.reports.ablation import Shown, parts_of
 from gagjax.app.workflows.avatar_source import Source, open_avatar
@@ -23,7 +24,7 @@ from gagjax.metrics import motion, report
 from gagjax.metrics.channels import channels_of
 from gagjax.metrics.report import Measure
 from gagjax.simulate import driver, observe
-from gagjax.stack import Stack, enhance_frames, enhance_track
+from gagjax.stack import STAGES, Stack, enhance_frames, enhance_track
 from gagjax.track import Track
 
 BUILTIN = "builtin"
@@ -58,7 +59,7 @@ def variants() -> dict[str, Callable[[], Stack]]:
         "expression": lambda: Stack.default(enable=("expression",)),
         "gaze": lambda: Stack.default(enable=("gaze",)),
         "detail": lambda: Stack.default(enable=("detail", "eyes")),
-        "default, all": Stack.default,
+        "default, all": lambda: Stack.default(enable=STAGES),
         "reference, all": Stack.reference,
     }
 
@@ -78,11 +79,16 @@ def clips_of(drivers: Sequence[str], seeds: int, frames: int) -> list[Clip]:
                 truth = driver(frames, seed=seed, controls=CONTROLS)
                 found.append(Clip(f"{name} {seed}", truth, observe(truth, seed=seed + 100), True))
             continue
-        truth = load_track(Path(name)).validate(name)
-        if len(truth) < 15 or not tracks.moving(truth):
-            raise InputError(f"has {len(truth)} frames, or does not move", file=name, fix="Pass a clip of 15 or more")
-        for seed in range(seeds):
-            found.append(Clip(f"{Path(name).stem} {seed}", truth, tracks.observed(truth, seed), False))
+        whole = load_track(Path(name)).validate(name)
+        parts = whole.split()
+        for sequence, truth in parts.items():
+            called = f"{Path(name).stem} {sequence}" if len(parts) > 1 else Path(name).stem
+            if len(truth) < 15 or not tracks.moving(truth):
+                raise InputError(
+                    f"has {len(truth)} frames, or does not move ({called})", file=name, fix="Pass a clip of 15 or more"
+                )
+            for seed in range(seeds):
+                found.append(Clip(f"{called} {seed}", truth, tracks.observed(truth, seed), False))
     return found
 
 
@@ -98,6 +104,7 @@ def run(clips: Sequence[Clip], folder: Path, size: int) -> str:
             true = None if avatar is None or not clip.builtin else np.stack(list(avatar.frames(clip.truth)))
             for name, make in variants().items():
                 stack = make() if avatar is None else make().for_model(avatar.model, avatar.shape)
+                stack = fitting(stack, clip.noisy)[0]
                 values, shown = _measured(stack, clip, avatar, true)
                 if name not in kept:
                     kept[name] = shown
