@@ -295,7 +295,7 @@ def test_native_round_trip_is_exact(data, tmp_path_factory):
 def test_a_newer_version_is_refused(tmp_path):
     gj.save_track(make.track(), tmp_path / "a.npz")
     arrays = dict(np.load(tmp_path / "a.npz"))
-    arrays["metadata"] = np.array(str(arrays["metadata"]).replace('"version": 1', '"version": 2'))
+    arrays["metadata"] = np.array(str(arrays["metadata"]).replace('"version": 1', '"version": 3'))
     np.savez(tmp_path / "b.npz", **arrays)
     with pytest.raises(InputError, match="newer gagjax"):
         gj.load_track(tmp_path / "b.npz")
