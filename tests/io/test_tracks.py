@@ -401,7 +401,7 @@ def _arrays(**changes):
         (_arrays(eyes_pose=np.zeros((4, 3))), ["eyes_pose", "(4, 3)"]),
         (_arrays(expr=np.zeros((4, 300))), ["expr"]),
         (_arrays(expr=np.zeros((0, 100))), ["expr", "no frames"]),
-        (_arrays(rotation=np.full((4, 3), NAN)), ["transform"]),
+        (_arrays(rotation=np.full((4, 3), NAN)), ["rotation"]),
         (_arrays(shape=np.array(3.0)), ["shape"]),
         ({"a": np.ones(3)}, ["no track"]),
         ({"expression": np.ones(3), "metadata": np.array("[")}, ["metadata"]),
