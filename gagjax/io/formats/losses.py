@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gagjax.conventions.head_pose import NAMES as POSE
 from gagjax.io.formats import gagavatar, liveportrait, vhap
 from gagjax.io.formats.origin import Origin, of
 from gagjax.track import Track
@@ -45,10 +46,13 @@ def losses(track: Track, layout: str, *, folder: bool = False) -> list[str]:
     if layout == "liveportrait" and lost:
         found.append(f"{lost} lost frames are written like the others: LivePortrait's templates cannot mark them")
     if layout == "vhap" and of(track, "vhap") is None:
-        found.append("the camera is left out: these files hold the head's rotation alone")
+        if track.camera_known or "rotation" not in track.extra:  # not one that was made up
+            found.append("the camera is left out: these files hold the head's rotation alone")
         if track.shape is not None and track.shape.ndim == 2:
             found.append("the shapes of the frames become their mean: these files hold one")
     known = set(track.extra) if layout == "liveportrait" else _KNOWN[layout]
+    if layout == "gagavatar" and of(track, "gagavatar") is None:
+        known = {*known, *POSE}  # it goes into the camera
     others = sorted(set(track.extra) - known)
     others += [name for name in _entries(track, layout, folder) if name not in others]
     if others:
@@ -84,6 +88,8 @@ def unread(origin: Origin) -> list[Any]:
     if origin.format == "vhap":
         parts = list(content.values()) if vhap.is_folder(origin) else [content]
         known = {*vhap.MOTION, "shape"}
+    elif origin.format == "lam":
+        parts, known = [content], {*vhap.MOTION, "shape"}
     elif origin.format == "liveportrait":
         frames = [frame for frame in content["motion"] if isinstance(frame, Mapping)]
         parts = [content, *frames]
