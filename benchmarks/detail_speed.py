@@ -36,7 +36,7 @@ def main() -> None:
     from gagjax.detail.networks import reference_weights
     from gagjax.detail.pyramid import laplacian_pyramid, reconstruct
     from gagjax.gaze.masks import DEFAULT_CENTRES
-    from gagjax.splatting.memory import keep_freed_pages
+    from gagjax.memory import keep_freed_pages
 
     picture = next(iter(real(size).values()))
     image = jnp.asarray(picture)[None]
@@ -155,7 +155,7 @@ def main() -> None:
         notes=[
             f"One RGB image of {size} x {size} pixels, float32; medians of {repeats} runs, the better of two blocks, compilation apart (first call).",
             f"PyTorch uses {torch.get_num_threads()} threads, OpenCV {cv2.getNumThreads()}.",
-            "All but the first row, peers included, run after gagjax.splatting.memory.keep_freed_pages().",
+            "All but the first row, peers included, run after gagjax.memory.keep_freed_pages().",
             "The reference's attention networks alone are 1.9 GFLOP: 7.6 ms at the 250 GFLOP/s of a matrix product on the two",
             "cores of the record. The eye network in crops does 1/6 of the full frame's work, which is the bound of its row.",
             "The PyTorch original is benchmarks/torch_original.py: the published formulas with the same weights.",

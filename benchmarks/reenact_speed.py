@@ -21,7 +21,7 @@ import torch
 import gagjax as gj
 from benchmarks.common import timed, write_table
 from bridge.gagavatar import Avatar, Config, GAGAvatar, checkpoint, handover
-from gagjax.splatting import memory
+from gagjax import memory
 from tests.oracles import flame as flame_rule
 from tests.oracles import gagavatar_weights as rule
 

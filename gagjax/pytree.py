@@ -1,6 +1,7 @@
 """Frozen dataclasses that are JAX pytrees: the one form in which filters, models, tracks and stacks are written.
 
-Leaves are the fields that JAX may trace, differentiate and batch; fields marked `static` are structure. Rebuilding a
+Leaves are the fields that JAX may trace, differentiate and batch; fields marked `static` are structure, fields marked
+`host` are neither. Rebuilding a
 value inside JAX does not run `__init__` or `__post_init__`, so these may check and normalise freely: they see what a
 user wrote, never a tracer that JAX put there.
 """
@@ -22,7 +23,12 @@ def static(**kwargs: Any) -> Any:
     return dataclasses.field(metadata={"static": True}, **kwargs)
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field, static))
+def host(**kwargs: Any) -> Any:
+    """A dataclass field that JAX never sees: kept by `dataclasses.replace`, back at its default in what JAX rebuilds."""
+    return dataclasses.field(metadata={"host": True}, **kwargs)
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field, static, host))
 def pytree(cls: type[T]) -> type[T]:
     """Class decorator: a frozen dataclass registered as a pytree, its Python numbers kept as float32 arrays.
 
@@ -43,7 +49,7 @@ def pytree(cls: type[T]) -> type[T]:
     def post_init(self: Any) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if not field.metadata.get("static") and type(value) in (int, float):
+            if not field.metadata.get("static") and not field.metadata.get("host") and type(value) in (int, float):
                 object.__setattr__(self, field.name, np.asarray(value, np.float32))
         if own is not None:
             own(self)
@@ -52,7 +58,8 @@ def pytree(cls: type[T]) -> type[T]:
     # eq=False: comparing arrays field by field has no single truth value.
     made = dataclasses.dataclass(frozen=True, eq=False)(cls)
     fields = dataclasses.fields(made)  # type: ignore[arg-type]
-    leaves = tuple(f.name for f in fields if not f.metadata.get("static"))
+    leaves = tuple(f.name for f in fields if not f.metadata.get("static") and not f.metadata.get("host"))
+    outside = tuple((f.name, f.default) for f in fields if f.metadata.get("host"))
     structure = tuple(f.name for f in fields if f.metadata.get("static"))
 
     def flatten_with_keys(value: object) -> tuple[tuple, tuple]:
@@ -68,13 +75,15 @@ def pytree(cls: type[T]) -> type[T]:
             object.__setattr__(value, name, child)
         for name, item in zip(structure, aux, strict=True):
             object.__setattr__(value, name, item)
+        for name, item in outside:
+            object.__setattr__(value, name, item)
         return value
 
     jax.tree_util.register_pytree_with_keys(made, flatten_with_keys, unflatten, flatten)
     return made
 
 
-def at_path(value: Any, path: str) -> Any:
+def at_path(value: object, path: str) -> Any:
     """The field of nested dataclasses that a dotted path names.
 
     Args:
@@ -89,7 +98,7 @@ def at_path(value: Any, path: str) -> Any:
     return value
 
 
-def with_path(value: T, path: str, new: Any) -> T:
+def with_path(value: T, path: str, new: object) -> T:
     """A copy of nested dataclasses with the field of a dotted path replaced.
 
     Args:
@@ -112,7 +121,7 @@ def with_path(value: T, path: str, new: Any) -> T:
     return dataclasses.replace(value, **{_field_of(value, name): inner})  # type: ignore[type-var]
 
 
-def _field_of(value: Any, name: str) -> str:
+def _field_of(value: object, name: str) -> str:
     fields = sorted(f.name for f in dataclasses.fields(value)) if dataclasses.is_dataclass(value) else []
     if name not in fields:
         raise KeyError(f"there is no {name!r} among {', '.join(fields) or 'no fields'}")

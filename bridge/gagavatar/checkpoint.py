@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from gagjax.errors import InputError
+from gagjax.io.untrusted.state_dicts import without_prefix
 
 IGNORED = "percep_loss."
 LISTED = 8  # names spelled out in a message before "and n more"
@@ -26,7 +27,8 @@ def read(path: str | Path, *, ask: str = ASK) -> dict[str, Tensor]:
     """The state dict in a checkpoint file, on the CPU, without the loss network.
 
     Args:
-        path: A file written by `torch.save`: a state dict, or a dict that holds one under `model`.
+        path: A file written by `torch.save`: a state dict, or a dict that holds one under `model` or `state_dict`. A
+            prefix of all keys, as `DataParallel` and `torch.compile` write it, is taken off.
         ask: What a message asks the user to do.
 
     Raises:
@@ -46,13 +48,16 @@ def read(path: str | Path, *, ask: str = ASK) -> dict[str, Tensor]:
             problem = f"refused: it asks for {asked[1]} to be run, and nothing in it was executed"
             raise InputError(problem, file=path, fix=ask) from error
         raise InputError("is damaged, or is no PyTorch file", file=path, fix=ask) from error
-    state = found.get("model", found) if isinstance(found, Mapping) else found
+    state = found
+    for name in ("model", "state_dict"):
+        state = state.get(name, state) if isinstance(state, Mapping) else state
     if not isinstance(state, Mapping) or not state:
         raise InputError("holds no state dict", file=path, fix=ask)
     odd = [str(key) for key, value in state.items() if not isinstance(value, Tensor)]
     if odd:
         raise InputError(f"entries that are no tensors: {_listed(odd)}", file=path, field="model", fix=ask)
-    return {str(key): value for key, value in state.items() if not str(key).startswith(IGNORED)}
+    named = without_prefix({str(key): value for key, value in state.items()})
+    return {key: value for key, value in named.items() if not key.startswith(IGNORED)}
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], *, file: str | Path | None = None) -> None:

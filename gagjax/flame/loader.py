@@ -173,7 +173,7 @@ _EMBEDDING_FIX = (
 )
 
 
-def _array(value: Any, file: Path, field: str, kind: type | None = None) -> np.ndarray:
+def _array(value: object, file: Path, field: str, kind: type | None = None) -> np.ndarray:
     try:
         array = as_numbers(value)
         return array if kind is None else array.astype(kind)
@@ -181,7 +181,7 @@ def _array(value: Any, file: Path, field: str, kind: type | None = None) -> np.n
         raise InputError("is not an array of numbers", file=file, field=field) from error
 
 
-def _masks(content: Any, count: int, file: Path) -> dict[str, np.ndarray]:
+def _masks(content: object, count: int, file: Path) -> dict[str, np.ndarray]:
     if not isinstance(content, Mapping) or not content:
         raise InputError("holds no masks", file=file, fix="Pass FLAME_masks.pkl: region name to vertex numbers")
     masks = {}

@@ -81,7 +81,16 @@ def copy(source: Path, target: Path, *, leave_out: Iterable[str] = ()) -> None:
     skipped = set(leave_out)
     found = [regular(path) for path in sorted(source.iterdir()) if path.name not in skipped]
     target.mkdir()
-    for path in found:
+    copy_files(found, target)
+
+
+def copy_files(paths: Iterable[Path], target: Path) -> None:
+    """Copy regular files into a folder that is there.
+
+    Raises:
+        InputError: If one cannot be read.
+    """
+    for path in paths:
         # Without following a link that has been put there since, and without waiting for a pipe.
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         try:

@@ -1,4 +1,4 @@
-"""Tracks in and out: finds out what a file is, reads it into a `Track`, writes a `Track` in the format wanted."""
+"""Tracks in and out: finds out what a file is and reads it into a `Track`; `track_output` writes."""
 
 from __future__ import annotations
 
@@ -8,34 +8,31 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from gagjax import track_units
+from gagjax.conventions import track_units
 from gagjax.errors import InputError
-from gagjax.io import atomic, folders, suffixes
-from gagjax.io.formats import fields, gagavatar, liveportrait, native, vhap
+from gagjax.io import folders, suffixes
+from gagjax.io.formats import fields, gagavatar, lam, liveportrait, native, transforms, vhap
 from gagjax.io.formats.gagavatar import Portrait
+from gagjax.io.track_output import FORMATS, IN_FOLDERS, check_output, layout_of, save_track
 from gagjax.io.untrusted.checkpoints import load_npz, load_pickle, load_torch
+from gagjax.io.untrusted.state_dicts import is_state_dict
 from gagjax.track import Track, as_rate
 from gagjax.typing import FrameRate
 
-__all__ = ["FORMATS", "Portrait", "check_output", "find", "layout_of", "load_portraits", "load_track", "save_track"]
+__all__ = [
+    "FORMATS",
+    "Portrait",
+    "check_output",
+    "find",
+    "holds_track",
+    "layout_of",
+    "load_portraits",
+    "load_track",
+    "save_track",
+]
 
-Format = Literal["gagjax", "gagavatar", "liveportrait", "vhap"]
-#: Formats by name, with what each is.
-FORMATS: dict[str, str] = {
-    "gagjax": "gagjax track (.npz)",
-    "gagavatar": "GAGAvatar_track (folder or .pkl)",
-    "portraits": "GAGAvatar_track portraits (tracked.pt)",
-    "liveportrait": "LivePortrait motion template (.pkl)",
-    "vhap": "VHAP / GaussianAvatars FLAME parameters (.npz)",
-}
-_SUFFIXES = {
-    "gagjax": (".npz",),
-    "gagavatar": (".pkl", ".pickle", ""),
-    "liveportrait": (".pkl", ".pickle"),
-    "vhap": (".npz",),
-}
 _TRACKER = "Track the video with GAGAvatar_track and pass the folder that it writes"
-_READABLE = "A track is a GAGAvatar_track folder, its optim.pkl or smoothed.pkl, tracked.pt, a LivePortrait .pkl, a VHAP .npz or a gagjax .npz"
+_READABLE = "A track is a GAGAvatar_track folder, its optim.pkl or smoothed.pkl, tracked.pt, a LivePortrait .pkl, a VHAP .npz or flame_param/ folder, or a gagjax .npz"
 
 
 class Found(NamedTuple):
@@ -72,7 +69,14 @@ def find(path: str | Path) -> Found:
         raise InputError("is a video, not a track", file=path, fix=_TRACKER)
     if suffixes.is_image(path):
         raise InputError("is an image, not a track", file=path, fix=_TRACKER)
+    if suffix == ".json":
+        return _of_json(path, transforms.read_json(path))
     raise InputError(f"is of an unknown kind ({suffix or 'no suffix'})", file=path, fix=_READABLE)
+
+
+def holds_track(folder: Path) -> bool:
+    """Whether a folder is one that `find` reads as a track; its files are not looked into."""
+    return any((folder / name).exists() for name in IN_FOLDERS) or vhap.is_frames(folder)
 
 
 def load_track(
@@ -105,6 +109,8 @@ def read(found: Found, *, fps: FrameRate | None = None, nonfinite: Literal["erro
         track = native.read(content, file)
     elif found.format == "liveportrait":
         track = liveportrait.read(content, file)
+    elif found.format == "lam":
+        track = lam.read(content, file)
     elif found.format == "vhap":
         track = vhap.read_folder(file) if file.is_dir() else vhap.read(content, file)
     elif found.format == "portraits":
@@ -146,113 +152,14 @@ def load_portraits(path: str | Path) -> dict[str, Portrait]:
     return portraits
 
 
-def save_track(
-    track: Track,
-    path: str | Path,
-    *,
-    format: Format | None = None,
-    force: bool = False,
-    fill_gaps: bool = False,
-    frames_from: str | Path | None = None,
-) -> None:
-    """Write a track.
-
-    Args:
-        track: The track.
-        path: Where to. The suffix chooses the format: `.npz` is ours; `.pkl` is LivePortrait's for a track that came
-            from there and GAGAvatar's `smoothed.pkl` otherwise; without a suffix it is a GAGAvatar driver folder,
-            which the original's inference reads.
-        format: The format, where the suffix leaves a choice: "vhap" also writes `.npz`.
-        force: Replace an existing output.
-        fill_gaps: Write frames marked invalid into GAGAvatar's format as well (by default they stay missing).
-        frames_from: A GAGAvatar_track folder whose `img_lmdb` is copied into the folder written.
-
-    Raises:
-        InputError: If it exists and `force` is False, or the track does not fit the format.
-
-    Example:
-        >>> import tempfile, numpy as np
-        >>> camera = np.tile(np.eye(3, 4), (4, 1, 1))
-        >>> path = tempfile.mkdtemp() + "/clip.npz"
-        >>> save_track(Track(np.zeros((4, 100)), np.zeros((4, 3)), np.zeros((4, 6)), camera, fps=30), path)
-        >>> load_track(path).fps
-        Fraction(30, 1)
-    """
-    path = Path(path)
-    layout = format or layout_of(track, path)
-    check_output(path, layout, force)
-    track.validate()
-    if _suffix(path):
-        with atomic.output(path, force) as temporary:
-            _write(track, temporary, layout, fill_gaps)
-        return
-    with atomic.output(path, force, folder=True) as temporary:
-        _write(track, temporary / "smoothed.pkl", layout, fill_gaps)
-        database = None if frames_from is None else folders.inner(Path(frames_from), "img_lmdb")
-        if database is not None and database.resolve() != (path / "img_lmdb").resolve():
-            folders.copy(database, temporary / "img_lmdb", leave_out=("lock.mdb",))
-
-
-def _write(track: Track, path: Path, format: str, fill_gaps: bool) -> None:
-    if format == "gagjax":
-        native.write(track, path)
-    elif format == "liveportrait":
-        liveportrait.write(track, path)
-    elif format == "vhap":
-        vhap.write(track, path)
-    else:
-        gagavatar.write(track, path, fill_gaps=fill_gaps)
-
-
-def layout_of(track: Track, path: str | Path, *, like: str | None = None) -> Format:
-    """The format in which a track is written to a path.
-
-    Args:
-        track: The track.
-        path: The output.
-        like: A format to keep where the suffix allows it.
-
-    Raises:
-        InputError: If no format has this suffix.
-    """
-    suffix = _suffix(Path(path))
-    if like in _SUFFIXES and suffix in _SUFFIXES[like]:
-        return like  # type: ignore[return-value]
-    if suffix == ".npz":
-        return "gagjax"
-    if suffix in (".pkl", ".pickle"):
-        return "liveportrait" if liveportrait.is_from_template(track) else "gagavatar"
-    if suffix == "":
-        return "gagavatar"
-    raise InputError(f"no track format has the suffix {suffix}", file=path, fix="Use .npz, .pkl, or none for a folder")
-
-
-def check_output(path: str | Path, layout: str, force: bool = False) -> None:
-    """Whether `save_track` may write there: to be asked before long work.
-
-    Raises:
-        InputError: If the suffix is not the format's, or the output exists and `force` is False.
-    """
-    path = Path(path)
-    if layout not in _SUFFIXES:
-        raise InputError(f"{layout!r} is no format to write", file=path, fix=f"Use one of {', '.join(_SUFFIXES)}")
-    suffix = _suffix(path)
-    if suffix not in _SUFFIXES[layout]:
-        names = " or ".join(suffix or "no suffix (a folder)" for suffix in _SUFFIXES[layout])
-        raise InputError(f"a {FORMATS[layout]} has {names}", file=path, fix="Change the suffix of the output")
-    atomic.check(path, force, folder=not suffix)
-
-
-def _suffix(path: Path) -> str:
-    return "" if path.is_dir() else path.suffix.lower()
-
-
 def _find_in_folder(folder: Path) -> Found:
-    for name in ("optim.pkl", "smoothed.pkl", "tracked.pt", "flame_param.npz"):
-        if folders.has(folder, name):
+    for name in IN_FOLDERS:
+        if name != vhap.FOLDER and folders.has(folder, name):
             return find(folder / name)
-    if folders.inner(folder, "flame_param") is not None:
-        return Found("vhap", folder / "flame_param", None)
+    if folders.inner(folder, vhap.FOLDER) is not None:
+        return Found("vhap", folder / vhap.FOLDER, None)
+    if vhap.is_frames(folder):
+        return Found("vhap", folder, None)
     if (folder / "data.mdb").is_file():
         raise InputError("is a database of frames, not a track", file=folder, fix="Pass the folder that holds it")
     if (folder / "base.pkl").is_file():
@@ -276,14 +183,22 @@ def _of_archive(path: Path, content: dict[str, np.ndarray]) -> Found:
     raise InputError(f"holds no track (it has {found})", file=path, fix=_READABLE)
 
 
+def _of_json(path: Path, content: object) -> Found:
+    if lam.is_parameters(content):
+        return Found("lam", path, content)
+    if isinstance(content, dict) and "frames" in content:
+        raise InputError("holds cameras, not a track", file=path, fix="Pass the folder that holds it")
+    raise InputError("holds no track", file=path, fix=_READABLE)
+
+
 def _of_torch(path: Path, content: object) -> Found:
     if gagavatar.is_records(content):
-        return Found("portraits", path, content)
+        return Found("gagavatar" if gagavatar.is_clip(content) else "portraits", path, content)
     if isinstance(content, dict) and "flame_model" in content:
         raise InputError("is a FLAME model, not a track", file=path, fix="Pass it with --flame")
-    if isinstance(content, dict) and "model" in content:
+    if is_state_dict(content) or (isinstance(content, dict) and is_state_dict(content.get("model"))):
         raise InputError("is a network's checkpoint, not a track", file=path, fix="Pass it with -r")
-    raise InputError("holds no track", file=path, fix=_READABLE)
+    raise _no_track(path, content)
 
 
 def _of_pickle(path: Path, content: object) -> Found:
@@ -299,8 +214,16 @@ def _of_pickle(path: Path, content: object) -> Found:
         raise InputError(
             "is GAGAvatar_track's base.pkl, before its optimisation", file=path, fix="Pass optim.pkl or smoothed.pkl"
         )
-    kind = f"a dict with {fields.names_in(content, 6)}" if isinstance(content, dict) else type(content).__name__
-    raise InputError(f"holds no track (it is {kind})", file=path, fix=_READABLE)
+    raise _no_track(path, content)
+
+
+def _no_track(path: Path, content: object) -> InputError:
+    kind = type(content).__name__
+    if isinstance(content, dict):
+        kind = f"a dict with {fields.names_in(content, 6)}"
+    elif isinstance(content, np.ndarray):
+        kind = f"an array of shape {content.shape}"
+    return InputError(f"holds no track (it is {kind})", file=path, fix=_READABLE)
 
 
 def _finite(track: Track, file: Path, *, drop: bool) -> Track:
@@ -323,4 +246,5 @@ def _finite(track: Track, file: Path, *, drop: bool) -> Track:
     # The frame before (or the first finite one) stands where there is none.
     index = np.maximum.accumulate(np.where(finite, np.arange(len(track)), -1))
     index[index < 0] = int(np.argmax(finite))
-    return fields.at_frames(track, index, valid, track.names).validate(str(file))
+    filled = fields.at_frames(track, index, valid, track.names)
+    return dataclasses.replace(filled, origin=track.origin).validate(str(file))

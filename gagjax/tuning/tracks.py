@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from gagjax.errors import InputError
+from gagjax.conventions.head_pose import GLOBAL_ROTATION, ROTATION, TRANSLATION
 from gagjax.filters import AdaptiveSmoother
-from gagjax.track import Track
+from gagjax.track import Track, concat
 from gagjax.track_smoother import LiveTrackSmoother, TrackSmoother
 from gagjax.typing import AnyArray
 
@@ -80,19 +80,41 @@ def weights(tracks: Sequence[Track]) -> Any:
     return jax.tree.map(weigh, *channels)
 
 
-def check_alike(tracks: Sequence[Track], names: Sequence[str]) -> None:
-    """Tracks that are fitted together hold the same channels.
+def shared(tracks: Sequence[Track]) -> tuple[list[Track], tuple[str, ...]]:
+    """Tracks of any trackers, cut down to the channels that all of them hold, so that they are fitted together.
 
-    Raises:
-        InputError: If one does not; it names the first that differs.
+    Args:
+        tracks: The tracks.
+
+    Returns:
+        The tracks with the same channels, and the names of those that were left out.
     """
-    first = jax.tree.map(lambda x: np.shape(x)[1:], tracks[0].channels)
-    for track, name in zip(tracks[1:], names[1:], strict=True):
-        own = jax.tree.map(lambda x: np.shape(x)[1:], track.channels)
-        if own != first or track.rotations != tracks[0].rotations:
-            raise InputError(
-                f"holds other channels than {names[0]}", file=name, fix="Tune on tracks of one tracker and format"
-            )
+
+    def kinds(track: Track) -> dict[str, tuple[Any, ...]]:
+        found = {name: (np.shape(x)[1:], name in track.rotations) for name, x in track.extra.items()}
+        return found | ({} if track.neck is None else {"neck": ((3,), False)})
+
+    held = [kinds(track) for track in tracks]
+    common = {name for name, kind in held[0].items() if all(each.get(name) == kind for each in held)}
+    left_out = sorted({name for each in held for name in each} - common)
+    if not left_out:
+        return list(tracks), ()
+    cut = [
+        dataclasses.replace(
+            track,
+            neck=track.neck if "neck" in common else None,
+            rotations=tuple(name for name in track.rotations if name in common),
+            extra={name: x for name, x in track.extra.items() if name in common},
+        )
+        for track in tracks
+    ]
+    return cut, tuple(left_out)
+
+
+def together(tracks: Sequence[Track]) -> Track:
+    """All tracks one after the other, at the rate of the first: what decides which fields move in any of them."""
+    first = tracks[0]
+    return concat(dataclasses.replace(track, fps=first.fps, names=None, shape=None) for track in tracks)
 
 
 def moving(track: Track) -> tuple[str, ...]:
@@ -102,8 +124,8 @@ def moving(track: Track) -> tuple[str, ...]:
     found = {name: getattr(channels, name) for name in ("expression", "jaw", "eyes", "neck")}
     found |= {"rotation": transform[..., :3], "translation": transform[..., 3]}
     names = [name for name, x in found.items() if x is not None and _moves(np.asarray(x))]
-    if any(_moves(np.asarray(x)) for x in channels.extra.values()):
-        names.append("extra")
+    own = {ROTATION: "rotation", GLOBAL_ROTATION: "rotation", TRANSLATION: "translation"}
+    names += [own.get(name, "extra") for name, x in channels.extra.items() if _moves(np.asarray(x))]
     return tuple(name for name in FIELDS if name in names)
 
 

@@ -19,10 +19,10 @@ from gagjax.app import presets
 from gagjax.app.cli import main
 from gagjax.app.streaming.track_lines import Session
 from gagjax.errors import InputError
-from gagjax.io.formats import gagavatar, json_lines
+from gagjax.io.formats import gagavatar, json_lines, numbering
 from gagjax.io.tracks import load_track, save_track
-from gagjax.printable import quoted
 from gagjax.stack import Stack
+from gagjax.text.printable import quoted
 from gagjax.track import as_rate
 from tests.io import make
 
@@ -259,9 +259,9 @@ def test_odd_names_of_frames(tmp_path, keys):
 @given(st.lists(st.text(st.sampled_from("0123456789ab²_"), max_size=12), min_size=1, max_size=6))
 def test_any_names_have_an_order(names):
     """Numbers count by their value, whatever their length."""
-    ordered = sorted(names, key=gagavatar._natural)
-    assert sorted(ordered) == sorted(names)
-    assert sorted(["f10", "f9", "f010x", "f1"], key=gagavatar._natural) == ["f1", "f9", "f10", "f010x"]
+    assert sorted(numbering.natural(names)) == list(range(len(names)))
+    some = ["f10", "f9", "f010x", "f1"]
+    assert [some[i] for i in numbering.natural(some)] == ["f1", "f9", "f10", "f010x"]
 
 
 @pytest.mark.parametrize("keys", [[1, "1"], [b"a_1", "a_1"], [(1, 2)], [None], [1.5]])

@@ -15,6 +15,10 @@ from gagjax.io.identity import content_hash
 Executor = Callable[[Sequence[Job], Mapping[str, Any], int], Iterator[tuple[Job, str | None]]]
 
 
+#: Bytes above which a torch file in a folder is taken for a network: a track of an hour is half of it.
+TORCH_TRACK = 1 << 29
+
+
 class Counts(NamedTuple):
     """How many clips are done now, were done before, and failed (now, or before and not tried again)."""
 
@@ -96,18 +100,27 @@ def _clips_in(place: str) -> Iterator[str]:
     if _is_clip(path):
         yield place
         return
-    inside = sorted(each for each in path.iterdir() if _is_clip(each)) if path.is_dir() else []
+    inside = sorted(each for each in path.iterdir() if _is_clip(each, listed=True)) if path.is_dir() else []
     if not inside:
-        raise InputError("is no track or video and holds none", file=path)
+        raise InputError("is no track or video and holds none", file=path, fix="`gagjax info` says what a file is")
     yield from map(str, inside)
 
 
-def _is_clip(path: Path) -> bool:
-    if path.is_file():
-        return (path.suffix.lower() in TRACKS or is_film(str(path))) and not path.name.startswith(".")
-    return is_film(str(path)) or any(
-        (path / name).is_file() for name in ("optim.pkl", "smoothed.pkl", "flame_param.npz")
-    )
+def _is_clip(path: Path, *, listed: bool = False) -> bool:
+    """Whether a path is a clip; of torch files that a folder lists only those that hold one: the others are networks."""
+    from gagjax.io.tracks import find, holds_track
+
+    if path.is_dir():
+        return not path.name.startswith(".") and (is_film(str(path)) or holds_track(path))
+    suffix = path.suffix.lower()
+    if path.name.startswith(".") or not (suffix in TRACKS or is_film(str(path))):
+        return False
+    if not listed or suffix not in (".pt", ".pth"):
+        return True
+    try:
+        return path.stat().st_size < TORCH_TRACK and find(path).format != "portraits"
+    except InputError:
+        return False
 
 
 def _stamp(source: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 from gagjax.errors import InputError
 from gagjax.shape_bucketing import bucket
 
-TRACKS = (".npz", ".pkl", ".pickle")
+TRACKS = (".npz", ".pkl", ".pickle", ".pt", ".pth")
 FRAME_SIZE = 485  # bytes of a frame in our own format
 
 
@@ -89,14 +90,17 @@ def _process(source: Path, result: Path, config: Mapping[str, Any]) -> None:
     import numpy as np
 
     from gagjax.app.commands.enhance import fitting
-    from gagjax.io.tracks import load_track, save_track
+    from gagjax.io.tracks import find, read, save_track
     from gagjax.stack import enhance_track
 
-    track = load_track(source, fps=config["fps"])
+    found = find(source)
+    if found.format == "portraits":
+        raise InputError("holds portraits, which are not frames of one clip", file=source, fix="Pass a tracked video")
+    track = read(found, fps=config["fps"])
     if len(track) < 2:
         raise InputError("has one frame", file=source, fix="A clip has at least two")
-    after = enhance_track(fitting(stack, track)[0], track)
-    save_track(jax.tree.map(np.asarray, after), result, format="gagjax", force=True)
+    after = jax.tree.map(np.asarray, enhance_track(fitting(stack, track)[0], track))
+    save_track(dataclasses.replace(after, origin=track.origin), result, format="gagjax", force=True)
 
 
 def _fsspec() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -23,20 +24,23 @@ class Enhance:
     """Enhance a track: steady it over time, fit its expression, correct its gaze.
 
     Reads GAGAvatar_track folders, optim.pkl and smoothed.pkl, LivePortrait templates, VHAP and GaussianAvatars .npz and
-    gagjax .npz. Writes the format that it has read, unless the suffix of the output says otherwise; a folder can be
-    driven by the original GAGAvatar. Frames that the tracker lost help to steady the others and are left out of
-    GAGAvatar's formats again.
+    folders, and gagjax .npz. Writes the format that it has read, unless the suffix of the output says otherwise: what
+    the file holds besides the motion goes through unchanged, and what another format cannot hold is said. Without a
+    suffix the output is a folder: of VHAP's kind for VHAP's parameters, otherwise one that drives the original
+    GAGAvatar. Several tracks, or an output that ends in a slash, keep their names and formats inside that folder.
+    Frames that the tracker lost help to steady the others and are left out again where the format can say so.
 
     examples:
       gagjax enhance clip/ -o steady/
       gagjax enhance talking.pkl -o steady.pkl
+      gagjax enhance *.pkl -o steady/
       gagjax enhance clip/ -o steady.npz --enable temporal --fps 30
     """
 
-    track: tyro.conf.Positional[Path]
-    """The track."""
-    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-    """Where to: a folder, .pkl or .npz."""
+    track: tyro.conf.Positional[tuple[Path, ...]]
+    """The track, or several."""
+    out: Annotated[str, tyro.conf.arg(aliases=["-o"])]
+    """Where to: .pkl, .npz, or a folder."""
     preset: str = "default"
     """default, live, reference, quality, balanced, fast, interaction, smooth, or a preset file."""
     enable: tuple[Literal["temporal", "expression", "gaze"], ...] = ()
@@ -52,50 +56,124 @@ class Enhance:
 
     def run(self) -> int:
         from gagjax.app import presets
+
+        if not self.track:
+            raise InputError("names no track", field="track", fix="Pass a track")
+        stack = presets.stack_of(self.preset, self.enable)
+        for number, (source, target) in enumerate(self._targets()):
+            if number:
+                print()
+            self._one(source, target, stack)
+        return 0
+
+    def _targets(self) -> list[tuple[Path, Path]]:
+        """Each track and where it goes, once all of them may be written."""
+        from gagjax.io import atomic
+
+        out = Path(self.out)
+        inside = len(self.track) > 1 or (self.track[0].is_file() and self.out.endswith(("/", os.sep)))
+        if inside and self._is_driver(self.track):
+            inside = False  # one GAGAvatar file: the folder drives the original
+        if not inside:
+            return [(self.track[0], out)]
+        if out.suffix:
+            raise InputError(
+                f"is one file for {len(self.track)} tracks", file=out, fix="Name a folder: it keeps their names"
+            )
+        if out.exists() and not out.is_dir():
+            raise InputError("is a file; several tracks go into a folder", file=out, fix="Choose another name")
+        found: dict[str, Path] = {}
+        for source in self.track:
+            name = source.resolve().name if source.name in ("", "..") else source.name
+            if source.suffix.lower() in (".pt", ".pth"):  # the records of a torch file are written as a pickle
+                name = f"{source.stem}.pkl"
+            if name in found:
+                raise InputError(
+                    f"and {found[name]} would both become {out / name}",
+                    file=source,
+                    fix="Rename one, or enhance them into two folders",
+                )
+            found[name] = source
+            if (out / name).resolve() == source.resolve():
+                raise InputError("would be replaced by its own result", file=source, fix="Choose another folder")
+            if (out / name).exists():
+                atomic.check(out / name, self.force, folder=source.is_dir())
+        return [(source, out / name) for name, source in found.items()]
+
+    @staticmethod
+    def _is_driver(sources: tuple[Path, ...]) -> bool:
+        from gagjax.io import tracks
+
+        return len(sources) == 1 and tracks.find(sources[0]).format == "gagavatar"
+
+    def _one(self, source: Path, out: Path, stack: Any) -> None:
         from gagjax.app.reports import summary
         from gagjax.io import tracks
 
-        stack = presets.stack_of(self.preset, self.enable)
-        found = tracks.find(self.track)
+        found = tracks.find(source)
         if found.format == "portraits":
             raise InputError(
                 "holds portraits, which are not frames of one clip", file=found.file, fix="Pass a tracked video"
             )
         track = tracks.read(found, fps=self.fps, nonfinite="drop" if self.drop_nonfinite else "error")
-        layout = tracks.layout_of(track, self.out, like=found.format)
-        tracks.check_output(self.out, layout, self.force)
+        layout = tracks.layout_of(track, out, like=found.format)
+        if found.format == "liveportrait" and layout == "gagavatar":
+            raise InputError(
+                "has no suffix, which means a GAGAvatar folder: a LivePortrait template holds no FLAME expression for it",
+                file=out,
+                fix=f"Use {out.with_suffix('.pkl')}, or {out}/ for a folder that keeps names and formats",
+            )
+        tracks.check_output(out, layout, self.force, track=track)
         if len(track) < 2:
             raise InputError(
                 "has one frame", file=found.file, fix="A clip has at least two; a still needs no smoothing"
             )
-        stack, left_out = fitting(stack, track)
+        stack, said = fitting(stack, track)
         after = _enhanced(stack, track)
         tracks.save_track(
             after,
-            self.out,
+            out,
             format=layout,
             force=self.force,
             fill_gaps=self.fill_gaps,
-            frames_from=self.track if self.track.is_dir() else None,
+            frames_from=source if source.is_dir() else None,
         )
-        print(summary.table(track, after))
+        parts, enhanced = track.split(), after.split()
+        for name, part in parts.items():
+            if len(parts) > 1:
+                print(f"sequence {name}: {len(part)} frames")
+            print(summary.table(part, enhanced[name]))
         missing = summary.gaps(track)
         if missing:
             print(f"missing frames: {missing}")
-        if left_out:
-            print(f"left out: {', '.join(left_out)} (this format holds no FLAME expression and eyes)")
-        print(f"{self.out}: {len(after)} frames at {track.fps} fps, {tracks.FORMATS[layout]}, by {_ran(stack)}")
-        return 0
+        for line in said:
+            print(line)
+        where = "a folder, since it has no suffix: " if out.is_dir() and not source.is_dir() else ""
+        print(f"{out}: {where}{len(after)} frames at {track.fps} fps, {tracks.FORMATS[layout]}, by {_ran(stack)}")
 
 
-def fitting(stack: Stack, track: Track) -> tuple[Any, list[str]]:
-    """The stack without stages that would work on nothing, and the names of those."""
+def fitting(stack: Stack, track: Track) -> tuple[Stack, list[str]]:
+    """The stack without stages that cannot work on a track, and a line on each of those and on what is left alone."""
     import numpy as np
 
-    if not track.source.startswith("liveportrait") or np.any(track.expression) or np.any(track.eyes):
-        return stack, []
-    names = [name for name in ("expression", "gaze") if getattr(stack, name) is not None]
-    return dataclasses.replace(stack, **dict.fromkeys(names)), names
+    from gagjax.gaze import eyes_estimated
+    from gagjax.reference.gaze import ReferenceGaze
+
+    said: list[str] = []
+    if track.source.startswith("liveportrait") and not np.any(track.expression) and not np.any(track.eyes):
+        names = [name for name in ("expression", "gaze") if getattr(stack, name) is not None]
+        if names:
+            said.append(f"left out: {', '.join(names)} (this format holds no FLAME expression and eyes)")
+        return dataclasses.replace(stack, **dict.fromkeys(names)), said
+    aimed = stack.gaze is not None
+    frame = getattr(getattr(stack.gaze, "corrector", stack.gaze), "frame", "camera")
+    if aimed and not isinstance(stack.gaze, ReferenceGaze) and frame == "camera" and not track.camera_known:
+        said.append("left out: gaze (the camera that filmed is not in this file; transforms.json beside it says it)")
+        stack, aimed = dataclasses.replace(stack, gaze=None), False
+    if not eyes_estimated(track):
+        rest = "they are aimed because you asked" if aimed else "they are left as they are"
+        said.append(f"eyes: the tracker did not estimate them (constant to .05 degrees); {rest}")
+    return stack, said
 
 
 def _enhanced(stack: Stack, track: Track) -> Any:
@@ -110,7 +188,7 @@ def _enhanced(stack: Stack, track: Track) -> Any:
         warnings.warn("this track has been enhanced already; a second pass smooths what is left", stacklevel=1)
     after = jax.tree.map(np.asarray, enhance_track(stack, track))
     source = track.source.removesuffix(MARK) + MARK
-    return dataclasses.replace(after, source=source, names=track.names, fps=track.fps)
+    return dataclasses.replace(after, source=source, names=track.names, fps=track.fps, origin=track.origin)
 
 
 def _ran(stack: Stack) -> str:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from tyro.conf import Positional
 
 from gagjax.errors import InputError
-from gagjax.metrics.text_table import text_table
-from gagjax.printable import escaped
+from gagjax.text.printable import escaped
+from gagjax.text.table import text_table
 
 if TYPE_CHECKING:
     from gagjax.io.tracks import Found
@@ -68,7 +68,7 @@ def describe(path: Path) -> tuple[str, Lines, list[str]]:
         height, width = images.read(path).shape[:2]
         through = ["what is seen through is put over black"] if images.is_transparent(path) else []
         return "image", [("size", f"{width}×{height}")], through
-    if path.is_file() and suffix in (".pt", ".pth", ".pkl", ".npz"):
+    if path.is_file() and suffix in (".pt", ".pth", ".pkl", ".pickle", ".npz"):
         model = _model(path)
         if model is not None:
             return model
@@ -85,8 +85,14 @@ def describe(path: Path) -> tuple[str, Lines, list[str]]:
 
 def _of_track(track: Track) -> Lines:
     from gagjax.app.reports import summary
+    from gagjax.io.formats.losses import unread
 
-    return [*summary.describe(track), ("source", track.source)]
+    lines = [*summary.describe(track), ("source", track.source)]
+    origin = track.origin
+    while origin is not None and origin.format == "gagjax":
+        origin = origin.before
+    carried = [] if origin is None else sorted(map(str, unread(origin)))
+    return lines + ([("carried along", ", ".join(carried))] if carried else [])
 
 
 def _remarks(found: Found, track: Track, path: Path) -> Iterable[str]:
@@ -179,22 +185,26 @@ def _model(path: Path) -> tuple[str, Lines, list[str]] | None:
     import numpy as np
 
     from gagjax.io.untrusted import checkpoints
+    from gagjax.io.untrusted.state_dicts import is_state_dict, without_prefix
 
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return None
-    content = checkpoints.load_pickle(path) if suffix == ".pkl" else checkpoints.load_torch(path)
+    content = checkpoints.load_pickle(path) if suffix in (".pkl", ".pickle") else checkpoints.load_torch(path)
     if not isinstance(content, dict):
         return None
     flame = content.get("flame_model", content)
     if isinstance(flame, dict) and "v_template" in flame:
         lines = [(key, _shape(flame[key])) for key in ("v_template", "f", "shapedirs", "posedirs") if key in flame]
         return "FLAME model", lines, []
-    weights = content.get("model", content)
-    if isinstance(weights, dict) and weights and all(isinstance(v, np.ndarray) for v in weights.values()):
+    weights = next((inner for inner in map(content.get, ("model", "state_dict")) if isinstance(inner, dict)), content)
+    if is_state_dict(weights) and all(isinstance(value, np.ndarray) for value in weights.values()):
         total = sum(value.size for value in weights.values())
-        kind = "GAGAvatar checkpoint" if "head_base" in weights else "weights of a network"
-        return kind, [("tensors", str(len(weights))), ("numbers", f"{total:,}")], []
+        names = without_prefix(weights)
+        kind = "GAGAvatar checkpoint" if "head_base" in names else "weights of a network"
+        lines = [("tensors", str(len(weights))), ("numbers", f"{total:,}")]
+        prefix = next(iter(weights)).removesuffix(next(iter(names)))
+        return kind, lines + ([("prefix", f"{prefix} before every name")] if prefix else []), []
     return None
 
 

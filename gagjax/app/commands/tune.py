@@ -31,7 +31,7 @@ class Tune:
     """
 
     tracks: tyro.conf.Positional[tuple[Path, ...]]
-    """Tracks of one tracker, in one format."""
+    """Tracks of one tracker, in any formats: what all of them hold is tuned."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """The preset to write, .yaml."""
     loss: Literal["likelihood", "truth", "image"] | None = None

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from gagjax.metrics.report import Measure, best_of, shown
-from gagjax.printable import escaped
+from gagjax.text.printable import escaped
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fbfbfd; --ink: #1f2430; --soft: #626a7a; --line: #dfe3ea; --best: #e4f2e7; }

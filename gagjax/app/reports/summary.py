@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from gagjax.metrics.channels import channel_jitter, channels_of
-from gagjax.metrics.text_table import text_table
-from gagjax.printable import escaped
+from gagjax.text.printable import escaped
+from gagjax.text.table import text_table
 from gagjax.track import Track
 from gagjax.typing import AnyArray
 
@@ -16,10 +16,16 @@ from gagjax.typing import AnyArray
 def jitter(track: Track) -> dict[str, tuple[float, str]]:
     """Jitter of each channel that moves, by `gagjax.metrics.channels`.
 
+    A track of every second or third frame is measured on the frames that are there.
+
     Returns:
         Name to value (per frame squared) and unit; {} for fewer than three frames in a row.
     """
     valid = np.asarray(track.valid)
+    places = np.flatnonzero(valid)
+    stride = int(np.gcd.reduce(np.diff(places))) if len(places) > 2 else 1
+    if stride > 1:
+        track, valid = track[int(places[0]) :: stride], valid[places[0] :: stride]
     found = {name: (channel_jitter(each, valid), each.unit) for name, each in channels_of(track).items()}
     turning = found["head rotation"][0]
     return {
@@ -39,8 +45,17 @@ def table(before: Track, after: Track) -> str:
         label = escaped(f"{name} ({unit})" if unit else name)
         rows.append((label, f"{value:.4f}", f"{now:.4f}", f"{100 * (now / value - 1):+.0f} %"))
     if len(rows) == 1:
-        return "nothing moves in this track"
+        seen = int(np.asarray(before.valid).sum())
+        return "nothing moves in this track" if _still(before) else f"no jitter to tell: {seen} frames, with gaps"
     return text_table(rows)
+
+
+def _still(track: Track) -> bool:
+    """Whether every channel stands still over the frames that are there."""
+    import jax
+
+    valid = np.asarray(track.valid)
+    return all(np.ptp(np.asarray(x)[valid], axis=0).max(initial=0.0) < 1e-9 for x in jax.tree.leaves(track.channels))
 
 
 def gaps(track: Track) -> str:

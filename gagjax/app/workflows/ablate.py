@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from gagjax.app.commands.enhance import fitting
 from gagjax.app.reports import html_page
 from gagjax.app.reports.ablation import Shown, parts_of
 from gagjax.app.workflows.avatar_source import Source, open_avatar
@@ -23,7 +24,7 @@ from gagjax.metrics import motion, report
 from gagjax.metrics.channels import channels_of
 from gagjax.metrics.report import Measure
 from gagjax.simulate import driver, observe
-from gagjax.stack import Stack, enhance_frames, enhance_track
+from gagjax.stack import STAGES, Stack, enhance_frames, enhance_track
 from gagjax.track import Track
 
 BUILTIN = "builtin"
@@ -58,7 +59,7 @@ def variants() -> dict[str, Callable[[], Stack]]:
         "expression": lambda: Stack.default(enable=("expression",)),
         "gaze": lambda: Stack.default(enable=("gaze",)),
         "detail": lambda: Stack.default(enable=("detail", "eyes")),
-        "default, all": Stack.default,
+        "default, all": lambda: Stack.default(enable=STAGES),
         "reference, all": Stack.reference,
     }
 
@@ -78,11 +79,18 @@ def clips_of(drivers: Sequence[str], seeds: int, frames: int) -> list[AblationCl
                 truth = driver(frames, seed=seed, controls=CONTROLS)
                 found.append(AblationClip(f"{name} {seed}", truth, observe(truth, seed=seed + 100), True))
             continue
-        truth = load_track(Path(name)).validate(name)
-        if len(truth) < 15 or not tracks.moving(truth):
-            raise InputError(f"has {len(truth)} frames, or does not move", file=name, fix="Pass a clip of 15 or more")
-        for seed in range(seeds):
-            found.append(AblationClip(f"{Path(name).stem} {seed}", truth, tracks.observed(truth, seed), False))
+        whole = load_track(Path(name)).validate(name)
+        parts = whole.split()
+        for sequence, truth in parts.items():
+            called = f"{Path(name).stem} {sequence}" if len(parts) > 1 else Path(name).stem
+            place = f"{name}, {sequence}" if len(parts) > 1 else name
+            count = int(np.asarray(truth.valid).sum())
+            if count < 15:
+                raise InputError(f"has {count} frames that were tracked", file=place, fix="Pass a clip of 15 or more")
+            if not tracks.moving(truth):
+                raise InputError("does not move", file=place, fix="Pass a clip with motion")
+            for seed in range(seeds):
+                found.append(AblationClip(f"{called} {seed}", truth, tracks.observed(truth, seed), False))
     return found
 
 
@@ -98,6 +106,7 @@ def run(clips: Sequence[AblationClip], folder: Path, size: int) -> str:
             true = None if avatar is None or not clip.builtin else np.stack(list(avatar.frames(clip.truth)))
             for name, make in variants().items():
                 stack = make() if avatar is None else make().for_model(avatar.model, avatar.shape)
+                stack = fitting(stack, clip.noisy)[0]
                 values, shown = _measured(stack, clip, avatar, true)
                 if name not in kept:
                     kept[name] = shown
@@ -160,17 +169,26 @@ def _held(lowered: Any) -> int:
 
 
 def _shares(track: Track, clip: AblationClip) -> dict[str, float]:
-    """Errors over the noisy track's, every field in units of its own motion."""
+    """Errors over the noisy track's, every field in units of its own motion, where the truth is known.
+
+    A lost frame of the noisy track shows the one before it; a track that no stage has touched is the noisy one, so its
+    errors are 1 whatever was lost.
+    """
     truth, noisy, mine = (_scaled(each, clip.truth) for each in (clip.truth, clip.noisy, track))
     seen = np.asarray(clip.noisy.valid)
-    held = noisy[np.maximum.accumulate(np.where(seen, np.arange(len(seen)), 0))]
+    held = noisy[np.maximum.accumulate(np.where(seen, np.arange(len(seen)), int(np.argmax(seen))))]
+    if track is clip.noisy:
+        mine = held
+    known = np.asarray(clip.truth.valid)
+    bends = known[2:] & known[1:-1] & known[:-2]
 
-    def rms(x: np.ndarray) -> float:
-        return float(np.sqrt(np.mean(np.square(x))))
+    def share(x: np.ndarray, y: np.ndarray) -> float:
+        bottom = np.sqrt(np.mean(np.square(y))) if y.size else 0.0
+        return float(np.sqrt(np.mean(np.square(x))) / bottom) if bottom else float("nan")
 
     return {
-        "error": rms(mine - truth) / rms(held - truth),
-        "bend": rms(np.diff(mine - truth, 2, axis=0)) / rms(np.diff(held - truth, 2, axis=0)),
+        "error": share((mine - truth)[known], (held - truth)[known]),
+        "bend": share(np.diff(mine - truth, 2, axis=0)[bends], np.diff(held - truth, 2, axis=0)[bends]),
         "lag": float(motion.lag(mine, truth, max_lag=10)),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import itertools
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,10 +15,11 @@ import numpy as np
 
 import gagjax
 from gagjax import tuning
+from gagjax.conventions.head_pose import transform_of
 from gagjax.errors import InputError
 from gagjax.filters import OneEuro
 from gagjax.io.tracks import load_track
-from gagjax.metrics.text_table import text_table
+from gagjax.text.table import text_table
 from gagjax.track import Channels, Track
 from gagjax.tuning import losses, tracks
 from gagjax.typing import AnyArray
@@ -65,11 +67,11 @@ def fit(job: TuneJob) -> Result:
     """Fit, and compare with the shipped preset on tracks that the fit has not seen.
 
     Raises:
-        InputError: If a track cannot be read, tracks differ in their channels, or nothing in them moves.
+        InputError: If a track cannot be read, or nothing in them moves.
     """
     given, truths, names = _read(job)
     given, truths, names = _halves(given, truths, names)
-    first = given[0]
+    first = tracks.together(given)
     causal = job.lag is not None
     only = tracks.leaves(first, causal=causal)
     if not only:
@@ -109,24 +111,49 @@ def draw(result: Result, path: Path) -> None:
 
 
 def _read(job: TuneJob) -> tuple[list[Track], list[Track] | None, list[str]]:
-    names = [str(path) for path in job.tracks]
-    given = [load_track(path, fps=job.fps).validate(str(path)) for path in job.tracks]
-    tracks.check_alike(given, names)
+    given, names = _sequences(job.tracks, job.fps)
     for track, name in zip(given, names, strict=True):
-        if len(track) < 12:
-            raise InputError(f"has {len(track)} frames", file=name, fix="Tune on clips of twelve frames or more")
+        if int(np.asarray(track.valid).sum()) < 12:
+            raise InputError(
+                f"has {int(np.asarray(track.valid).sum())} frames",
+                file=name,
+                fix="Tune on clips of twelve frames or more",
+            )
     if job.truths:
-        truths = [load_track(path, fps=job.fps).validate(str(path)) for path in job.truths]
-        tracks.check_alike([given[0], *truths], [names[0], *map(str, job.truths)])
-        for track, truth, path in zip(given, truths, job.truths, strict=True):
+        truths, paths = _sequences(job.truths, job.fps)
+        if len(truths) != len(given):
+            raise InputError(
+                f"hold {len(truths)} sequences, the tracks {len(given)}", field="--truth", fix="Pass the same"
+            )
+        for track, truth, path in zip(given, truths, paths, strict=True):
             if len(track) != len(truth):
                 raise InputError(
                     f"has {len(truth)} frames, its track {len(track)}", file=path, fix="Pass the same clip"
                 )
-        return given, truths, names
+        both = _alike([*given, *truths])
+        return both[: len(given)], both[len(given) :], names
+    given = _alike(given)
     if job.loss == "likelihood":
         return given, None, names
     return [tracks.observed(t, job.seed + k, noise=job.noise) for k, t in enumerate(given)], given, names
+
+
+def _sequences(paths: Sequence[Path], fps: str | None) -> tuple[list[Track], list[str]]:
+    """The sequences of some files, each a clip of its own, and what to call them."""
+    found, names = [], []
+    for path in paths:
+        parts = load_track(path, fps=fps).validate(str(path)).split()
+        found += list(parts.values())
+        names += [f"{path}, {name}" if len(parts) > 1 else str(path) for name in parts]
+    return found, names
+
+
+def _alike(given: list[Track]) -> list[Track]:
+    """The tracks with the channels that all of them hold; says what that leaves out."""
+    alike, left_out = tracks.shared(given)
+    if left_out:
+        warnings.warn(f"not tuned, since not every track holds them: {', '.join(left_out)}", stacklevel=2)
+    return alike
 
 
 def _halves(
@@ -174,7 +201,7 @@ def _pictures(channels: Channels) -> Any:
         grey = jnp.full(3, 0.8)
         return avatars.picture(avatar, shape, transform, expression, jaw, eyes, none, grey, SIZE, "cpu")
 
-    frames = channels.transform, channels.expression, channels.jaw, channels.eyes
+    frames = transform_of(channels), channels.expression, channels.jaw, channels.eyes
     return jax.lax.map(one, jax.tree.map(lambda x: jnp.asarray(x)[::EVERY], frames))
 
 

@@ -44,7 +44,7 @@ def enhance_video(
     crf: float = 18.0,
     force: bool = False,
     part: int = PART,
-    fps: Any = None,
+    fps: object = None,
 ) -> tuple[int, video.VideoInfo]:
     """Enhance a video; the next run goes on where a stopped one was, and makes the same file.
 

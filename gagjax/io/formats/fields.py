@@ -12,7 +12,7 @@ import numpy as np
 
 from gagjax.errors import InputError
 from gagjax.io.untrusted.numbers import NotNumbersError, as_numbers
-from gagjax.track import Track
+from gagjax.track import Track, per_frame_lens
 
 
 def member(record: object, key: str, file: Path, where: str = "") -> Any:
@@ -34,7 +34,7 @@ def names_in(content: Mapping[Any, Any], count: int) -> str:
     return ", ".join(sorted(str(key)[:60] for key in content)[:count]) or "nothing"
 
 
-def array(value: Any, file: Path, field: str) -> np.ndarray:
+def array(value: object, file: Path, field: str) -> np.ndarray:
     """An array out of what a file holds as one: numbers, nested lists of them, or an array.
 
     Raises:
@@ -46,7 +46,7 @@ def array(value: Any, file: Path, field: str) -> np.ndarray:
         raise InputError(f"{error}", file=file, field=field) from error
 
 
-def numbers(value: Any, shape: tuple[int, ...], file: Path, field: str) -> np.ndarray:
+def numbers(value: object, shape: tuple[int, ...], file: Path, field: str) -> np.ndarray:
     """A float32 array of a given shape; leading axes of length one are dropped.
 
     Raises:
@@ -89,6 +89,40 @@ def stacked(records: Sequence[Any], key: str, shape: tuple[int, ...], file: Path
     )
 
 
+def coefficients(value: object, columns: int, file: Path, field: str) -> np.ndarray:
+    """Rows of coefficients, (T, columns) float32: trackers may estimate fewer, of which the others are zero.
+
+    Raises:
+        InputError: If it holds no numbers, is no (T, n), or has more columns.
+    """
+    value = _numeric(value, file, field)
+    if value.ndim != 2 or not 0 < value.shape[1] <= columns:
+        raise InputError(f"has shape {value.shape}, expected (T, {columns}) or fewer columns", file=file, field=field)
+    return np.pad(value, ((0, 0), (0, columns - value.shape[1])))
+
+
+def stacked_coefficients(
+    records: Sequence[Any], key: str, columns: int, file: Path, places: Sequence[str]
+) -> np.ndarray:
+    """`coefficients` with one row in every record; all records hold as many.
+
+    Raises:
+        InputError: If a record lacks it, or holds more, or another number than most records.
+    """
+    rows = []
+    for record, place in zip(records, places, strict=True):
+        row = _numeric(member(record, key, file, place), file, f"{place}.{key}")
+        if row.ndim == 0 or row.size != row.shape[-1]:
+            raise InputError(f"has shape {row.shape}, expected ({columns},)", file=file, field=f"{place}.{key}")
+        rows.append(row.reshape(-1))
+    usual = int(np.median([len(row) for row in rows]))
+    for row, place in zip(rows, places, strict=True):
+        if not 0 < len(row) <= columns or len(row) != usual:
+            expected = f"({columns},)" if len(row) == usual else f"({usual},) as in other frames"
+            raise InputError(f"has shape {row.shape}, expected {expected}", file=file, field=f"{place}.{key}")
+    return coefficients(np.stack(rows), columns, file, key)
+
+
 def at_frames(track: Track, index: np.ndarray, valid: np.ndarray, names: Sequence[str] | None) -> Track:
     """The track with the frames of an index, in that order (frames may repeat), with other flags and names."""
 
@@ -100,11 +134,13 @@ def at_frames(track: Track, index: np.ndarray, valid: np.ndarray, names: Sequenc
         **jax.tree.map(take, track.channels)._asdict(),
         shape=take(track.shape) if track.shape is not None and track.shape.ndim == 2 else track.shape,
         valid=valid,
+        origin=None,
         names=None if names is None else tuple(names),
+        intrinsics=per_frame_lens(track.intrinsics, take),
     )
 
 
-def _numeric(value: Any, file: Path, field: str) -> np.ndarray:
+def _numeric(value: object, file: Path, field: str) -> np.ndarray:
     value = array(value, file, field)
     if value.dtype.kind == "c":
         raise InputError(f"holds {value.dtype}, not numbers", file=file, field=field)

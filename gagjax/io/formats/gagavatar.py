@@ -7,10 +7,9 @@ rotation, jaw), `eyecode` (6), `transform_matrix` (3, 4), `shapecode` (300), `bb
 
 from __future__ import annotations
 
-import itertools
+import dataclasses
 import re
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,16 +17,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from gagjax.camera import like_gagavatar
+from gagjax.conventions.head_pose import folded
 from gagjax.errors import InputError
-from gagjax.io.formats import fields, pickling
-from gagjax.track import Track
+from gagjax.io.formats import fields, numbering, pickling
+from gagjax.io.formats.origin import Origin, merged, of
+from gagjax.track import EXPRESSIONS, SHAPES, Track
 
-#: A key's video and frame number.
+#: A key's video and frame number, as GAGAvatar_track writes it.
 _KEY = re.compile(r"(?P<video>.*)_(?P<number>[0-9]{1,12})")
-#: Frames that gaps may add, beyond ten for each frame that is there.
-GAP_LIMIT = 3000
 NAME_LIMIT = 4096  # characters of a frame's name
 NEEDED = ("expcode", "posecode", "eyecode", "transform_matrix")
+FIELDS = (*NEEDED, "shapecode", "bbox")
 
 
 class Portrait(NamedTuple):
@@ -50,6 +51,20 @@ def is_records(content: object) -> bool:
     )
 
 
+def is_clip(content: Any) -> bool:
+    """Whether records are the frames of a video: their keys end in numbers, `clip_0`, `clip_1` and so on."""
+    keys = [str(key) for key in frame_keys(content)]
+    return len(keys) > 1 and all(_KEY.fullmatch(key) for key in keys)
+
+
+def frame_keys(content: Mapping[Any, Any]) -> list[Any]:
+    """The keys whose records are frames, in the file's order; others (a version, a note) are not part of the motion."""
+    like_frames = {key for key, record in content.items() if isinstance(record, Mapping) and set(record) & set(FIELDS)}
+    patterns = {numbering.pattern(str(key)) for key in like_frames}
+    # A damaged record among numbered ones is still a frame, and is complained of.
+    return [key for key in content if key in like_frames or numbering.pattern(str(key)) in patterns - {None}]
+
+
 def read(content: Mapping[Any, Any], file: Path, source: str, fps: Fraction = Fraction(25)) -> Track:
     """The records as one track: sorted by frame number, gaps in the numbers filled by invalid frames.
 
@@ -61,18 +76,27 @@ def read(content: Mapping[Any, Any], file: Path, source: str, fps: Fraction = Fr
 
     Returns:
         The track. A missing frame repeats the one before it, with `valid` False. `extra` holds `bbox`, and
-        `global_rotation` if a tracker has put one into `posecode`.
+        `global_rotation` if a tracker has put one into `posecode`. `origin` keeps the records as they are.
 
     Raises:
         InputError: If a field is missing or has a wrong shape, or two keys have one number.
     """
-    by_name = _by_name(content, file)
-    keys, numbers = _order(list(by_name), file)
-    records = [by_name[key] for key in keys]
+    originals = frame_keys(content)
+    names = _key_texts(originals, file)
+    order, numbers = _order(names, file, clip=source != "gagavatar-portraits")
+    keys = [names[i] for i in order]
+    track = _of_records([content[originals[i]] for i in order], keys, file)
+    track = dataclasses.replace(
+        track, fps=fps, names=tuple(keys), source=source, origin=Origin("gagavatar", content, order)
+    )
+    return track if numbers is None else _with_gaps(track, numbers, file)
 
+
+def _of_records(records: Sequence[Any], keys: Sequence[str], file: Path) -> Track:
     def stack(key: str, *shape: int) -> np.ndarray:
         return fields.stacked(records, key, shape, file, keys)
 
+    expression = fields.stacked_coefficients(records, "expcode", EXPRESSIONS, file, keys)
     pose = stack("posecode", 6)
     extra = {}
     if any("bbox" in record for record in records):
@@ -81,20 +105,11 @@ def read(content: Mapping[Any, Any], file: Path, source: str, fps: Fraction = Fr
         extra["global_rotation"] = pose[:, :3]
     shape = None
     if any("shapecode" in record for record in records):
-        shape = stack("shapecode", 300)
+        shape = fields.stacked_coefficients(records, "shapecode", SHAPES, file, keys)
         shape = shape[0] if (shape == shape[0]).all() else shape
-    track = Track(
-        stack("expcode", 100),
-        pose[:, 3:],
-        stack("eyecode", 6),
-        stack("transform_matrix", 3, 4),
-        shape=shape,
-        extra=extra,
-        fps=fps,
-        names=tuple(keys),
-        source=source,
+    return Track(
+        expression, pose[:, 3:], stack("eyecode", 6), stack("transform_matrix", 3, 4), shape=shape, extra=extra
     )
-    return track if numbers is None else _with_gaps(track, numbers, file)
 
 
 def read_portraits(content: Mapping[Any, Any], file: Path) -> dict[str, Portrait]:
@@ -104,7 +119,7 @@ def read_portraits(content: Mapping[Any, Any], file: Path) -> dict[str, Portrait
         InputError: If a field is missing or has a wrong shape.
     """
     portraits = {}
-    for name, record in _by_name(content, file).items():
+    for name, record in zip(_key_texts(list(content), file), content.values(), strict=True):
         track = read({name: record}, file, "gagavatar-portraits")
         image = record.get("image")
         if image is not None:
@@ -120,6 +135,9 @@ def read_portraits(content: Mapping[Any, Any], file: Path) -> dict[str, Portrait
 def write(track: Track, path: Path, *, fill_gaps: bool = False) -> None:
     """The records of a track in the layout of `smoothed.pkl`, for the original's own inference.
 
+    A track that came from such records changes them only where it differs from them: further entries, types, shapes,
+    keys and order stay.
+
     Args:
         track: The track; where it has no shape or boxes, zeros and the whole image stand for them.
         path: The file to write.
@@ -128,64 +146,97 @@ def write(track: Track, path: Path, *, fill_gaps: bool = False) -> None:
     Raises:
         InputError: If nothing is left to write, or two frames have one name.
     """
-    kept = np.flatnonzero(np.asarray(track.valid) | fill_gaps)
-    if kept.size == 0:
+    kept = np.flatnonzero(np.asarray(track.valid) | fill_gaps).tolist()
+    if not kept:
         raise InputError("has no valid frame to write", file=path)
-    frames = len(track)
-    names = track.names
-    if names is None or not all(_KEY.fullmatch(name) for name in names):
-        names = tuple(f"video_{i}" for i in range(frames))
-    if len(set(names)) != frames:
+    origin = of(track, "gagavatar")
+    if origin is None and not track.source.startswith("gagavatar"):
+        # To GAGAvatar head motion is camera motion, seen through its own lens.
+        track = folded(track)
+        seen = like_gagavatar(np.asarray(track.transform), track.intrinsics)
+        track = dataclasses.replace(track, transform=seen, intrinsics=None)
+    content = {} if origin is None else origin.content
+    originals = [] if origin is None else frame_keys(content)
+    frames = np.full(len(track), -1) if origin is None else origin.frames
+    columns = _columns(track, filled=origin is None)
+    names = _names(track, origin)
+    records: dict[Any, Any] = {key: value for key, value in content.items() if key not in set(originals)}
+    for i in kept:
+        new = {name: np.array(value[i]) for name, value in columns.items()}
+        if frames[i] < 0:
+            records[names[i]] = _columns(track, filled=True, frame=i)
+            continue
+        key = originals[frames[i]]
+        records[key if str(key) == names[i] else names[i]] = _changed(content[key], new, path)
+    if len(records) != len(kept) + len(content) - len(originals):
         raise InputError("two frames have one name", file=path, field="names")
+    if (frames[kept] >= 0).all():  # in the order of the file
+        place = {key: i for i, key in enumerate(content)}
+        records = dict(sorted(records.items(), key=lambda item: place.get(item[0], len(place))))
+    path.write_bytes(pickling.dumps(records))
+
+
+def _columns(track: Track, *, filled: bool, frame: int | None = None) -> dict[str, np.ndarray]:
+    """The fields by their names in the file, for all frames or one; `filled` makes up those that the track lacks."""
+    frames = len(track)
     jaw = _float32(track.jaw)
-    columns = {
-        "bbox": _float32(track.extra.get("bbox", np.tile([0.0, 0.0, 1.0, 1.0], (frames, 1)))),
-        "shapecode": np.broadcast_to(_float32(np.zeros(300) if track.shape is None else track.shape), (frames, 300)),
+    columns = {}
+    if filled or "bbox" in track.extra:
+        columns["bbox"] = _float32(track.extra.get("bbox", np.tile([0.0, 0.0, 1.0, 1.0], (frames, 1))))
+    if filled or track.shape is not None:
+        shape = _float32(np.zeros(SHAPES) if track.shape is None else track.shape)
+        columns["shapecode"] = np.broadcast_to(shape, (frames, SHAPES))
+    columns |= {
         "expcode": _float32(track.expression),
         "posecode": np.concatenate([_float32(track.extra.get("global_rotation", np.zeros_like(jaw))), jaw], 1),
         "eyecode": _float32(track.eyes),
         "transform_matrix": _float32(track.transform),
     }
-    records = {names[i]: {key: np.array(value[i]) for key, value in columns.items()} for i in kept}
-    path.write_bytes(pickling.dumps(records))
+    return columns if frame is None else {name: np.array(value[frame]) for name, value in columns.items()}
+
+
+def _changed(record: Mapping[Any, Any], new: Mapping[str, np.ndarray], path: Path) -> dict[Any, Any]:
+    """A record of the file with the new numbers of one frame."""
+    read = _columns(_of_records([record], ["frame"], path), filled=False, frame=0)
+    made = {name: merged(record[name], read[name], new[name]) for name in read if name in new}
+    return {**record, **made, **{name: value for name, value in new.items() if name not in record}}
+
+
+def _names(track: Track, origin: Origin | None) -> Sequence[str]:
+    """The frames' keys: those of the track if the original can sort them, or the file had them so."""
+    names = track.names
+    if names is not None and (origin is not None or all(_KEY.fullmatch(name) for name in names)):
+        return names
+    return tuple(f"video_{i}" for i in range(len(track)))
 
 
 def _float32(value: object) -> np.ndarray:
     return np.asarray(value, np.float32)
 
 
-def _order(keys: list[str], file: Path) -> tuple[list[str], list[int] | None]:
-    """The keys in time order, and their frame numbers where they count the frames of one video."""
+def _order(keys: list[str], file: Path, *, clip: bool) -> tuple[np.ndarray, list[int] | None]:
+    """Which key comes when, and the frame numbers where they count the frames of one video."""
     if not keys:
         raise InputError("has no frames", file=file, fix="Track the video again")
-    matches = {key: _KEY.fullmatch(key) for key in keys}
-    if not all(matches.values()):
-        return sorted(keys, key=_natural), None
-    parts = {key: (match["video"], int(match["number"])) for key, match in matches.items() if match}
-    ordered = sorted(keys, key=lambda key: (parts[key][1], parts[key][0]))
-    videos = {video for video, _ in parts.values()}
-    if len(videos) > 1:
-        warnings.warn(
-            f"{file}: holds frames of {len(videos)} videos; they are put in order of their numbers, as GAGAvatar "
-            "does, but are not one sequence in time",
-            stacklevel=2,
-        )
-        return ordered, None
-    numbers = [parts[key][1] for key in ordered]
-    if len(set(numbers)) != len(numbers):
-        twice = next(a for a, b in itertools.pairwise(numbers) if a == b)
-        raise InputError(f"has two keys for frame {twice}", file=file)
-    return ordered, numbers
+    matches = [_KEY.fullmatch(key) for key in keys]
+    videos = {match["video"] for match in matches if match}
+    if all(matches) and len(videos) > 1:
+        # In order of their numbers, as GAGAvatar has them; the names keep them apart (`Track.sequences`).
+        parts = [(int(match["number"]), match["video"]) for match in matches if match]
+        return np.array(sorted(range(len(keys)), key=parts.__getitem__)), None
+    if not clip:
+        return numbering.natural(keys), None
+    return numbering.order(keys, file, strict=all(matches))
 
 
-def _by_name(content: Mapping[Any, Any], file: Path) -> dict[str, Any]:
-    """The records by the text of their keys, which need not be text.
+def _key_texts(keys: Sequence[Any], file: Path) -> list[str]:
+    """The keys of records as text, which they need not be.
 
     Raises:
         InputError: If a key is no name, or two keys are one as text.
     """
-    found: dict[str, Any] = {}
-    for key, record in content.items():
+    found: dict[str, None] = {}
+    for key in keys:
         if not isinstance(key, str | bytes | int | np.integer):
             raise InputError(f"has a {type(key).__name__} as a frame's name", file=file, fix="Names are text")
         name = key.decode("utf-8", "backslashreplace") if isinstance(key, bytes) else str(key)
@@ -193,36 +244,16 @@ def _by_name(content: Mapping[Any, Any], file: Path) -> dict[str, Any]:
             raise InputError(f"has a frame name of {len(name)} characters", file=file, fix="Name its frames anew")
         if name in found:
             raise InputError(f"has two frames {name}", file=file, fix="Keys that differ in type alone are one name")
-        found[name] = record
-    return found
-
-
-def _natural(text: str) -> list[Any]:
-    # Numbers by length, then digits: their value, however long they are. Only 0 to 9: other digits are letters here.
-    parts = re.split(r"([0-9]+)", text)
-    return [
-        (1, len(part.lstrip("0")), part.lstrip("0")) if part[:1].isascii() and part.isdigit() else (0, 0, part)
-        for part in parts
-    ]
+        found[name] = None
+    return list(found)
 
 
 def _with_gaps(track: Track, numbers: list[int], file: Path) -> Track:
-    first, frames = numbers[0], numbers[-1] - numbers[0] + 1
-    if frames == len(track):
+    """The track with a frame, marked invalid, for every number that is missing."""
+    filled = numbering.filled(numbers, file)
+    if filled is None:
         return track
-    if frames > 10 * len(track) + GAP_LIMIT:
-        raise InputError(
-            f"its {len(track)} frames are numbered from {first} to {numbers[-1]}",
-            file=file,
-            fix="Split it where the numbers jump, or number the frames anew",
-        )
-    places = np.array(numbers) - first
-    valid = np.zeros(frames, bool)
-    valid[places] = True
-    before = np.cumsum(valid) - 1  # index of the last frame that is there
     assert track.names is not None
-    video = track.names[0].rpartition("_")[0]
-    names = [f"{video}_{first + i}" for i in range(frames)]
-    for place, name in zip(places, track.names, strict=True):
-        names[place] = name
-    return fields.at_frames(track, before, valid, names)
+    names = numbering.names(track.names, numbers)
+    origin = track.origin.at(np.where(filled.valid, filled.before, -1))
+    return dataclasses.replace(fields.at_frames(track, filled.before, filled.valid, names), origin=origin)

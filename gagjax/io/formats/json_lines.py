@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from gagjax.errors import InputError
-from gagjax.printable import quoted
+from gagjax.text.printable import quoted
 from gagjax.track import EXPRESSIONS, Channels
 
 SHAPES = {"expression": (EXPRESSIONS,), "jaw": (3,), "eyes": (6,), "transform": (3, 4), "neck": (3,)}
@@ -99,6 +99,8 @@ def _array(value: object, name: str) -> np.ndarray:
             array = np.array(value, np.float64).astype(np.float32)  # null is not a number, too
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError("is no list of numbers", field=name) from error
+    if name == "expression" and array.ndim == 1 and 0 < array.size < EXPRESSIONS:
+        array = np.pad(array, (0, EXPRESSIONS - array.size))  # trackers may estimate fewer coefficients
     if array.shape != SHAPES[name]:
         raise InputError(f"has shape {array.shape}, expected {SHAPES[name]}", field=name)
     return array

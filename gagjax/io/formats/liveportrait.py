@@ -17,14 +17,17 @@ import numpy as np
 from jaxtyping import Float
 
 from gagjax.errors import InputError
+from gagjax.expression.from_template import DISTANCE
 from gagjax.io.formats import fields, pickling
+from gagjax.io.formats.origin import Origin, merged, of
 from gagjax.track import Track, as_rate
 
-DISTANCE = 9.3  # of the camera from the head, the middle of what GAGAvatar sees
 _ROTATIONS = ("R", "R_d")
 _FRAME: dict[str, tuple[int, ...]] = {"scale": (1,), "t": (3,), "exp": (21, 3)}
 _KEYPOINTS: dict[str, tuple[int, ...]] = {"kp": (21, 3), "x_s": (21, 3)}
 _LISTS: dict[str, tuple[int, ...]] = {"c_eyes_lst": (2,), "c_d_eyes_lst": (2,), "c_lip_lst": (1,), "c_d_lip_lst": (1,)}
+
+FIELDS = (*_ROTATIONS, *_FRAME, *_KEYPOINTS, *_LISTS)
 
 
 def is_template(content: object) -> bool:
@@ -41,7 +44,8 @@ def read(content: Mapping[str, Any], file: Path) -> Track:
     """A template as a track.
 
     LivePortrait's keypoint offsets are not FLAME: they are carried as the extra channel `exp`, beside `scale`, `t`,
-    the rotation `R` and the eye and lip ratios, while expression, jaw and eyes are zero. `transform` is a frontal
+    the rotation `R` and the eye and lip ratios, while expression, jaw and eyes are zero; `expression.driven` brings lids,
+    lips, place and size onto a head. `transform` is a frontal
     camera at GAGAvatar's distance that shows the head's rotation. The template turns row vectors, `x @ R`, in image
     axes (x right, y down); they are taken as right-handed, so that depth points away from the viewer.
 
@@ -73,11 +77,12 @@ def read(content: Mapping[str, Any], file: Path) -> Track:
         fps=_rate(content, file),
         rotations=("R",),
         source="liveportrait" if key == "R" else f"liveportrait-{key}",
+        origin=Origin("liveportrait", content, np.arange(frames)),
     )
 
 
 def write(track: Track, path: Path) -> None:
-    """A template out of a track that came from one, in the layout that it had.
+    """A template out of a track that came from one, in the layout that it had; what it held besides stays as it was.
 
     Raises:
         InputError: If the track holds no template's channels.
@@ -93,17 +98,65 @@ def write(track: Track, path: Path) -> None:
     names = {"scale": "scale", key: "R", "exp": "exp", "t": "t"} | {name: name for name in _KEYPOINTS if name in extra}
     if all(name in extra for name in _KEYPOINTS):  # derived from the others, so it follows them
         extra["x_s"] = extra["scale"][:, :, None] * (extra["kp"] @ extra["R"] + extra["exp"]) + extra["t"][:, None]
+    origin = of(track, "liveportrait")
+    if origin is not None:
+        path.write_bytes(pickling.dumps(_changed(origin, track, extra, names, path)))
+        return
     motion = [{name: extra[channel][i : i + 1] for name, channel in names.items()} for i in range(len(track))]
-    rate = track.fps
-    content: dict[str, Any] = {
-        "n_frames": len(track),
-        "output_fps": rate.numerator if rate.denominator == 1 else float(rate),
-        "motion": motion,
-    }
+    content: dict[str, Any] = {"n_frames": len(track), "output_fps": _number(track.fps), "motion": motion}
     for name in _LISTS:
         if name in extra:
             content[name] = [extra[name][i : i + 1] for i in range(len(track))]
     path.write_bytes(pickling.dumps(content))
+
+
+def _changed(
+    origin: Origin, track: Track, extra: Mapping[str, np.ndarray], names: Mapping[str, str], path: Path
+) -> dict[Any, Any]:
+    """The template that the track came from with the numbers that differ put in."""
+    content = origin.content
+    before = read(content, path)
+    old = {name: np.asarray(value) for name, value in before.extra.items()}
+    motion = []
+    for i, k in enumerate(origin.frames):
+        if k < 0:
+            motion.append({name: extra[channel][i : i + 1] for name, channel in names.items()})
+            continue
+        frame = dict(content["motion"][k])
+        moved = any(not np.array_equal(old[c][k], extra[c][i]) for c in ("scale", "R", "exp", "t", "kp") if c in old)
+        for name, channel in names.items():
+            if name != "x_s" or moved:
+                frame[name] = _put(frame[name], old[channel][k], extra[channel][i])
+        motion.append(frame)
+    made = {**content, "motion": _like(content["motion"], motion)}
+    whole = len(origin.frames) == len(content["motion"]) and (np.diff(origin.frames) == 1).all()
+    for name in content:
+        if name in _LISTS and name in extra:
+            rows = [
+                extra[name][i : i + 1] if k < 0 else _put(content[name][k], old[name][k], extra[name][i])
+                for i, k in enumerate(origin.frames)
+            ]
+            made[name] = _like(content[name], rows)
+    if not whole and "n_frames" in content:
+        made["n_frames"] = len(motion)
+    if track.fps != before.fps:
+        made["output_fps"] = _number(track.fps)
+    return made
+
+
+def _put(original: Any, read: np.ndarray, new: np.ndarray) -> Any:
+    if np.array_equal(read, new):
+        return original
+    shape = np.shape(original)
+    return merged(original, read.reshape(shape), new.reshape(shape))
+
+
+def _like(original: object, items: list[Any]) -> Any:
+    return tuple(items) if isinstance(original, tuple) else items
+
+
+def _number(rate: Fraction) -> int | float:
+    return rate.numerator if rate.denominator == 1 else float(rate)
 
 
 def frontal_camera(rotation: Float[np.ndarray, "T 3 3"]) -> Float[np.ndarray, "T 3 4"]:
@@ -125,6 +178,6 @@ def frontal_camera(rotation: Float[np.ndarray, "T 3 3"]) -> Float[np.ndarray, "T
 def _rate(content: Mapping[str, Any], file: Path) -> Fraction:
     value = content.get("output_fps", 25)
     try:
-        return as_rate(value.item() if isinstance(value, np.ndarray | np.generic) else value)
+        return as_rate(value.reshape(())[()] if isinstance(value, np.ndarray) else value)
     except (InputError, ValueError) as error:
         raise InputError(f"{reprlib.repr(value)} is no frame rate", file=file, field="output_fps") from error

@@ -1,12 +1,19 @@
 """Our own `.npz`: the arrays of a track and one JSON text of metadata, no pickle.
 
-Arrays: `expression`, `jaw`, `eyes`, `transform`, `valid`, where present `shape` and `neck`, and `extra.<name>`.
+Arrays: `expression`, `jaw`, `eyes`, `transform`, `valid`, where present `shape`, `neck` and `camera` (the intrinsics in
+pixels, for a picture of the metadata's `picture`), and `extra.<name>`. A track that came from another format's file brings
+that file's content along, as `origin` and `origin.frames` (see `packing`), so that it can be written in that format again
+with nothing lost. Other arrays and metadata stay.
+
+Version 2 keeps the head's pose apart from the camera (`gagjax.conventions.head_pose`); in version 1 a VHAP head's rotation
+was in both. A track with neither a pose nor a lens is still written as version 1.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -14,11 +21,14 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from gagjax import __version__
+from gagjax.camera import Intrinsics
+from gagjax.conventions.head_pose import has_pose
 from gagjax.errors import InputError
-from gagjax.io.formats import fields
-from gagjax.track import Track, as_rate
+from gagjax.io.formats import fields, gagavatar, packing, vhap
+from gagjax.io.formats.origin import Origin, merged
+from gagjax.track import EXPRESSIONS, SHAPES, Track, as_rate
 
-FORMAT, VERSION = "gagjax-track", 1
+FORMAT, VERSION = "gagjax-track", 2
 UNITS = {
     "expression": "FLAME coefficients",
     "jaw": "axis-angle, radians",
@@ -28,7 +38,14 @@ UNITS = {
     "shape": "FLAME coefficients",
     "fps": "frames per second, a ratio",
 }
-_EXTRA = "extra."
+_EXTRA, _ORIGIN, _ORIGIN_FRAMES = "extra.", "origin", "origin.frames"
+#: How many frames an origin has, by its format; a content that is none of the format raises.
+FRAMES_OF: dict[str, Callable[[Any], int]] = {
+    "gagavatar": lambda content: len(gagavatar.frame_keys(content)),
+    "liveportrait": lambda content: len(content["motion"]),
+    "vhap": vhap.frame_count,
+    "lam": lambda content: len(content["rotation"]),
+}
 
 
 def is_native(content: object) -> bool:
@@ -49,13 +66,18 @@ def read(content: Mapping[str, np.ndarray], file: Path) -> Track:
     for field, value in (("names", names or []), ("rotations", rotations)):
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise InputError("is not a list of texts", file=file, field=f"metadata.{field}")
+    expression, shape = get("expression"), content.get("shape")
+    if np.ndim(expression) == 2:
+        expression = _wide(expression, EXPRESSIONS, file, "expression")
+    if shape is not None and np.ndim(shape) in (1, 2):
+        shape = _wide(shape, SHAPES, file, "shape")
     try:
-        return Track(
-            get("expression"),
+        track = Track(
+            expression,
             get("jaw"),
             get("eyes"),
             get("transform"),
-            shape=content.get("shape"),
+            shape=shape,
             neck=content.get("neck"),
             extra=extra,
             valid=content.get("valid"),
@@ -63,24 +85,34 @@ def read(content: Mapping[str, np.ndarray], file: Path) -> Track:
             names=None if names is None else tuple(names),
             rotations=tuple(rotations),
             source=str(data.get("source", "")) or "gagjax",
+            intrinsics=_intrinsics(content, data, file),
         )
     except InputError as error:
         raise InputError(error.problem, file=file, field=error.field, fix=error.fix) from error
+    if data["version"] == 1 and track.source.startswith("vhap") and "rotation" in track.extra:
+        camera = vhap.frontal(np.asarray(track.extra.get("translation", np.zeros((len(track), 3))), np.float32))
+        track = dataclasses.replace(track, transform=camera)
+    before = _foreign(content, data, len(track), file)
+    origin = Origin("gagjax", {"arrays": content, "metadata": data}, np.arange(len(track)), before)
+    return dataclasses.replace(track, origin=origin)
+
+
+def _wide(value: np.ndarray, columns: int, file: Path, field: str) -> np.ndarray:
+    """Coefficients padded to their full number; anything else is left for the track to refuse."""
+    if not 0 < value.shape[-1] < columns or value.dtype.kind not in "fiub":
+        return value
+    return fields.coefficients(value if value.ndim == 2 else value[None], columns, file, field).reshape(
+        *value.shape[:-1], columns
+    )
 
 
 def write(track: Track, path: Path) -> None:
-    """The whole track, every field of it."""
-    metadata = {
-        "format": FORMAT,
-        "version": VERSION,
-        "writer": f"gagjax {__version__}",
-        "fps": str(track.fps),
-        "source": track.source,
-        "names": None if track.names is None else list(track.names),
-        "rotations": list(track.rotations),
-        "units": UNITS,
-    }
-    arrays: dict[str, Any] = {
+    """The whole track, every field of it, and what its file held besides."""
+    origin = track.origin
+    own = origin if origin is not None and origin.format == "gagjax" else None
+    foreign = origin if own is None else own.before
+    lens = track.intrinsics
+    arrays = {
         "expression": track.expression,
         "jaw": track.jaw,
         "eyes": track.eyes,
@@ -88,15 +120,88 @@ def write(track: Track, path: Path) -> None:
         "valid": track.valid,
         "shape": track.shape,
         "neck": track.neck,
+        "camera": None if lens is None else lens.K,
         **{_EXTRA + quote(name, safe=""): value for name, value in track.extra.items()},
     }
-    present: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items() if value is not None}
+    made: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items() if value is not None}
+    metadata = {
+        "format": FORMAT,
+        "version": VERSION if lens is not None or has_pose(track.extra) else 1,
+        "writer": f"gagjax {__version__}",
+        "fps": str(track.fps),
+        "source": track.source,
+        "names": None if track.names is None else list(track.names),
+        "rotations": list(track.rotations),
+        "units": UNITS,
+    }
+    if own is not None:
+        made = _unknown(own) | {name: _kept(own, name, value) for name, value in made.items()}
+        metadata = {**own.content["metadata"], **metadata}
+    metadata.pop("origin", None)
+    metadata.pop("picture", None)
+    if lens is not None:
+        metadata["picture"] = [lens.width, lens.height]
+    if foreign is not None:
+        text, data = packing.packed(foreign.content)
+        metadata["origin"] = {"format": foreign.format, "content": text}
+        made |= {_ORIGIN: data, _ORIGIN_FRAMES: np.asarray(foreign.frames, np.int64)}
     with path.open("wb") as file:
-        np.savez(
-            file,
-            metadata=np.array(json.dumps(metadata)),
-            **present,
-        )
+        np.savez(file, metadata=np.array(json.dumps(metadata)), **made)
+
+
+def _unknown(own: Origin) -> dict[str, np.ndarray]:
+    """Arrays that are not ours; of those with a row a frame, the rows of the frames that are there."""
+    arrays = own.content["arrays"]
+    frames = len(arrays["expression"])
+    whole = np.array_equal(own.frames, np.arange(frames))
+    known = {*UNITS, "valid", "camera", "metadata", _ORIGIN, _ORIGIN_FRAMES}
+    return {
+        name: value if whole or not value.ndim or len(value) != frames or (own.frames < 0).any() else value[own.frames]
+        for name, value in arrays.items()
+        if name not in known and not name.startswith(_EXTRA)
+    }
+
+
+def _kept(own: Origin, name: str, value: np.ndarray) -> np.ndarray:
+    """An array in the type that its file had, where numbers are unchanged those of the file."""
+    held = own.content["arrays"].get(name)
+    per_frame = value.ndim == {"shape": 2, "camera": 3}.get(name, value.ndim)
+    if held is None or held.dtype.kind not in "fb" or held.dtype == value.dtype or (own.frames < 0).any():
+        return value
+    held = held[own.frames] if per_frame and len(held) > own.frames.max() else held
+    if held.shape[:-1] != value.shape[:-1] or held.shape[-1] > value.shape[-1]:
+        return value
+    with np.errstate(over="ignore"):
+        read = np.zeros(value.shape, np.float32)
+        read[..., : held.shape[-1]] = held
+    return merged(held, read, value)
+
+
+def _foreign(content: Mapping[str, np.ndarray], data: Mapping[str, Any], frames: int, file: Path) -> Origin | None:
+    """The origin of the track that was written; None where there is none."""
+    said = data.get("origin")
+    if said is None and _ORIGIN not in content:
+        return None
+    index = content.get(_ORIGIN_FRAMES)
+    if not isinstance(said, Mapping) or index is None or index.shape != (frames,) or index.dtype.kind != "i":
+        raise InputError("does not fit the track", file=file, field="origin", fix="Write the file again")
+    try:
+        inner = packing.unpacked(said["content"], content[_ORIGIN])
+        count = FRAMES_OF[said["format"]](inner)
+        if (index < -1).any() or (index >= count).any():
+            raise ValueError("frames outside")
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise InputError("does not fit the track", file=file, field="origin", fix="Write the file again") from error
+    return Origin(said["format"], inner, index)
+
+
+def _intrinsics(content: Mapping[str, np.ndarray], data: Mapping[str, Any], file: Path) -> Intrinsics | None:
+    if "camera" not in content:
+        return None
+    size = data.get("picture")
+    if not isinstance(size, list) or len(size) != 2 or not all(type(n) is int for n in size):
+        raise InputError("is no width and height", file=file, field="metadata.picture", fix="Convert the track again")
+    return Intrinsics(np.asarray(content["camera"], np.float32), *size)
 
 
 def _metadata(content: Mapping[str, np.ndarray], file: Path) -> dict[str, Any]:

@@ -1,28 +1,41 @@
 """VHAP's and GaussianAvatars' FLAME parameters: one `.npz` for a sequence, or a folder `flame_param/` with one a frame.
 
 `expr` (T, 100), `jaw_pose` (T, 3), `eyes_pose` (T, 6: left, right), `neck_pose` (T, 3), `rotation` (T, 3),
-`translation` (T, 3), `shape` (300,), all angles axis-angle in radians, lengths in metres. What else the file holds
-(`static_offset`, lights, textures) belongs to the person, not to the motion, and is not carried.
+`translation` (T, 3), `shape` (300,), all angles axis-angle in radians, lengths in metres: the head turns about its root
+joint, then moves. Cameras are in `transforms.json` beside them, see `gagjax.io.formats.transforms`. What else the file holds
+(`static_offset`, lights, textures) belongs to the person, not to the motion: it goes back into files of this format
+as it came.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
+from gagjax.camera import UNITS_PER_METRE, Intrinsics
 from gagjax.errors import InputError
 from gagjax.io import folders
-from gagjax.io.formats import fields
+from gagjax.io.formats import fields, numbering, transforms
 from gagjax.io.formats.liveportrait import DISTANCE
+from gagjax.io.formats.origin import Origin, merged, of
 from gagjax.io.untrusted.checkpoints import load_npz
-from gagjax.track import Track
+from gagjax.track import EXPRESSIONS, SHAPES, Track
 
-_FRAMES = {"expr": 100, "jaw_pose": 3, "eyes_pose": 6, "neck_pose": 3, "rotation": 3, "translation": 3}
+FOLDER = "flame_param"
+_FRAMES = {"jaw_pose": 3, "eyes_pose": 6, "neck_pose": 3, "rotation": 3, "translation": 3}
+MOTION = ("expr", *_FRAMES)
+_NEEDED = ("jaw_pose", "eyes_pose", "rotation")
+#: Entries that belong to the clip whatever their length is.
+_WHOLE = ("shape", "static_offset", "lights", "focal_length", "image_size", "tex_pca", "tex_extra")
+#: `[R | t]` of every frame, (T, 3, 4), and the lens where it is known.
+_Cameras = tuple[Float[np.ndarray, "T 3 4"], Intrinsics | None]
 
 
 def is_parameters(content: object) -> bool:
@@ -30,103 +43,358 @@ def is_parameters(content: object) -> bool:
     return isinstance(content, Mapping) and "expr" in content and ("jaw_pose" in content or "rotation" in content)
 
 
-def read(content: Mapping[str, np.ndarray], file: Path, fps: Fraction = Fraction(25)) -> Track:
-    """The parameters as a track.
+def is_frames(folder: Path) -> bool:
+    """Whether a folder holds one archive of parameters a frame, whatever the folder is called."""
+    files = _frame_files(folder)
+    if not files:
+        return False
+    try:
+        return is_parameters(load_npz(files[0]))
+    except InputError:
+        return folder.name == FOLDER  # damaged, which reading will say
 
-    The camera lies outside these files. `transform` is a frontal camera at GAGAvatar's distance that shows the
-    head's `rotation`; the rotation itself and `translation` are carried as extra channels.
+
+def read(content: Mapping[str, np.ndarray], file: Path, fps: Fraction = Fraction(25), *, source: str = "vhap") -> Track:
+    """The parameters as a track: the head's own pose in `extra`, and the camera in `transform`.
+
+    The camera is that of `transforms.json` beside the file. Without one, `transform` is a frontal camera with GAGAvatar's
+    lens and at its distance from where the head is on the whole, which is known to be made up (`Track.camera_known`).
+    Where `timestep_id` numbers the frames, missing numbers are frames marked invalid. `origin` keeps the archive as it is.
+    For the head's pose see `gagjax.conventions.head_pose`.
+
+    Args:
+        content: The arrays.
+        file: Where they come from; `transforms.json` is looked for beside it.
+        fps: The format holds no frame rate.
+        source: What the track says of its origin.
+
+    Returns:
+        The track.
 
     Raises:
-        InputError: If a field is missing or has a wrong shape.
+        InputError: If a field is missing or has a wrong shape, or a frame has no camera.
     """
-    expression = _columns(fields.member(content, "expr", file), 100, file, "expr")
-    frames = len(expression)
-    if frames == 0:
-        raise InputError("has no frames", file=file, field="expr", fix="Track the video again")
-
-    def get(name: str, needed: bool = True) -> np.ndarray | None:
-        if not needed and name not in content:
-            return None
-        return fields.sequence(fields.member(content, name, file), (_FRAMES[name],), file, name, frames)
-
-    neck, translation = get("neck_pose", needed=False), get("translation", needed=False)
-    rotation = get("rotation")
-    assert rotation is not None
-    # A frame that is not finite is found and named later; here it only must not stop the conversion.
-    turned = Rotation.from_rotvec(np.where(np.isfinite(rotation), rotation, 0.0)).as_matrix().astype(np.float32)
-    turned[~np.isfinite(rotation).all(1)] = np.nan
-    shape = None
-    if "shape" in content:
-        person = fields.array(content["shape"], file, "shape")
-        rows = _columns(person[None] if person.ndim == 1 else person, 300, file, "shape")
-        if not len(rows):
-            raise InputError("is empty", file=file, field="shape", fix="Track the video again")
-        shape = rows[0]
-    # Row vectors: a vertex x of the head at rest is x @ turned^T in the world, and the frontal camera flips x and z.
-    transform = np.zeros((frames, 3, 4), np.float32)
-    transform[:, :, :3] = turned.transpose(0, 2, 1) @ np.diag([-1.0, 1.0, -1.0])
-    transform[:, 2, 3] = DISTANCE
-    return Track(
-        expression,
-        cast(np.ndarray, get("jaw_pose")),
-        cast(np.ndarray, get("eyes_pose")),
-        transform,
-        shape=shape,
-        neck=neck,
-        extra={"rotation": turned} | ({} if translation is None else {"translation": translation}),
-        fps=fps,
-        rotations=("rotation",),
-        source="vhap",
-    )
+    motion = _motion(content, file)
+    names = _timesteps(content, len(motion["expr"]))
+    order, numbers = (None, None) if names is None else numbering.order(names, file, strict=False)
+    own = None if names is None or numbers is None else [numbering.number(name) or 0 for name in names]
+    track = _track(motion, fps, source, _cameras(motion, file, own, same=False))
+    track = dataclasses.replace(track, origin=Origin("vhap", content, np.arange(len(track))))
+    if names is None or order is None:
+        return track
+    track = fields.at_frames(track, order, np.ones(len(order), bool), [names[i] for i in order])
+    track = dataclasses.replace(track, origin=Origin("vhap", content, order))
+    return track if numbers is None else _with_gaps(track, numbers, file)
 
 
 def read_folder(folder: Path, fps: Fraction = Fraction(25)) -> Track:
-    """The track of a folder `flame_param/`, one archive a frame, in order of their numbers.
+    """The track of a folder `flame_param/`, one archive a frame, in order of their numbers; gaps are invalid frames.
 
     Raises:
         InputError: As `read`, or if there is no archive.
     """
-    files = sorted(
-        folders.files(folder, lambda path: path.suffix.lower() == ".npz"), key=lambda file: (len(file.stem), file.stem)
-    )
+    files = _frame_files(folder)
     if not files:
-        raise InputError("holds no .npz file", file=folder)
+        raise InputError("holds no .npz file", file=folder, fix="VHAP writes 00000.npz, 00001.npz and so on")
+    order, numbers = numbering.order([file.stem for file in files], folder, strict=False)
+    files = [files[i] for i in order]
     contents = [load_npz(file) for file in files]
-    joined = {
-        name: np.concatenate(
-            [
-                fields.sequence(fields.member(c, name, f), (_FRAMES[name],), f, name)
-                for c, f in zip(contents, files, strict=True)
-            ]
-        )
-        for name in _FRAMES
-        if name in contents[0]
-    }
-    return read(joined | ({"shape": contents[0]["shape"]} if "shape" in contents[0] else {}), folder, fps)
+    motions = [_motion(_rows(content), file) for content, file in zip(contents, files, strict=True)]
+    for motion, file in zip(motions, files, strict=True):
+        if set(motion) != set(motions[0]):
+            odd = sorted(set(motion) ^ set(motions[0]))
+            raise InputError(f"has not the fields of {files[0].name}: {', '.join(odd)}", file=file)
+        if len(motion["expr"]) != 1:
+            raise InputError(f"has {len(motion['expr'])} frames, expected one", file=file, field="expr")
+    joined = {name: np.concatenate([motion[name] for motion in motions]) for name in motions[0] if name != "shape"}
+    if "shape" in motions[0]:
+        joined["shape"] = motions[0]["shape"]
+    origin = Origin("vhap", dict(zip((file.stem for file in files), contents, strict=True)), np.arange(len(files)))
+    digits = all(file.stem.isdigit() for file in files)
+    cameras = _cameras(joined, folder, numbers, same=digits)
+    track = _track(joined, fps, "vhap", cameras)
+    track = dataclasses.replace(track, names=tuple(file.stem for file in files), origin=origin)
+    return track if numbers is None else _with_gaps(track, numbers, folder)
 
 
-def write(track: Track, path: Path) -> None:
+def write(track: Track, path: Path, *, fill_gaps: bool = False) -> None:
     """The motion of a track as one archive of this format.
 
+    An archive that the track came from is changed only where the track differs from it. Frames marked invalid are left
+    out, and `timestep_id` says which frames there are.
+
+    Args:
+        track: The track.
+        path: The file to write.
+        fill_gaps: Write the frames marked invalid as well.
+
     Raises:
-        InputError: If the track is no FLAME motion with a head rotation.
+        InputError: If nothing is left to write.
     """
-    frames = len(track)
-    rotation = np.asarray(track.extra.get("rotation", _head_rotation(track)), np.float64)
-    np.savez(
-        path,
-        expr=np.asarray(track.expression, np.float32),
-        jaw_pose=np.asarray(track.jaw, np.float32),
-        eyes_pose=np.asarray(track.eyes, np.float32),
-        neck_pose=np.asarray(np.zeros((frames, 3)) if track.neck is None else track.neck, np.float32),
-        rotation=Rotation.from_matrix(rotation).as_rotvec().astype(np.float32),
-        translation=np.asarray(track.extra.get("translation", np.zeros((frames, 3))), np.float32),
-        shape=_clip_shape(track),
+    kept = _kept(track, fill_gaps, path)
+    new = _parameters(track)
+    origin = of(track, "vhap")
+    if origin is None or is_folder(origin):
+        made = _fresh({name: value if name == "shape" else value[kept] for name, value in new.items()})
+        if len(kept) < len(track):
+            made["timestep_id"] = np.array([f"{i:05d}" for i in kept])
+        if origin is not None:
+            made |= shared_entries(origin)
+    else:
+        made = _changed(
+            origin.content, origin.frames[kept], {k: v if k == "shape" else v[kept] for k, v in new.items()}
+        )
+        if len(kept) < len(track) and "timestep_id" not in made:
+            made["timestep_id"] = np.array([f"{i:05d}" for i in kept])
+    with path.open("wb") as file:
+        np.savez(file, **made)
+
+
+def write_folder(track: Track, folder: Path, *, fill_gaps: bool = False) -> None:
+    """The motion of a track as the archives of a folder `flame_param/`: 00000.npz and so on.
+
+    A folder that the track came from is changed only where the track differs from it, and keeps its file names. Frames
+    marked invalid are left out: their numbers are missing.
+
+    Args:
+        track: The track.
+        folder: Where to put the archives; it is there.
+        fill_gaps: Write the frames marked invalid as well.
+
+    Raises:
+        InputError: If nothing is left to write.
+    """
+    kept = _kept(track, fill_gaps, folder)
+    new = _parameters(track)
+    origin = of(track, "vhap")
+    stems = frame_names(track)
+    for i in kept:
+        row: dict[str, Any] = {name: value if name == "shape" else value[i : i + 1] for name, value in new.items()}
+        if origin is not None and is_folder(origin) and origin.frames[i] >= 0:
+            content = list(origin.content.values())[origin.frames[i]]
+            row = _changed(content, np.zeros(1, int), row)
+        elif origin is not None and not is_folder(origin) and origin.frames[i] >= 0:
+            row = _changed(origin.content, origin.frames[i : i + 1], row)
+        else:
+            row = _fresh(row)
+        np.savez(folder / f"{stems[i]}.npz", **row)
+
+
+def frame_names(track: Track) -> list[str]:
+    """The names of a track's frames in a folder `flame_param/`, without suffix."""
+    origin = of(track, "vhap")
+    if origin is not None and is_folder(origin) and track.names is not None:
+        return list(track.names)
+    return [f"{i:05d}" for i in range(len(track))]
+
+
+def stems_in(folder: Path) -> set[str]:
+    """The names of the frames in a folder `flame_param/`, without suffix; none where there is no such folder."""
+    return {file.stem for file in _frame_files(folder)} if folder.is_dir() else set()
+
+
+def is_folder(origin: Origin) -> bool:
+    """Whether an origin of this format is a folder with an archive a frame, not one archive."""
+    return all(isinstance(value, Mapping) for value in origin.content.values())
+
+
+def shared_entries(origin: Origin) -> dict[str, np.ndarray]:
+    """The entries of a folder that are no motion and the same in every frame, by name."""
+    first, *others = origin.content.values()
+    return {
+        name: value
+        for name, value in first.items()
+        if name not in (*MOTION, "shape") and all(np.array_equal(value, other.get(name)) for other in others)
+    }
+
+
+def frame_count(content: Mapping[str, Any]) -> int:
+    """How many frames an origin's content has."""
+    return len(content) if all(isinstance(value, Mapping) for value in content.values()) else len(content["expr"])
+
+
+def _motion(content: Mapping[str, np.ndarray], file: Path) -> dict[str, np.ndarray]:
+    """The fields that are motion, and the person's shape, checked."""
+    motion = {"expr": fields.coefficients(fields.member(content, "expr", file), EXPRESSIONS, file, "expr")}
+    frames = len(motion["expr"])
+    if frames == 0:
+        raise InputError("has no frames", file=file, field="expr", fix="Track the video again")
+    for name, columns in _FRAMES.items():
+        if name in content or name in _NEEDED:
+            motion[name] = fields.sequence(fields.member(content, name, file), (columns,), file, name, frames)
+    if "shape" in content:
+        person = fields.array(content["shape"], file, "shape")
+        rows = fields.coefficients(person[None] if person.ndim == 1 else person, SHAPES, file, "shape")
+        if not len(rows):
+            raise InputError("is empty", file=file, field="shape", fix="Track the video again")
+        motion["shape"] = rows[0]
+    return motion
+
+
+def _track(motion: Mapping[str, np.ndarray], fps: Fraction, source: str, cameras: _Cameras) -> Track:
+    turned = _matrices(motion["rotation"])
+    transform, lens = cameras
+    return Track(
+        motion["expr"],
+        motion["jaw_pose"],
+        motion["eyes_pose"],
+        transform,
+        shape=motion.get("shape"),
+        neck=motion.get("neck_pose"),
+        extra={"rotation": turned} | ({"translation": motion["translation"]} if "translation" in motion else {}),
+        fps=fps,
+        rotations=("rotation",),
+        source=source,
+        intrinsics=lens,
     )
+
+
+def _cameras(motion: Mapping[str, np.ndarray], file: Path, numbers: Sequence[int] | None, *, same: bool) -> _Cameras:
+    """The camera of every frame and its lens: of `transforms.json`, or a frontal one without a lens of its own.
+
+    Args:
+        motion: The fields.
+        file: What holds them.
+        numbers: The frames' own numbers, where they have some.
+        same: Those are the numbers of `transforms.json`. Otherwise they are where all of them are in there, and count
+            something else where not: then the frames come in its order.
+    """
+    frames = len(motion["expr"])
+    where = transforms.beside(file)
+    if where is None:
+        return frontal(motion.get("translation", np.zeros((frames, 3), np.float32))), None
+    found = transforms.read(where)
+    if numbers is None or not (same or set(numbers) <= set(found.numbers.tolist())):
+        numbers = range(int(found.numbers[0]), int(found.numbers[0]) + frames)
+    cameras = found.at(np.asarray(numbers), where)
+    return cameras.transform, cameras.intrinsics
+
+
+def frontal(translation: Float[np.ndarray, "T 3"]) -> Float[np.ndarray, "T 3 4"]:
+    """A still camera at GAGAvatar's distance in front of where the head is on the whole.
+
+    Args:
+        translation: Of the head, (T, 3), metres.
+
+    Returns:
+        `[R | t]` of a track, (T, 3, 4).
+    """
+    finite = translation[np.isfinite(translation).all(1)]
+    middle = np.median(finite, axis=0) if len(finite) else np.zeros(3)
+    transform = np.zeros((len(translation), 3, 4), np.float32)
+    transform[:, :, :3] = np.diag([-1.0, 1.0, -1.0])
+    transform[:, :, 3] = [0, 0, DISTANCE] - UNITS_PER_METRE * middle * [-1.0, 1.0, -1.0]
+    return transform
+
+
+def _matrices(rotation: np.ndarray) -> np.ndarray:
+    # A frame that is not finite is found and named later; here it only must not stop the conversion.
+    finite = np.isfinite(rotation).all(1)
+    turned = Rotation.from_rotvec(np.where(finite[:, None], rotation, 0.0)).as_matrix().astype(np.float32)
+    turned[~finite] = np.nan
+    return turned
+
+
+def _parameters(track: Track) -> dict[str, np.ndarray]:
+    """A track's fields by their names in the file, the rotation as matrices."""
+    frames = len(track)
+    return {
+        "expr": np.asarray(track.expression, np.float32),
+        "jaw_pose": np.asarray(track.jaw, np.float32),
+        "eyes_pose": np.asarray(track.eyes, np.float32),
+        "neck_pose": np.asarray(np.zeros((frames, 3)) if track.neck is None else track.neck, np.float32),
+        "rotation": np.asarray(track.extra.get("rotation", _head_rotation(track)), np.float32),
+        "translation": np.asarray(track.extra.get("translation", np.zeros((frames, 3))), np.float32),
+        "shape": _clip_shape(track),
+    }
+
+
+def _fresh(new: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    return {name: _vectors(value) if name == "rotation" else value for name, value in new.items()}
+
+
+def _vectors(matrices: np.ndarray) -> np.ndarray:
+    finite = np.isfinite(matrices).all((1, 2))
+    turned = Rotation.from_matrix(np.where(finite[:, None, None], matrices, np.eye(3)).astype(np.float64))
+    vectors = turned.as_rotvec().astype(np.float32)
+    vectors[~finite] = np.nan
+    return vectors
+
+
+def _changed(content: Mapping[str, np.ndarray], rows: np.ndarray, new: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Some frames of an archive with the new numbers; entries that are no motion go through as they are."""
+    motion = _motion(_rows(content), Path("origin"))
+    frames = len(motion["expr"])
+    whole = len(rows) == frames and np.array_equal(rows, np.arange(frames))
+    made: dict[str, np.ndarray] = {}
+    for name, value in content.items():
+        held = np.asarray(value)
+        if not whole and held.ndim and len(held) == frames and name not in _WHOLE:
+            held = held[rows]
+        if name == "shape":
+            person = new["shape"] if held.ndim == 1 else np.broadcast_to(new["shape"], (*held.shape[:-1], SHAPES))
+            read = motion["shape"] if held.ndim == 1 else np.broadcast_to(motion["shape"], person.shape)
+            held = merged(held, read, person)
+        elif name == "rotation":
+            held = _turned(held, motion[name][rows], new[name])
+        elif name in motion:
+            held = merged(held, motion[name][rows], new[name])
+        made[name] = held
+    # What the archive did not hold is added only where the track has something to say.
+    return made | {name: value for name, value in new.items() if name not in content and value.any()}
+
+
+def _turned(held: np.ndarray, read: np.ndarray, matrices: np.ndarray) -> np.ndarray:
+    """Rotation vectors with those frames replaced whose rotation changed, each on the turn of the old one."""
+    new = _vectors(matrices)
+    angle = np.linalg.norm(new, axis=1, keepdims=True)
+    axis = new / np.maximum(angle, 1e-12)
+    # Vectors whole turns apart are one rotation.
+    turns = np.round((np.sum(read * axis, 1, keepdims=True) - angle) / (2 * np.pi))
+    near = np.where(np.isfinite(turns) & (angle > 1e-6), axis * (angle + 2 * np.pi * turns), new)
+    same = (_matrices(read) == matrices).all((1, 2))
+    return merged(held, read, np.where(same[:, None], read, near).astype(np.float32))
+
+
+def _rows(content: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """An archive of one frame whose fields have no time axis, with one."""
+    if np.ndim(content.get("expr", 0)) != 1:
+        return dict(content)
+    return {
+        name: np.asarray(value)[None] if name == "expr" or name in _FRAMES else value for name, value in content.items()
+    }
+
+
+def _timesteps(content: Mapping[str, np.ndarray], frames: int) -> list[str] | None:
+    value = content.get("timestep_id")
+    if value is None or np.shape(value) != (frames,):
+        return None
+    return [str(each) for each in np.asarray(value)]
+
+
+def _with_gaps(track: Track, numbers: list[int], file: Path) -> Track:
+    filled = numbering.filled(numbers, file)
+    if filled is None:
+        return track
+    assert track.names is not None and track.origin is not None
+    names = numbering.names(track.names, numbers)
+    origin = track.origin.at(np.where(filled.valid, filled.before, -1))
+    return dataclasses.replace(fields.at_frames(track, filled.before, filled.valid, names), origin=origin)
+
+
+def _kept(track: Track, fill_gaps: bool, path: Path) -> np.ndarray:
+    kept = np.flatnonzero(np.asarray(track.valid) | fill_gaps)
+    if not kept.size:
+        raise InputError("has no valid frame to write", file=path)
+    return kept
+
+
+def _frame_files(folder: Path) -> list[Path]:
+    return folders.files(folder, lambda file: file.suffix.lower() == ".npz" and numbering.number(file.stem) is not None)
 
 
 def _head_rotation(track: Track) -> np.ndarray:
-    """The head's rotation in front of a frontal camera, out of the camera's."""
+    """The head's rotation in front of a frontal camera, out of the camera's: for tracks whose head is at rest."""
     camera = np.asarray(track.transform, np.float64)[:, :, :3]
     return (camera @ np.diag([-1.0, 1.0, -1.0])).transpose(0, 2, 1)
 
@@ -134,12 +402,3 @@ def _head_rotation(track: Track) -> np.ndarray:
 def _clip_shape(track: Track) -> np.ndarray:
     shape = np.zeros(300) if track.shape is None else np.asarray(track.shape)
     return (shape if shape.ndim == 1 else shape.mean(0)).astype(np.float32)
-
-
-def _columns(value: object, columns: int, file: Path, field: str) -> np.ndarray:
-    """(T, columns): trackers may estimate fewer coefficients; the others are zero."""
-    value = fields.array(value, file, field)
-    if value.ndim != 2 or not 0 < value.shape[1] <= columns:
-        raise InputError(f"has shape {value.shape}, expected (T, {columns}) or fewer columns", file=file, field=field)
-    value = fields.sequence(value, value.shape[1:], file, field)
-    return np.pad(value, ((0, 0), (0, columns - value.shape[1])))

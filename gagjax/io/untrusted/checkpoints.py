@@ -19,7 +19,8 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from gagjax.errors import InputError
-from gagjax.io.untrusted.unpickle import Call, Marker, Refused, load
+from gagjax.io.untrusted.torch_pickle import storage_bytes
+from gagjax.io.untrusted.unpickle import Call, ForeignError, Marker, Refused, load
 
 GIBIBYTE = 1 << 30
 PICKLE_LIMIT = 4 * GIBIBYTE
@@ -28,6 +29,11 @@ NPZ_LIMIT = 2 * GIBIBYTE
 ENTRIES = 100_000
 
 _SAFER = "It was not loaded and nothing in it ran. Do not open it with pickle.load or torch.load either"
+_PLAIN = (
+    "Nothing of it was loaded or run. Save its arrays instead where it was made, as NumPy arrays or torch tensors in "
+    "dicts and lists"
+)
+_OBJECTS = "Nothing of it was loaded. Save arrays of numbers or text, one by one if their lengths differ"
 _DAMAGED = "Copy or write the file again: it is damaged or cut off"
 
 
@@ -39,7 +45,7 @@ def load_pickle(path: str | Path) -> Any:
 
     Returns:
         Dicts, lists, tuples, sets, strings, numbers and NumPy arrays. FLAME's sparse matrices come back as dense
-        arrays, its chumpy arrays as arrays.
+        arrays, its chumpy arrays as arrays, torch tensors as arrays.
 
     Raises:
         InputError: If it cannot be read, is damaged, or mentions anything outside the allow-list (it is then
@@ -50,7 +56,8 @@ def load_pickle(path: str | Path) -> Any:
     if _is_zip(file):
         raise InputError("is a zip archive, not a pickle", file=file, fix="Name it .pt if torch.save wrote it")
     with _reported(file, "pickle"):
-        return load(data)
+        tensors = _TorchReader(None, {}, "", "<", len(data))
+        return load(data, tensors.names())
 
 
 def load_torch(path: str | Path) -> Any:
@@ -114,7 +121,7 @@ def _read_npy(entry: IO[bytes] | zipfile.ZipExtFile, info: zipfile.ZipInfo) -> n
         else:
             raise Refused(f"its format version {version} is unknown")
     if dtype.hasobject or dtype.names is not None:
-        raise Refused(f"{info.filename} holds Python objects")
+        raise InputError("holds Python objects, not numbers", field=info.filename.removesuffix(".npy"), fix=_OBJECTS)
     size = math.prod(shape) * dtype.itemsize
     if any(n < 0 for n in shape) or size > info.file_size:
         raise Refused(f"{info.filename} declares shape {shape}, which it does not hold")
@@ -160,7 +167,7 @@ class _TorchReader:
     """The storages of one archive and the names with which its pickle makes tensors of them."""
 
     def __init__(
-        self, archive: zipfile.ZipFile, entries: dict[str, zipfile.ZipInfo], root: str, order: str, size: int
+        self, archive: zipfile.ZipFile | None, entries: dict[str, zipfile.ZipInfo], root: str, order: str, size: int
     ) -> None:
         self.archive, self.entries, self.root, self.order = archive, entries, root, order
         self.left = 4 * size + (1 << 26)  # expanded tensors are larger than their storage; absurd ones are refused
@@ -173,12 +180,16 @@ class _TorchReader:
         found["torch._utils", "_rebuild_tensor_v2"] = Call(self.tensor)
         found["torch._utils", "_rebuild_tensor_v3"] = Call(self.tensor_of_type)
         found["torch._utils", "_rebuild_parameter"] = Call(lambda data, *_: data)
+        if self.archive is None:  # a plain pickle, in which each tensor brings its storage along
+            found["torch.storage", "_load_from_bytes"] = Call(lambda data: _Storage(*storage_bytes(data, _STORAGES)))
         found["torch", "Size"] = Call(_size)
         found["torch", "device"] = Call(_device)
         return found
 
     def storage(self, pid: Any) -> _Storage:
         kind, marker, key = pid[0], pid[1], pid[2]
+        if self.archive is None:
+            raise Refused("it refers to data outside the file")
         if kind != "storage" or not isinstance(marker, Marker) or not isinstance(key, str):
             raise Refused("it refers to data in an unknown way")
         code = _STORAGES[marker.name.removeprefix("torch.")]
@@ -239,7 +250,7 @@ class _TorchReader:
         return np.ascontiguousarray(view.astype(dtype.newbyteorder("="), copy=False)).reshape(size)
 
 
-def _size(size: Any = ()) -> tuple[int, ...]:
+def _size(size: object = ()) -> tuple[int, ...]:
     if not isinstance(size, list | tuple) or len(size) > 32 or not all(type(n) is int for n in size):
         raise Refused("it holds a size that is none")
     return tuple(size)
@@ -251,7 +262,7 @@ def _device(*words: Any) -> str:
     return ":".join(str(word)[:40] for word in words)
 
 
-def _with_bits(value: np.ndarray, bits: Any) -> np.ndarray:
+def _with_bits(value: np.ndarray, bits: object) -> np.ndarray:
     """The values of a tensor that is stored as another's conjugate or negative, which torch notes beside it."""
     if bits is None:
         return value
@@ -324,9 +335,18 @@ def _reported(file: Path, kind: str) -> Iterator[None]:
     """Whatever goes wrong inside becomes one `InputError`: the content is foreign and can be broken in any way."""
     try:
         yield
-    except InputError:
-        raise
+    except InputError as error:
+        if error.file is not None:
+            raise
+        raise InputError(error.problem, file=file, field=error.field, fix=error.fix) from error
+    except ForeignError as error:
+        raise InputError(f"holds {error}, which is not plain data", file=file, fix=_PLAIN) from error
     except Refused as error:
+        text = str(error)
+        if "cut off" in text or "make no sense" in text:
+            raise InputError(f"is no readable {kind} ({text})", file=file, fix=_DAMAGED) from error
+        if text.startswith("it holds"):  # objects, odd arrays: no attack, and nothing that we read
+            raise InputError(f"cannot be read: {text}", file=file, fix=_PLAIN) from error
         raise InputError(f"was refused: {error}", file=file, fix=_SAFER) from error
     except (MemoryError, RecursionError) as error:
         raise InputError(f"is no sane {kind}: it would exhaust this computer", file=file, fix=_DAMAGED) from error

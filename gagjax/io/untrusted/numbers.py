@@ -6,8 +6,6 @@ of objects an array of objects. Here only numbers and arrays of numbers pass, an
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 LIMIT = 1 << 27  # numbers in nested lists
@@ -18,7 +16,7 @@ class NotNumbersError(ValueError):
     """What is wrong with a value, as a clause ("holds text, not numbers")."""
 
 
-def as_numbers(value: Any, limit: int = LIMIT) -> np.ndarray:
+def as_numbers(value: object, limit: int = LIMIT) -> np.ndarray:
     """A foreign value as an array of numbers or flags.
 
     Args:
@@ -72,7 +70,7 @@ def _count(value: list | tuple, left: int, depth: int) -> int:
     return left
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     if isinstance(value, str | bytes):
         return "text"
     if isinstance(value, np.ndarray | np.generic):

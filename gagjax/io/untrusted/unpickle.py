@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from gagjax.io.untrusted import pickle_scan
+from gagjax.io.untrusted import foreign_names, pickle_scan
 from gagjax.io.untrusted.numbers import NotNumbersError, as_numbers
 
 #: Bytes that a file may make of each byte of its own; strings that carry arrays are held two or three times.
@@ -37,6 +37,10 @@ _SCALARS = re.compile(r"[|<>=]?(b1|\?|[iu][1248]|[bBhHiIlLqQ]|f[248]|[efd]|c(8|1
 
 class Refused(pickle.UnpicklingError):
     """The file asks for something outside the allow-list: hostile, or a kind of file that is not meant here."""
+
+
+class ForeignError(Refused):
+    """The file holds an object of another library or program; harmless, as far as its name tells."""
 
 
 class _Stateless:
@@ -226,6 +230,11 @@ class _Unpickler(pickle.Unpickler):
             self.budget(64 * len(items))
             return _OrderedDict((_key(key), value) for key, value in items)
 
+        def default_dict(factory: object = None) -> _OrderedDict:  # items follow as steps; the factory is never called
+            if factory is not None and not isinstance(factory, Marker):
+                raise Refused("it holds a dict with an unknown factory")
+            return _OrderedDict()
+
         def reconstruct(kind: object, *_: object) -> _Array:
             if kind is not ndarray:
                 raise Refused("it holds a subclass of array")
@@ -241,7 +250,7 @@ class _Unpickler(pickle.Unpickler):
                 data = data.encode("latin1")
             return _array(data, dtype, (), "C", self.budget)[()]
 
-        def python2_instance(kind: Any, base: Any, state: Any) -> Any:
+        def python2_instance(kind: object, base: object, state: object) -> Any:
             if not (isinstance(kind, type) and issubclass(kind, _Stub)):
                 raise Refused("it makes an instance of an unknown class")
             return kind()
@@ -252,6 +261,7 @@ class _Unpickler(pickle.Unpickler):
             ("numpy", "dtype"): Call(_Dtype),
             ("_codecs", "encode"): Call(encode),
             ("collections", "OrderedDict"): Call(make_dict),
+            ("collections", "defaultdict"): Call(default_dict),
             ("chumpy.ch", "Ch"): _Chumpy,
         }
         for core in ("numpy.core", "numpy._core"):
@@ -261,7 +271,8 @@ class _Unpickler(pickle.Unpickler):
         for module in ("copyreg", "copy_reg"):
             names[module, "_reconstructor"] = Call(python2_instance)
         for module in ("builtins", "__builtin__"):
-            names[module, "object"] = Marker("object")
+            for kind in ("object", "dict", "list", "int", "float", "str"):
+                names[module, kind] = Marker(kind)
             names[module, "set"] = names[module, "frozenset"] = Call(make_set)
             names[module, "bytes"] = Call(no_bytes)
             names[module, "bytearray"] = Call(lambda text, *encoding: encode(text, *encoding))
@@ -273,7 +284,9 @@ class _Unpickler(pickle.Unpickler):
         try:
             return self.names[module, name]
         except (KeyError, TypeError):
-            raise Refused(f"it mentions {str(module)[:60]}.{str(name)[:60]}") from None
+            full = f"{str(module)[:60]}.{str(name)[:60]}"
+            running = foreign_names.runs_programs(str(module), str(name))
+            raise Refused(f"it mentions {full}") if running else ForeignError(f"a {full}") from None
 
     def persistent_load(self, pid: object) -> Any:
         if self.storage is None:
@@ -281,7 +294,7 @@ class _Unpickler(pickle.Unpickler):
         return self.storage(pid)
 
 
-def _key(value: Any) -> Any:
+def _key(value: object) -> Any:
     """A member of a set or a key of a dict that a call makes; the scan has seen those that steps make."""
     parts = value if isinstance(value, tuple) else (value,)
     if len(parts) > pickle_scan.KEY_WEIGHT or not all(
@@ -291,7 +304,7 @@ def _key(value: Any) -> Any:
     return value
 
 
-def plain(root: Any, limit: int) -> Any:
+def plain(root: object, limit: int) -> Any:
     """What was built, with arrays for everything that stands for an array, and no kinds of ours left.
 
     Args:
@@ -305,7 +318,7 @@ def plain(root: Any, limit: int) -> Any:
     keep: list[Any] = []  # objects whose id is a key of `done` must stay alive
     open_: set[int] = set()
 
-    def visit(value: Any, depth: int) -> tuple[Any, int]:
+    def visit(value: object, depth: int) -> tuple[Any, int]:
         if value is None or isinstance(value, int | float | complex):
             return value, 8
         if isinstance(value, str | bytes):
@@ -322,7 +335,7 @@ def plain(root: Any, limit: int) -> Any:
         open_.add(key)
         size = 8
 
-        def inner(each: Any) -> Any:
+        def inner(each: object) -> Any:
             nonlocal size
             made, more = visit(each, depth + 1)
             size += more
@@ -356,7 +369,7 @@ def _visit_container(value: object, visit: Callable[[Any], Any]) -> Any:
     raise Refused(f"it holds {getattr(value, 'name', type(value).__name__.strip('_'))}, which is not data")
 
 
-def _numbers(value: Any) -> np.ndarray:
+def _numbers(value: object) -> np.ndarray:
     try:
         return as_numbers(value)
     except NotNumbersError as error:

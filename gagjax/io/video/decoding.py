@@ -243,7 +243,7 @@ def _complete(times: list[Fraction | None], rate: Fraction | None) -> tuple[Frac
 
 def _rate(times: tuple[Fraction, ...], guessed: Fraction | None, average: Fraction | None) -> Fraction:
     """Frames per second. The average of the time stamps decides; a nominal rate that agrees with it is exact."""
-    from gagjax.track import as_rate
+    from gagjax.conventions.rates import NTSC
 
     measured = None
     if len(times) > 1 and times[-1] > times[0]:
@@ -252,5 +252,6 @@ def _rate(times: tuple[Fraction, ...], guessed: Fraction | None, average: Fracti
         if nominal and (measured is None or abs(nominal / measured - 1) < Fraction(1, 1000)):
             return Fraction(nominal)
     if measured is not None:
-        return as_rate(float(measured))
+        nominal = next((rate for rate in NTSC if abs(rate - measured) < Fraction(1, 200)), None)
+        return nominal or measured.limit_denominator(1001)
     return Fraction(25)

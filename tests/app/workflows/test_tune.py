@@ -109,11 +109,9 @@ def test_wrong_tracks_are_named(clips, offline, tmp_path, capsys):
         neck=None,
     )
     short = driver(6, seed=0)
-    extra = dataclasses.replace(still, extra={"more": np.zeros((48, 2), np.float32)})
-    for name, track in (("flat", flat), ("short", short), ("extra", extra)):
+    for name, track in (("flat", flat), ("short", short)):
         save_track(track, tmp_path / f"{name}.npz")
     for words, said in (
-        ([noisy(clips)[0], str(tmp_path / "extra.npz")], "other channels"),
         ([str(tmp_path / "flat.npz")] * 2, "nothing that moves"),
         ([str(tmp_path / "short.npz")] * 2, "6 frames"),
         ([noisy(clips)[0]], "80 frames"),

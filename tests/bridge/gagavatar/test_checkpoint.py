@@ -50,6 +50,17 @@ def test_a_bare_state_dict_in_half_precision_becomes_float32(saved: Any, tiny: A
     assert {value.dtype for value in model.state_dict().values()} == {torch.float32}
 
 
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "_orig_mod.module."])
+@pytest.mark.parametrize("under", ["model", "state_dict", None])
+def test_a_prefix_of_all_names_is_taken_off(saved: Any, small: Any, tiny: Any, prefix: str, under: str | None) -> None:
+    def change(state: dict) -> dict:
+        named = {f"{prefix}{key}": value for key, value in (state | {"percep_loss.a": torch.zeros(1)}).items()}
+        return named if under is None else {under: named}
+
+    model = load(saved(change), tiny)
+    assert all(torch.equal(value, small.state_dict()[name]) for name, value in model.state_dict().items())
+
+
 def test_all_keys_that_do_not_fit_are_named_at_once(saved: Any, tiny: Any) -> None:
     def change(state: dict) -> None:
         del state["head_base"]

@@ -1,0 +1,200 @@
+"""Tracks out: which format a path means, whether it may be written, and writing it."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from gagjax.errors import InputError
+from gagjax.io import atomic, folders
+from gagjax.io.formats import gagavatar, lam, liveportrait, losses, native, vhap
+from gagjax.io.formats.origin import of
+from gagjax.track import Track
+
+Format = Literal["gagjax", "gagavatar", "liveportrait", "vhap"]
+#: Formats by name, with what each is.
+FORMATS: dict[str, str] = {
+    "gagjax": "gagjax track (.npz)",
+    "gagavatar": "GAGAvatar_track (folder or .pkl)",
+    "portraits": "GAGAvatar_track portraits (tracked.pt)",
+    "liveportrait": "LivePortrait motion template (.pkl)",
+    "vhap": "VHAP / GaussianAvatars FLAME parameters (.npz or folder)",
+    "lam": "LAM's FLAME parameters (flame_params.json)",
+}
+_SUFFIXES = {
+    "gagjax": (".npz",),
+    "gagavatar": (".pkl", ".pickle", ""),
+    "liveportrait": (".pkl", ".pickle"),
+    "vhap": (".npz", ""),
+}
+#: What a folder's track is in, the first that is there.
+IN_FOLDERS = ("optim.pkl", "smoothed.pkl", "tracked.pt", "flame_param.npz", lam.NAME, vhap.FOLDER)
+#: Files of a VHAP export that tell of the clip and go with its parameters.
+_COMPANIONS = ("transforms*.json", "canonical_flame_param.npz")
+
+
+def save_track(
+    track: Track,
+    path: str | Path,
+    *,
+    format: Format | None = None,
+    force: bool = False,
+    fill_gaps: bool = False,
+    frames_from: str | Path | None = None,
+) -> None:
+    """Write a track.
+
+    Args:
+        track: The track.
+        path: Where to. The suffix chooses the format: `.npz` is ours; `.pkl` is LivePortrait's for a track that came
+            from there and GAGAvatar's `smoothed.pkl` otherwise; without a suffix it is a GAGAvatar driver folder,
+            which the original's inference reads.
+        format: The format, where the suffix leaves a choice: "vhap" also writes `.npz`, and folders `flame_param/`.
+        force: Replace an existing output.
+        fill_gaps: Write frames marked invalid as well into formats that can leave them out (by default they stay
+            missing).
+        frames_from: A folder that the track came from: its `img_lmdb`, or the `transforms.json` of VHAP, is copied into
+            the folder written.
+
+    What the format cannot hold is warned of. What a file of the same format held besides goes through unchanged.
+
+    Raises:
+        InputError: If it exists and `force` is False, or the track does not fit the format.
+
+    Example:
+        >>> import tempfile, numpy as np
+        >>> camera = np.tile(np.eye(3, 4), (4, 1, 1))
+        >>> path = tempfile.mkdtemp() + "/clip.npz"
+        >>> save_track(Track(np.zeros((4, 100)), np.zeros((4, 3)), np.zeros((4, 6)), camera, fps=30), path)
+        >>> from gagjax.io.tracks import load_track
+        >>> load_track(path).fps
+        Fraction(30, 1)
+    """
+    path = Path(path)
+    layout = format or layout_of(track, path)
+    check_output(path, layout, force, track=track)
+    track.validate()
+    folder = not _suffix(path)
+    for loss in losses.losses(track, layout, folder=folder):
+        warnings.warn(loss, stacklevel=2)
+    if not folder:
+        with atomic.output(path, force) as temporary:
+            _write(track, temporary, layout, fill_gaps)
+        return
+    with atomic.output(path, force, folder=True) as temporary:
+        place = temporary if path.name == vhap.FOLDER else temporary / _entry(track, layout)
+        if layout == "vhap" and _entry(track, layout) == vhap.FOLDER:
+            place.mkdir(exist_ok=True)
+            vhap.write_folder(track, place, fill_gaps=fill_gaps)
+        else:
+            _write(track, temporary / _entry(track, layout), layout, fill_gaps)
+        if frames_from is not None and Path(frames_from).resolve() != path.resolve():
+            _copy_companions(Path(frames_from), temporary, layout)
+
+
+def _copy_companions(source: Path, target: Path, layout: str) -> None:
+    if layout == "vhap":
+        folders.copy_files(folders.files(source, lambda file: any(map(file.match, _COMPANIONS))), target)
+    else:
+        database = folders.inner(source, "img_lmdb")
+        if database is not None:
+            folders.copy(database, target / "img_lmdb", leave_out=("lock.mdb",))
+
+
+def _entry(track: Track, layout: str) -> str:
+    """What a folder of a format holds its track in."""
+    if layout != "vhap":
+        return "smoothed.pkl"
+    origin = of(track, "vhap")
+    return vhap.FOLDER if origin is None or vhap.is_folder(origin) else "flame_param.npz"
+
+
+def _write(track: Track, path: Path, format: str, fill_gaps: bool) -> None:
+    if format == "gagjax":
+        native.write(track, path)
+    elif format == "liveportrait":
+        liveportrait.write(track, path)
+    elif format == "vhap":
+        vhap.write(track, path, fill_gaps=fill_gaps)
+    else:
+        gagavatar.write(track, path, fill_gaps=fill_gaps)
+
+
+def layout_of(track: Track, path: str | Path, *, like: str | None = None) -> Format:
+    """The format in which a track is written to a path.
+
+    Args:
+        track: The track.
+        path: The output.
+        like: A format to keep where the suffix allows it.
+
+    Raises:
+        InputError: If no format has this suffix.
+    """
+    suffix = _suffix(Path(path))
+    if like in _SUFFIXES and suffix in _SUFFIXES[like]:
+        return like  # type: ignore[return-value]
+    if suffix == ".npz":
+        return "gagjax"
+    if suffix in (".pkl", ".pickle"):
+        return "liveportrait" if liveportrait.is_from_template(track) else "gagavatar"
+    if suffix == "":
+        return "gagavatar"
+    raise InputError(f"no track format has the suffix {suffix}", file=path, fix="Use .npz, .pkl, or none for a folder")
+
+
+def check_output(path: str | Path, layout: str, force: bool = False, *, track: Track | None = None) -> None:
+    """Whether `save_track` may write there: to be asked before long work.
+
+    Args:
+        path: The output.
+        layout: Its format.
+        force: Replace an existing output.
+        track: What is to be written, where it is known.
+
+    Raises:
+        InputError: If the suffix is not the format's, or the output exists and `force` is False, or it is a folder in
+            which something else would be read before what is written.
+    """
+    path = Path(path)
+    if layout not in _SUFFIXES:
+        raise InputError(f"{layout!r} is no format to write", file=path, fix=f"Use one of {', '.join(_SUFFIXES)}")
+    suffix = _suffix(path)
+    if suffix not in _SUFFIXES[layout]:
+        names = " or ".join(suffix or "no suffix (a folder)" for suffix in _SUFFIXES[layout])
+        raise InputError(f"a {FORMATS[layout]} has {names}", file=path, fix="Change the suffix of the output")
+    atomic.check(path, force, folder=not suffix)
+    if path.is_dir():
+        _check_folder(path, layout, track)
+
+
+def _check_folder(path: Path, layout: str, track: Track | None) -> None:
+    """Whether the next command that reads a folder would read what is written into it."""
+    entry = "smoothed.pkl" if track is None else _entry(track, layout)
+    if path.name != vhap.FOLDER:
+        before = IN_FOLDERS[: IN_FOLDERS.index(entry)]
+        other = next((name for name in before if (path / name).exists()), None)
+        if other is not None:
+            raise InputError(
+                f"holds {other}, which every command would go on to read instead of the {entry} written beside it",
+                file=path,
+                fix="Choose another folder",
+            )
+    if track is not None and entry == vhap.FOLDER:
+        place = path if path.name == vhap.FOLDER else path / vhap.FOLDER
+        kept = np.flatnonzero(np.asarray(track.valid))
+        stems = vhap.frame_names(track)
+        others = vhap.stems_in(place) - {stems[i] for i in kept}
+        if others:
+            raise InputError(
+                f"holds frames that would stay among those written: {', '.join(sorted(others)[:4])}",
+                file=place,
+                fix="Choose another folder",
+            )
+
+
+def _suffix(path: Path) -> str:
+    return "" if path.is_dir() else path.suffix.lower()
