@@ -1,14 +1,77 @@
-"""Cameras: pinhole with column-vector world-to-camera matrices and OpenCV axes, and the way from a track's camera."""
+"""Cameras: pinhole with column-vector world-to-camera matrices and OpenCV axes, and the way from a track's camera.
+
+The two constants of GAGAvatar's world live here and nowhere else: its focal length and its unit of length.
+"""
 
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from gagjax.pytree import pytree, static
+from gagjax.errors import InputError
+from gagjax.pytree import is_concrete, pytree, static
 
 FOCAL = 12.0  # GAGAvatar's focal length, in half image widths
+UNITS_PER_METRE = 5.0  # GAGAvatar's world is FLAME's, in metres, times five
 SIZE = 512
+
+
+@pytree
+class Intrinsics:
+    """What a camera does to directions: focal lengths and centre in pixels of a picture of known size.
+
+    Args:
+        K: `[[fx, 0, cx], [0, fy, cy], [0, 0, 1]]` in pixels, (3, 3) for a whole track or (T, 3, 3); pixel centres lie
+            at half numbers.
+        width: Picture width in pixels.
+        height: Picture height in pixels.
+
+    Raises:
+        InputError: If a shape does not fit, a focal length is not positive or the picture has no pixels.
+
+    Example:
+        >>> Intrinsics.of_focal(12.0, 512).K[0, 0].item()
+        3072.0
+    """
+
+    K: Float[Array, "3 3"] | Float[Array, "T 3 3"]
+    width: int = static(default=SIZE)
+    height: int = static(default=SIZE)
+
+    def __post_init__(self) -> None:
+        matrix = self.K if hasattr(self.K, "shape") else np.asarray(self.K, np.float32)
+        if matrix.ndim not in (2, 3) or matrix.shape[-2:] != (3, 3):
+            raise InputError(f"has shape {tuple(matrix.shape)}, expected (3, 3) or (T, 3, 3)", field="K")
+        if is_concrete(matrix):
+            matrix = np.asarray(matrix, np.float32)
+            if not (np.isfinite(matrix).all() and (matrix[..., [0, 1], [0, 1]] > 0).all()):
+                raise InputError("has a focal length that is not positive", field="K", fix="Give pixels")
+        if self.width < 1 or self.height < 1:
+            raise InputError(f"is {self.width} x {self.height}", field="image size", fix="Give pixels")
+        object.__setattr__(self, "K", matrix)
+
+    @classmethod
+    def of_focal(cls, focal: float = FOCAL, size: int = SIZE) -> Intrinsics:
+        """A square picture of `size` pixels, its centre in the middle, and a focal length in half its width."""
+        half = size / 2
+        return cls(np.asarray([[focal * half, 0, half], [0, focal * half, half], [0, 0, 1]], np.float32), size, size)
+
+    @property
+    def fractions(self) -> Float[Array, "*frames 4"]:
+        """Focal lengths and centre as shares of the picture: fx / width, fy / height, cx / width, cy / height."""
+        size = jnp.asarray([self.width, self.height], jnp.float32)
+        k = jnp.asarray(self.K)
+        return jnp.concatenate([jnp.stack([k[..., 0, 0], k[..., 1, 1]], -1) / size, k[..., :2, 2] / size], -1)
+
+    def squared(self, size: int) -> Intrinsics:
+        """The same camera for a square picture of `size` pixels: the whole picture in its middle, borders around it."""
+        longest = max(self.width, self.height)
+        shift = np.asarray(
+            [[0, 0, (longest - self.width) / 2], [0, 0, (longest - self.height) / 2], [0, 0, 0]], np.float32
+        )
+        scale = np.asarray([size / longest, size / longest, 1.0], np.float32)[:, None]
+        return Intrinsics((self.K + shift) * scale, size, size)
 
 
 @pytree
@@ -28,7 +91,12 @@ class Camera:
     height: int = static(default=SIZE)
 
 
-def from_track(transform: Float[Array, "*batch 3 4"], size: int = SIZE, focal: float = FOCAL) -> Camera:
+def from_track(
+    transform: Float[Array, "*batch 3 4"],
+    size: int = SIZE,
+    focal: float = FOCAL,
+    intrinsics: Intrinsics | None = None,
+) -> Camera:
     """The camera of a track.
 
     A track holds `[R | t]` for row vectors, `X_camera = X_world @ R + t`, with x left, y up, z forward (PyTorch3D). In
@@ -36,8 +104,9 @@ def from_track(transform: Float[Array, "*batch 3 4"], size: int = SIZE, focal: f
 
     Args:
         transform: `[R | t]`, (..., 3, 4).
-        size: Width and height of the square picture in pixels.
-        focal: Focal length in half image widths.
+        size: Width and height of the square picture in pixels; not looked at where `intrinsics` say it.
+        focal: Focal length in half image widths, likewise.
+        intrinsics: Focal lengths, centre and picture size, where they are known.
 
     Example:
         >>> import numpy as np
@@ -49,14 +118,39 @@ def from_track(transform: Float[Array, "*batch 3 4"], size: int = SIZE, focal: f
     flip = jnp.asarray([-1.0, -1.0, 1.0], transform.dtype)[:, None]
     upper = flip * jnp.concatenate([jnp.swapaxes(transform[..., :3], -1, -2), transform[..., 3:]], -1)
     last = jnp.broadcast_to(jnp.asarray([0.0, 0.0, 0.0, 1.0], upper.dtype), (*upper.shape[:-2], 1, 4))
-    half = size / 2
-    intrinsics = jnp.asarray([[focal * half, 0, half], [0, focal * half, half], [0, 0, 1]], upper.dtype)
+    lens = Intrinsics.of_focal(focal, size) if intrinsics is None else intrinsics
     return Camera(
         jnp.concatenate([upper, last], -2),
-        jnp.broadcast_to(intrinsics, (*upper.shape[:-2], 3, 3)),
-        size,
-        size,
+        jnp.broadcast_to(jnp.asarray(lens.K, upper.dtype), (*upper.shape[:-2], 3, 3)),
+        lens.width,
+        lens.height,
     )
+
+
+def like_gagavatar(transform: Float[np.ndarray, "T 3 4"], intrinsics: Intrinsics | None) -> Float[np.ndarray, "T 3 4"]:
+    """Cameras with GAGAvatar's lens that show the head in the same place and size as the given ones.
+
+    A head further away through a longer lens looks the same up to perspective: depths are multiplied by the ratio of the
+    focal lengths, and what lies off the centre of the picture is shifted there.
+
+    Args:
+        transform: `[R | t]` of the given cameras, (T, 3, 4).
+        intrinsics: Their lens; None is GAGAvatar's already.
+
+    Returns:
+        `[R | t]`, (T, 3, 4).
+    """
+    if intrinsics is None:
+        return transform
+    square = intrinsics.squared(2)  # one pixel is half the picture's width
+    moved = np.array(transform, np.float64)
+    k = np.asarray(square.K, np.float64)
+    focal = 0.5 * (k[..., 0, 0] + k[..., 1, 1])
+    depth = moved[:, 2, 3].copy()
+    moved[:, 0, 3] -= (k[..., 0, 2] - 1) * depth / focal
+    moved[:, 1, 3] -= (k[..., 1, 2] - 1) * depth / focal
+    moved[:, 2, 3] = depth * FOCAL / focal
+    return moved.astype(np.float32)
 
 
 def project(points: Float[Array, "*batch N 3"], camera: Camera) -> Float[Array, "*batch N 2"]:

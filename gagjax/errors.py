@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gagjax.printable import escaped
+from gagjax.text.printable import escaped
 
 
 class GagjaxError(Exception):

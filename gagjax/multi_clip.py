@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from gagjax import shape_bucketing, track_units
+from gagjax import shape_bucketing
+from gagjax.conventions import track_units
 from gagjax.filters.base import check_observed
 from gagjax.stack import Stack, enhance_track, run_stages, track_stages
-from gagjax.track import Track
+from gagjax.track import Track, interleaved
 
 AXIS = "clips"
 
@@ -39,6 +40,18 @@ def enhance_tracks(stack: Stack, tracks: Sequence[Track], *, devices: Sequence[A
         >>> len(short), len(long)
         (20, 30)
     """
+    # Sequences of one file are clips of their own.
+    pieces = [track.split() for track in tracks]
+    if any(len(each) > 1 for each in pieces):
+        flat = enhance_tracks(stack, [part for each in pieces for part in each.values()], devices=devices)
+        made, rest = [], iter(flat)
+        for track, each in zip(tracks, pieces, strict=True):
+            parts = [next(rest) for _ in each]
+            places = list(track.sequences.values())
+            made.append(
+                parts[0] if len(parts) == 1 else track.with_channels(interleaved([p.channels for p in parts], places))
+            )
+        return made
     mesh = Mesh(np.asarray(jax.devices() if devices is None else list(devices)), (AXIS,))
     groups: dict[Hashable, list[int]] = {}
     found: dict[int, Track] = {}
@@ -65,7 +78,7 @@ def _shared(stages: Sequence[Any]) -> bool:
 def _likeness(track: Track) -> Hashable:
     """What clips have in common that go through one program together."""
     structure = jax.tree.structure(track.channels)
-    return shape_bucketing.bucket(len(track)), structure, track.fps, track.rotations, track.source
+    return shape_bucketing.bucket(len(track)), structure, track.fps, track.rotations, track.source, track.camera_known
 
 
 def _enhanced(stack: Stack, tracks: Sequence[Track], mesh: Mesh) -> list[Track]:

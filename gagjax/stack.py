@@ -21,18 +21,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from gagjax import shape_bucketing, track_units
+from gagjax import shape_bucketing
+from gagjax.conventions import track_units
 from gagjax.errors import InputError
 from gagjax.filters import chain, scan
 from gagjax.filters.base import check_observed
 from gagjax.pytree import is_concrete, pytree
 from gagjax.reference import FAULTS, Variant, check_variant
-from gagjax.track import Channels, Track
+from gagjax.track import Channels, Track, interleaved
 
 if TYPE_CHECKING:
     from gagjax.flame.model import FlameModel
 
 STAGES = ("temporal", "expression", "gaze", "detail", "eyes")
+#: What `default` and `live` run unless asked otherwise: nobody's eyes are aimed without a word.
+USUAL = ("temporal", "expression", "detail", "eyes")
 _warned = False
 
 
@@ -88,11 +91,11 @@ class Stack:
         )
 
     @staticmethod
-    def default(enable: Iterable[str] = STAGES) -> Stack:
+    def default(enable: Iterable[str] = USUAL) -> Stack:
         """What we recommend for files: smoothing without lag, and each enhancement in its sound form.
 
         Args:
-            enable: Names of the stages to run, out of `STAGES`.
+            enable: Names of the stages to run, out of `STAGES`. Aiming the eyes ("gaze") is not among the usual ones.
 
         Raises:
             InputError: If a stage is not known.
@@ -104,7 +107,7 @@ class Stack:
         return _recommended(enable, live=False)
 
     @staticmethod
-    def live(enable: Iterable[str] = STAGES) -> Stack:
+    def live(enable: Iterable[str] = USUAL) -> Stack:
         """The causal preset for streams: every track stage is a filter, at most one frame of lag.
 
         Args:
@@ -171,26 +174,31 @@ class FramesState(NamedTuple):
 
 
 def enhance_track(stack: Stack, track: Track) -> Track:
-    """Run the track stages over a sequence.
+    """Run the track stages over a track, each of its sequences by itself.
 
     Clips of similar lengths share one compiled program (`gagjax.shape_bucketing`).
 
     Args:
         stack: The stages.
-        track: The sequence. Values of frames marked invalid are never read; what the stages predict for them is put
-            in their place, and they stay marked.
+        track: The sequence, or several (`Track.sequences`). Values of frames marked invalid are never read; what the
+            stages predict for them is put in their place, and they stay marked.
 
     Returns:
         A track with the enhanced channels, everything else kept; the track itself if no track stage is enabled.
 
     Raises:
-        InputError: If no frame is valid, or a stage holds values for another number of frames.
+        InputError: If no frame of a sequence is valid, a stage holds values for another number of frames, or a stage cannot
+            work on this track, such as eyes that are to meet a camera that is not known.
 
     Example:
         >>> track = Track(np.zeros((4, 100)), np.zeros((4, 3)), np.zeros((4, 6)), np.tile(np.eye(3, 4), (4, 1, 1)))
         >>> len(enhance_track(Stack(), track))
         4
     """
+    sequences = track.sequences
+    if len(sequences) > 1:
+        parts = {name: enhance_track(stack, track.take(places)) for name, places in sequences.items()}
+        return track.with_channels(interleaved([part.channels for part in parts.values()], list(sequences.values())))
     check_observed(track.valid)
     if not track.source:  # a file's has been looked at when it was read
         track_units.warn(track.channels, track.valid)

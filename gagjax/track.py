@@ -5,28 +5,37 @@ conventions are those of GAGAvatar and FLAME:
 
 * angles are axis-angle vectors in radians; `eyes` is left eye then right eye;
 * `transform` is `[R | t]` for row vectors, `X_camera = X_world @ R + t`, camera axes x left, y up, z forward, lengths
-  in GAGAvatar units (FLAME metres times 5). The head stays at the origin: head motion is camera motion.
+  in GAGAvatar units (FLAME metres times 5). In GAGAvatar's own tracks the head stays at the origin: head motion is
+  camera motion. Trackers that move the head itself put its pose into `extra`, see `gagjax.conventions.head_pose`;
+* frames named `<video>_<number>` may be of several videos: these are sequences of their own, see `Track.sequences`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from gagjax.camera import Camera, Intrinsics, from_track
+from gagjax.conventions.rates import as_rate
 from gagjax.errors import InputError
 from gagjax.pytree import host, is_concrete, pytree, static
-from gagjax.rates import as_rate
 
-__all__ = ["EXPRESSIONS", "SHAPES", "Channels", "Track", "as_rate", "concat"]
+__all__ = ["EXPRESSIONS", "SHAPES", "Channels", "Track", "as_rate", "concat", "interleaved"]
 
 EXPRESSIONS = 100
 SHAPES = 300
+#: The name of a frame: its video and its number there.
+FRAME_NAME = re.compile(r"(?P<video>.*)_(?P<number>\d{1,12})", re.DOTALL)
+#: Files of these trackers do not hold the camera that filmed; what `transform` says then is made up.
+WITHOUT_CAMERA = ("vhap", "lam", "liveportrait")
 
 
 class Channels(NamedTuple):
@@ -66,6 +75,7 @@ class Track:
         names: One name per frame (the tracker's frame keys), or None.
         rotations: The names in `extra` that hold rotation matrices, (T, 3, 3), and are filtered on SO(3).
         source: What wrote the track, e.g. "gagavatar-smoothed"; some filters act on it.
+        intrinsics: The lens that filmed it; None is GAGAvatar's, a focal length of 12 half-widths.
         origin: The file that the track was read from, for writers of its format to carry through what a track has no
             place for (`gagjax.io.formats.origin`). Neither data nor structure: JAX drops it, slices keep their part.
 
@@ -91,6 +101,7 @@ class Track:
     names: tuple[str, ...] | None = static(default=None)
     rotations: tuple[str, ...] = static(default=())
     source: str = static(default="")
+    intrinsics: Intrinsics | None = None
     origin: Any = host(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -134,6 +145,9 @@ class Track:
             put("names", names)
         if self.origin is not None and len(self.origin.frames) != frames:
             put("origin", None)  # other frames than those of the file
+        lens = self.intrinsics
+        if isinstance(lens, Intrinsics) and lens.K.ndim == 3 and lens.K.shape[0] != frames:
+            raise InputError(f"has {lens.K.shape[0]} frames, expression has {frames}", field="intrinsics")
 
     def __len__(self) -> int:
         return self.expression.shape[0]
@@ -151,6 +165,65 @@ class Track:
             names=self.names[frames] if self.names is not None else None,
             origin=None if self.origin is None else self.origin.at(np.arange(len(self))[frames]),
         )
+
+    @property
+    def camera(self) -> Camera:
+        """The camera of every frame: intrinsics in pixels with the picture's size, and world to camera.
+
+        The world is the track's, in GAGAvatar units; `gagjax.conventions.head_pose.folded` first, where the head itself moves.
+        """
+        return from_track(self.transform, intrinsics=self.intrinsics)
+
+    @property
+    def camera_known(self) -> bool:
+        """Whether `camera` is the one that filmed, not one that was made up to show the head from the front."""
+        return self.intrinsics is not None or not self.source.startswith(WITHOUT_CAMERA)
+
+    @property
+    def sequences(self) -> dict[str, np.ndarray]:
+        """The frames of each video, by its name, in the order of the track; one unnamed sequence without such names.
+
+        Example:
+            >>> still = np.zeros((4, 100)), np.zeros((4, 3)), np.zeros((4, 6)), np.tile(np.eye(3, 4), (4, 1, 1))
+            >>> {k: v.tolist() for k, v in Track(*still, names=("a_0", "b_0", "a_1", "b_1")).sequences.items()}
+            {'a': [0, 2], 'b': [1, 3]}
+        """
+        everything = {"": np.arange(len(self))}
+        if self.names is None:
+            return everything
+        found = [FRAME_NAME.fullmatch(name) for name in self.names]
+        videos: dict[str, list[int]] = {}
+        for place, match in enumerate(found):
+            if match is None:
+                return everything
+            videos.setdefault(match["video"], []).append(place)
+        return {video: np.asarray(places) for video, places in videos.items()}
+
+    def take(self, places: Any, *, names: Iterable[str] | None = None) -> Track:
+        """The track with the frames of an index, in that order; frames may repeat.
+
+        Args:
+            places: (N,) frame numbers.
+            names: Their new names; None keeps the old ones.
+        """
+        places = np.asarray(places)
+        if names is None and self.names is not None:
+            names = (self.names[i] for i in places)
+        return self._map(
+            lambda x: x[places],
+            names=None if names is None else tuple(names),
+            origin=None if self.origin is None else self.origin.at(np.arange(len(self))[places]),
+        )
+
+    def split(self) -> dict[str, Track]:
+        """Each sequence as a track of its own, by its name; the track itself where there is one."""
+        found = self.sequences
+        return {name: self if len(found) == 1 else self.take(places) for name, places in found.items()}
+
+    def one_after_another(self) -> Track:
+        """The track with its sequences in a row, as a film shows them; the track itself where there is one."""
+        found = self.sequences
+        return self if len(found) == 1 else self.take(np.concatenate(list(found.values())))
 
     @property
     def seconds(self) -> float:
@@ -171,7 +244,7 @@ class Track:
         missing = frames - len(self)
         if missing < 0:
             raise ValueError(f"cannot pad {len(self)} frames to {frames}")
-        names = None if self.names is None else self.names + tuple(f"pad_{i}" for i in range(missing))
+        names = None if self.names is None else self.names + _names_after(self.names[-1], missing)
         longer = self._map(lambda x: np.concatenate([x, np.repeat(x[-1:], missing, 0)]), names=names, origin=None)
         return dataclasses.replace(longer, valid=np.concatenate([self.valid, np.zeros(missing, bool)]))
 
@@ -217,8 +290,14 @@ class Track:
             **jax.tree.map(function, self.channels)._asdict(),
             shape=function(self.shape) if per_frame_shape else self.shape,
             valid=function(self.valid),
+            intrinsics=per_frame_lens(self.intrinsics, function),
             **changes,
         )
+
+
+def per_frame_lens(lens: Intrinsics | None, function: Any) -> Intrinsics | None:
+    """A lens with a function applied to its matrices, where it has one for each frame; others stay."""
+    return lens if lens is None or np.ndim(lens.K) == 2 else dataclasses.replace(lens, K=function(lens.K))
 
 
 def concat(tracks: Iterable[Track]) -> Track:
@@ -244,7 +323,28 @@ def concat(tracks: Iterable[Track]) -> Track:
         shape=_joined_shape(parts),
         valid=np.concatenate([t.valid for t in parts]),
         names=tuple(n for t in parts for n in t.names or ()) if named else None,
+        intrinsics=_joined_lens(parts),
     )
+
+
+def interleaved(parts: Sequence[Channels], places: Sequence[Any]) -> Channels:
+    """The channels of sequences put back to where their frames were.
+
+    Args:
+        parts: Channels of each sequence.
+        places: Which frames of the whole each one's are.
+
+    Returns:
+        Channels of the whole.
+    """
+    order = np.argsort(np.concatenate([np.asarray(each) for each in places]), kind="stable")
+    joined: Channels = jax.tree.map(lambda *xs: _joined(xs)[order], *parts)
+    return joined
+
+
+def _joined(arrays: Iterable[Any]) -> Any:
+    parts = list(arrays)
+    return (np if all(isinstance(x, np.ndarray) for x in parts) else jnp).concatenate(parts)
 
 
 def _floats(value: Any, name: str, shape: tuple[int | None, ...] | None) -> Any:
@@ -277,6 +377,29 @@ def _named_arrays(track: Track) -> Iterable[tuple[str, Any]]:
             yield from value.items()
         elif value is not None and is_concrete(value):
             yield name, value
+
+
+def _names_after(last: str, count: int) -> tuple[str, ...]:
+    """Names for frames that lengthen a track: of the last frame's video."""
+    match = FRAME_NAME.fullmatch(last)
+    video, number = ("pad", -1) if match is None else (match["video"], int(match["number"]))
+    return tuple(f"{video}_{number + 1 + i}" for i in range(count))
+
+
+def _joined_lens(parts: list[Track]) -> Intrinsics | None:
+    lenses = [t.intrinsics for t in parts]
+    first = lenses[0]
+    if first is None or any(lens is None for lens in lenses):
+        if any(lens is not None for lens in lenses):
+            raise InputError("is known for some of the tracks alone", field="intrinsics")
+        return None
+    if any(lens is None or (lens.width, lens.height) != (first.width, first.height) for lens in lenses):
+        raise InputError("are of pictures of different sizes", field="intrinsics")
+    each = [lens.K for lens in lenses if lens is not None]
+    if all(np.ndim(k) == 2 and np.array_equal(k, each[0]) for k in each):
+        return first
+    frames = [np.broadcast_to(k, (len(t), 3, 3)) for k, t in zip(each, parts, strict=True)]
+    return dataclasses.replace(first, K=np.concatenate(frames))
 
 
 def _joined_shape(parts: list[Track]) -> Any:

@@ -16,13 +16,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from gagjax import track_units
+from gagjax import so3
+from gagjax.conventions import track_units
+from gagjax.conventions.head_pose import GLOBAL_ROTATION, ROTATION, TRANSLATION, transform_of
 from gagjax.filters.adaptive import AdaptiveSmoother
 from gagjax.filters.alpha_beta import LiveRotation, LiveVelocity
 from gagjax.filters.rigid import RigidTransform
 from gagjax.filters.scene_cuts import scene_cuts
+from gagjax.gaze.estimate import STILL
 from gagjax.pytree import pytree, static
-from gagjax.track import Channels, Track
+from gagjax.track import Channels, Track, interleaved
 
 # Tracks in which a causal filter has already been at work: a second one would add its lag to the first.
 SMOOTHED_SOURCES = ("gagavatar-smoothed",)
@@ -36,8 +39,8 @@ class TrackSmoother:
         expression: Smoother of the expression coefficients.
         jaw: Smoother of the jaw, radians.
         eyes: Smoother of both eyes, radians.
-        rotation: Smoother of the camera's rotation, on SO(3), radians.
-        translation: Smoother of the camera's translation, in the track's unit.
+        rotation: Smoother of the rotation of camera and head, on SO(3), radians.
+        translation: Smoother of the translation of camera and head, in the track's unit and in metres.
         neck: Smoother of the neck, radians.
         extra: Smoother of every extra channel; those named in `rotations` on SO(3).
         cut_angle: A lasting turn of the camera by more than this between two frames is a scene cut, radians; nothing
@@ -119,6 +122,10 @@ class TrackSmoother:
         Args:
             track: The sequence; values of frames marked invalid are never read.
         """
+        sequences = track.sequences
+        if len(sequences) > 1:
+            parts = [self(track.take(places)).channels for places in sequences.values()]
+            return track.with_channels(interleaved(parts, list(sequences.values())))
         channels = jax.tree.map(jnp.asarray, track.channels)
         dt = jnp.float32(float(1 / track.fps))
         return track.with_channels(self.for_track(track).apply(channels, valid=jnp.asarray(track.valid), dt=dt))
@@ -136,9 +143,17 @@ class TrackSmoother:
             smoother = getattr(self, name)
             if smoother is not None and xs is not None:
                 total += smoother.surprise(xs, clip.valid, clip.dt, turns=name == "rotation")
-        if self.extra is not None:
+        if channels.extra:
             for name, xs in channels.extra.items():
-                total += self.extra.surprise(xs, clip.valid, clip.dt, turns=name in self.rotations)
+                smoother = {ROTATION: self.rotation, GLOBAL_ROTATION: self.rotation, TRANSLATION: self.translation}.get(
+                    name, self.extra
+                )
+                if name == GLOBAL_ROTATION:
+                    xs = so3.exp(xs)
+                if smoother is not None:
+                    total += smoother.surprise(
+                        xs, clip.valid, clip.dt, turns=name == GLOBAL_ROTATION or name in self.rotations
+                    )
         return total
 
     def apply(self, channels: Channels, *, valid: Bool[Array, "T"] | None = None, dt: Any = 0.04) -> Channels:
@@ -153,7 +168,8 @@ class TrackSmoother:
             The smoothed channels.
         """
         rotation, translation = channels.transform[..., :3], channels.transform[..., 3]
-        cuts = scene_cuts(rotation, valid, self.cut_angle)
+        # Who is cut away from is the head: where it turns by itself, that counts like the camera's turning.
+        cuts = scene_cuts(transform_of(channels)[..., :3], valid, self.cut_angle)
 
         def vector(smoother: AdaptiveSmoother | None, xs: Any) -> Any:
             return xs if smoother is None or xs is None else smoother(xs, valid, dt, cuts)
@@ -161,14 +177,21 @@ class TrackSmoother:
         def turn(smoother: AdaptiveSmoother | None, xs: Any) -> Any:
             return xs if smoother is None else smoother.rotations(xs, valid, dt, cuts)
 
-        extra: Mapping[str, Any] = {
-            name: (turn if name in self.rotations else vector)(self.extra, xs) for name, xs in channels.extra.items()
-        }
+        def other(name: str, xs: Any) -> Any:
+            if name == GLOBAL_ROTATION and self.rotation is not None:
+                return _nearest(so3.log(turn(self.rotation, so3.exp(xs))), xs)
+            if name == TRANSLATION and self.translation is not None:
+                return principal(lambda x: vector(self.translation, x), xs, valid)
+            if name in self.rotations:
+                return turn(self.rotation if name == ROTATION else self.extra, xs)
+            return vector(self.extra, xs)
+
+        extra: Mapping[str, Any] = {name: other(name, xs) for name, xs in channels.extra.items()}
         turned, moved = turn(self.rotation, rotation), vector(self.translation, translation)
         return Channels(
             expression=vector(self.expression, channels.expression),
             jaw=vector(self.jaw, channels.jaw),
-            eyes=vector(self.eyes, channels.eyes),
+            eyes=jnp.where(_turning(channels.eyes, valid), vector(self.eyes, channels.eyes), channels.eyes),
             transform=jnp.concatenate([turned, moved[..., None]], axis=-1),
             neck=vector(self.neck, channels.neck),
             extra=extra,
@@ -224,12 +247,13 @@ class LiveTrackSmoother:
     def _filter(self, name: str) -> Any:
         kind, _, extra = name.partition("/")
         if kind == "extra":
-            return self.extra_rotation if extra in self.rotations else self.extra
+            return self.extra_rotation if extra in (*self.rotations, GLOBAL_ROTATION) else self.extra
         return getattr(self, kind)
 
     def _parts(self, x: Channels) -> list[tuple[str, Any, Any]]:
         named = {name: value for name, value in x._asdict().items() if name != "extra" and value is not None}
-        named |= {f"extra/{name}": value for name, value in x.extra.items()}
+        # The head's turning is filtered on SO(3) in whichever form it comes.
+        named |= {f"extra/{n}": so3.exp(value) if n == GLOBAL_ROTATION else value for n, value in x.extra.items()}
         return [(name, self._filter(name), value) for name, value in named.items()]
 
     @staticmethod
@@ -238,10 +262,50 @@ class LiveTrackSmoother:
         for name, (_, y) in results.items():
             kind, _, extra = name.partition("/")
             if kind == "extra":
-                fields["extra"][extra] = y
+                fields["extra"][extra] = so3.log(y) if extra == GLOBAL_ROTATION else y
             else:
                 fields[kind] = y
         return {name: state for name, (state, _) in results.items()}, Channels(**fields)
+
+
+def principal(smooth: Any, xs: Float[Array, "T 3"], valid: Bool[Array, "T"] | None) -> Float[Array, "T 3"]:
+    """A smoother of single channels along the principal axes of a motion, so that the world's axes do not matter.
+
+    Args:
+        smooth: Takes and returns (T, 3).
+        xs: Places, (T, 3).
+        valid: (T,) frames to trust.
+
+    Returns:
+        The smoothed places, (T, 3).
+    """
+    xs = jnp.asarray(xs)
+    seen = jnp.ones(xs.shape[0], bool) if valid is None else jnp.asarray(valid)
+    known = jnp.where(seen[:, None], xs, 0.0)
+    middle = known.sum(0) / jnp.maximum(seen.sum(), 1)
+    off = jnp.where(seen[:, None], xs - middle, 0.0)
+    # Only the choice of axes: their own gradient is of no interest, and infinite where two of them are alike.
+    axes = jax.lax.stop_gradient(jnp.linalg.eigh(off.T @ off)[1])
+    still = (jnp.abs(off) <= 1e-6 * jnp.max(jnp.abs(known))).all()
+    turned = jnp.matmul(smooth(jnp.matmul(xs - middle, axes, precision="highest")), axes.T, precision="highest")
+    return jnp.where(still, smooth(xs), middle + turned)
+
+
+def _turning(eyes: Float[Array, "T 6"], valid: Bool[Array, "T"] | None) -> Bool[Array, ""]:
+    """Whether the eyes turn at all; those that no tracker estimated are left as they are."""
+    seen = jnp.ones(eyes.shape[0], bool) if valid is None else jnp.asarray(valid)
+    low = jnp.where(seen[:, None], eyes, jnp.inf).min(0)
+    high = jnp.where(seen[:, None], eyes, -jnp.inf).max(0)
+    return (high - low).max() > STILL
+
+
+def _nearest(v: Float[Array, "T 3"], given: Float[Array, "T 3"]) -> Float[Array, "T 3"]:
+    """Rotation vectors written as near as can be to given ones: a turn by a and by a - 360 degrees is the same."""
+    angle = jnp.sqrt((v**2).sum(-1, keepdims=True))
+    safe = jnp.where(angle > 1e-6, angle, 1.0)
+    other = jnp.where(angle > 1e-6, v * (1 - 2 * jnp.pi / safe), v)
+    nearer = ((other - given) ** 2).sum(-1, keepdims=True) < ((v - given) ** 2).sum(-1, keepdims=True)
+    return jnp.where(nearer, other, v)
 
 
 def warn_if_smoothed(track: Track) -> None:

@@ -16,6 +16,8 @@ from bridge.gagavatar.decoder import Noise
 from bridge.gagavatar.identity import Identity
 from bridge.gagavatar.model import GAGAvatar
 from gagjax import flame, memory
+from gagjax.camera import like_gagavatar
+from gagjax.conventions.head_pose import with_neck
 from gagjax.errors import InputError
 from gagjax.track import Track
 
@@ -104,8 +106,8 @@ class Avatar:
     def vertices(self, track: Track) -> Float[Array, "T V 3"]:
         """The identity's vertices with a driver's expression, jaw and eyes, metres.
 
-        Global rotation and neck stay zero: to GAGAvatar head motion is camera motion, or else the plane's Gaussians
-        would stay behind.
+        Global rotation and neck stay zero here: to GAGAvatar head motion is camera motion (`frames` puts both there), or
+        else the plane's Gaussians would stay behind.
         """
         pose = jnp.concatenate([jnp.zeros_like(track.jaw), track.jaw], -1)
         return flame.vertices(self.model, self.shape, track.expression, pose, track.eyes)
@@ -126,12 +128,15 @@ class Avatar:
         """The pictures of a driver, one by one; memory does not grow with its length.
 
         Args:
-            track: Expression, jaw, eyes and camera of the driver. The shape is the identity's own.
+            track: Expression, jaw, eyes, the head's pose, neck and camera of the driver. The shape is the identity's own;
+                what turns the head turns the camera about it, and the lens is always GAGAvatar's.
             backend: As in `bridge.rasterize`.
         """
+        track = with_neck(track, self.model, self.shape)
+        cameras = like_gagavatar(np.asarray(track.transform), track.intrinsics)
         for start in range(0, len(track), CHUNK):
             part = track[start : start + CHUNK]
-            vertices, transforms = self.vertices(part), np.asarray(part.transform)
+            vertices, transforms = self.vertices(part), cameras[start : start + CHUNK]
             for first in range(0, len(part), self.batch):
                 few = slice(first, first + self.batch)
                 yield from self.decode(

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-FOCAL = 12.0
-SCALE = 5.0  # GAGAvatar units per metre
+from gagjax.camera import FOCAL
+from gagjax.camera import UNITS_PER_METRE as SCALE  # noqa: F401  of the vertices, for `handover`
 
 
 def plane(transforms: Float[Tensor, "B 3 4"], size: int) -> tuple[Float[Tensor, "B size*size 3"], Float[Tensor, "B 3"]]:

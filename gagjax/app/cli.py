@@ -24,7 +24,7 @@ from typing import Any
 from gagjax.app.compilation_cache import keep_compiled
 from gagjax.errors import InputError
 from gagjax.io.atomic import FULL
-from gagjax.printable import Escaping, escaped
+from gagjax.text.printable import Escaping, escaped
 
 
 @dataclasses.dataclass(frozen=True)

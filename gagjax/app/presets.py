@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gagjax.errors import InputError
-from gagjax.printable import quoted
+from gagjax.text.printable import quoted
 
 #: The four enhancements and the stages of a `Stack` that each is made of.
 ENHANCEMENTS: dict[str, tuple[str, ...]] = {
@@ -17,6 +17,8 @@ ENHANCEMENTS: dict[str, tuple[str, ...]] = {
     "gaze": ("gaze",),
     "detail": ("detail", "eyes"),
 }
+#: What `default` and `live` switch on by themselves: the eyes are aimed only when asked.
+USUAL = ("temporal", "expression", "detail")
 #: The published usage scenarios: the enhancements that each switches on.
 SCENARIOS: dict[str, tuple[str, ...]] = {
     "quality": ("temporal", "expression", "gaze", "detail"),
@@ -48,8 +50,9 @@ def stack_of(preset: str | None, enhancements: Iterable[str] = (), *, text: str 
 
     Args:
         preset: "default", "live", "reference", a scenario, a preset file, or None.
-        enhancements: What the flags switch on. Without a flag, a stack's own preset runs all of its stages; without
-            a preset either, nothing runs. A scenario runs its own enhancements and those of the flags.
+        enhancements: What the flags switch on. Without a flag, `default` and `live` run all but the gaze, and
+            `reference` everything; without a preset either, nothing runs. A scenario runs its own enhancements and
+            those of the flags.
         text: The content of the preset file, where that is known already.
 
     Returns:
@@ -64,7 +67,7 @@ def stack_of(preset: str | None, enhancements: Iterable[str] = (), *, text: str 
     if preset in SCENARIOS:
         return _named("default", (*SCENARIOS[preset], *chosen))
     if preset in STACKS:
-        return _named(preset, chosen or tuple(ENHANCEMENTS))
+        return _named(preset, chosen or usual(preset))
     path = Path(preset)
     if text is not None:
         return _of_text(text, path, chosen)
@@ -72,6 +75,11 @@ def stack_of(preset: str | None, enhancements: Iterable[str] = (), *, text: str 
         names = ", ".join((*STACKS, *SCENARIOS))
         raise InputError(f"{preset!r} is neither a preset nor a file", field="--preset", fix=f"Use {names}, or a file")
     return _of_file(path, chosen)
+
+
+def usual(stack: Any) -> tuple[str, ...]:
+    """The enhancements that a stack's preset runs where nothing else is said."""
+    return tuple(ENHANCEMENTS) if stack == "reference" else USUAL
 
 
 def _named(name: str, enhancements: Iterable[str]) -> Any:
@@ -97,9 +105,10 @@ def _of_text(text: str, path: Path, chosen: tuple[str, ...]) -> Any:
     content = _content(text, path)
     if not isinstance(content, Mapping) or not set(content) <= KEYS:
         raise InputError("is no preset", file=path, fix=_FILE)
-    base, enable = content.get("preset", "default"), content.get("enable", list(ENHANCEMENTS))
+    base = content.get("preset", "default")
     if not isinstance(base, str) or base not in STACKS:
         raise InputError(f"{quoted(base)} is unknown", file=path, field="preset", fix=f"Use {', '.join(STACKS)}")
+    enable = content.get("enable", list(usual(base)))
     if not isinstance(enable, list) or not all(isinstance(each, str) and each in ENHANCEMENTS for each in enable):
         raise InputError(
             f"is {quoted(enable)}", file=path, field="enable", fix=f"List some of {', '.join(ENHANCEMENTS)}"

@@ -13,12 +13,11 @@ from gagjax.avatars.binding import Binding
 from gagjax.avatars.builtin import shading
 from gagjax.avatars.parameters import Parameters
 from gagjax.avatars.spherical_harmonics import colours
+from gagjax.camera import UNITS_PER_METRE as UNITS
 from gagjax.camera import Camera
 from gagjax.flame.model import FlameModel
 from gagjax.pytree import pytree
 from gagjax.splatting.gaussians import Gaussians
-
-UNITS = 5.0  # world units to a metre: GAGAvatar scales FLAME so
 
 
 class Avatar(Protocol):

@@ -13,7 +13,8 @@ from jaxtyping import Array, Float
 
 from gagjax.avatars.avatar import Avatar
 from gagjax.avatars.parameters import Parameters
-from gagjax.camera import from_track
+from gagjax.camera import Intrinsics, from_track
+from gagjax.conventions.head_pose import folded
 from gagjax.errors import InputError
 from gagjax.splatting import rasterize
 from gagjax.track import SHAPES, Track
@@ -33,8 +34,9 @@ def frames(
 
     Args:
         avatar: Whom to draw.
-        track: Its performance and camera; the identity's shape is the track's where it has one, else the model's mean.
-        size: Width and height.
+        track: Its performance, the head's pose and the camera; the identity's shape is the track's where it has one, else
+            the model's mean.
+        size: Width and height. A camera whose picture is not square is shown whole, with borders.
         background: Colour behind the head.
         backend: Of `gagjax.splatting.rasterize`.
 
@@ -49,11 +51,14 @@ def frames(
     shape = np.zeros(SHAPES, np.float32) if track.shape is None else np.asarray(track.shape, np.float32)
     fixed = shape.ndim == 1
     neck = np.zeros((len(track), 3), np.float32) if track.neck is None else track.neck
+    track = folded(track, avatar.model, shape if fixed else shape[0])
+    lens = None if track.intrinsics is None else np.asarray(track.intrinsics.squared(size).K)
     channels = [np.asarray(x) for x in (track.transform, track.expression, track.jaw, track.eyes, neck)]
     colour = jnp.asarray(background, jnp.float32)
     for i in range(len(track)):
         now = (x[i] for x in channels)
-        yield np.asarray(picture(avatar, shape if fixed else shape[i], *now, colour, size, backend))
+        seen = lens if lens is None or lens.ndim == 2 else lens[i]
+        yield np.asarray(picture(avatar, shape if fixed else shape[i], *now, colour, size, backend, seen))
 
 
 def render(avatar: Avatar, track: Track, **options: Any) -> Float[np.ndarray, "T H W 3"]:
@@ -77,9 +82,27 @@ def picture(
     background: Float[Array, "3"],
     size: int = 512,
     backend: str = "auto",
+    lens: Float[Array, "3 3"] | None = None,
 ) -> Float[Array, "H W 3"]:
-    """One picture; differentiable in every array, and jitted once a size."""
-    camera = from_track(transform, size)
+    """One picture; differentiable in every array, and jitted once a size.
+
+    Args:
+        avatar: Whom to draw.
+        shape: FLAME shape coefficients.
+        transform: Camera `[R | t]` of the head at rest (`head_pose.folded`).
+        expression: FLAME expression coefficients.
+        jaw: Jaw rotation, axis-angle, radians.
+        eyes: Left and right eye rotation, axis-angle, radians.
+        neck: Neck rotation, axis-angle, radians.
+        background: Colour behind the head.
+        size: Width and height in pixels.
+        backend: Of `gagjax.splatting.rasterize`.
+        lens: Intrinsics in pixels of this picture; None is GAGAvatar's.
+
+    Returns:
+        The picture, not clipped.
+    """
+    camera = from_track(transform, size, intrinsics=None if lens is None else Intrinsics(lens, size, size))
     pose = jnp.concatenate([jnp.zeros(3), jaw])  # the head's own turn lies in the camera
     return drawn(avatar, Parameters(expression, pose, eyes, neck, shape, camera), background, backend=backend)[0]
 

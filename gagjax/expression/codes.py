@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from gagjax import so3
+from gagjax.camera import FOCAL, UNITS_PER_METRE
 from gagjax.errors import InputError
 from gagjax.flame.model import FlameModel, joints
 from gagjax.track import EXPRESSIONS, SHAPES, Track
 
 # DECA's names, then EMOCA's.
 _NAMES = {"shape": ("shape", "shapecode"), "exp": ("exp", "expcode"), "pose": ("pose", "posecode"), "cam": ("cam",)}
-FOCAL = 12.0  # GAGAvatar's, in half-image units
-UNITS_PER_METRE = 5.0
 
 
 def track_from_codes(

@@ -150,7 +150,7 @@ def _smooth_rotations(settings: AdaptiveSmoother, xs: Any, valid: Any, dt: Any, 
     filter = RotationConstantVelocity.from_cutoff(cutoff[0], scale[0], 1 / _typical(dt))
     smooth = rts(filter, filled, seen[:, 0], _durations(dt), cuts=cuts)
     error = so3.log(jnp.swapaxes(smooth, -1, -2) @ filled)
-    kept = _events(settings, error, scale, seen, sound)
+    kept = _events(settings, error, scale, seen, sound, trust(observations(valid, frames)))
     return _held(jnp.matmul(smooth, so3.exp(kept), precision="highest"), before, after)
 
 
@@ -195,7 +195,7 @@ def _plan(
     cost = shared + 0 * cost if together else cost + settings.pooling * shared
     cutoff = grid[jnp.argmin(cost, axis=0)]
     smooth = rts(_model(cutoff, dt, channels), scaled, seen, _durations(dt), cuts=cuts)
-    smooth = smooth + _events(settings, scaled - smooth, 1.0, seen, sound)
+    smooth = smooth + _events(settings, scaled - smooth, 1.0, seen, sound, trust(observations(valid, xs.shape[0])))
     # A channel whose noise is nothing (constant, or drawn by hand) is returned as it came.
     smooth = jnp.where(still, xs, xs[0] + unit * smooth)
     return smooth, seen, sound, cutoff, unit
@@ -228,6 +228,8 @@ def _outliers(settings: AdaptiveSmoother, xs: Any, observed: Any) -> tuple[Any, 
     residual = xs - median5(xs)
     noise = second_difference_noise(xs, observed[:, 0])
     spread = jnp.maximum(robust.deviation(residual, observed), 0.8 * noise)
+    # The noise may be larger than a short clip shows: nothing is thrown out on the strength of a few frames.
+    spread = spread / trust(observations(observed[:, 0], xs.shape[0]))
     distance = jnp.abs(residual) / jnp.where(spread > 0, spread, 1)
     moving = spread > 0
     # One bad frame shows in most channels at once, and then each needs less evidence of its own.
@@ -236,17 +238,41 @@ def _outliers(settings: AdaptiveSmoother, xs: Any, observed: Any) -> tuple[Any, 
     return (distance > settings.gate) | frame, frame, noise
 
 
-def _events(settings: AdaptiveSmoother, error: Any, unit: Any, seen: Any, sound: Any) -> Any:
-    """The part of the residual that is no noise: it keeps its sign for two frames or more and stands out of it."""
+def _events(settings: AdaptiveSmoother, error: Any, unit: Any, seen: Any, sound: Any, trust: Any) -> Any:
+    """The part of the residual that is no noise: it keeps its sign for two frames or more and stands out of it.
+
+    The noise may be smaller than a short clip shows, where a blink is half of what there is to see: `trust` lowers it.
+    """
     used = seen if seen.shape == error.shape else jnp.broadcast_to(seen, error.shape)
     error = jnp.where(sound, error, 0)
     lasting = median3(error)
-    spread = 0.67 * jnp.maximum(robust.deviation(error, used), unit)
+    spread = 0.67 * trust * jnp.maximum(robust.deviation(error, used), unit)
     height = jnp.abs(lasting)
     near = jnp.maximum(height, jnp.maximum(_shifted(height, 1), _shifted(height, -1)))
     excess = near / jnp.where(spread > 0, spread, 1) / settings.guard - 1
     strength = jnp.where(spread > 0, jnp.clip(4 * excess, 0, 1), 0)
     return strength * jnp.clip(error, -4 * near, 4 * near)
+
+
+def observations(valid: Any, frames: int) -> Any:
+    """From how many second differences a clip's noise is estimated."""
+    if valid is None:
+        return max(frames - 2, 0)
+    seen = jnp.asarray(valid)
+    return (seen[2:] & seen[1:-1] & seen[:-2]).sum()
+
+
+def trust(count: Any) -> Float[Array, ""]:
+    """How far an estimated noise level is trusted: the share of it that is certain.
+
+    A median of n deviations is off by about 1.2 / sqrt(n) of itself; the level is lowered by 1.7 times that (and raised by
+    as much where it decides what is thrown out), relative to a clip of thirty, from which on it is taken as it is.
+
+    Args:
+        count: Of second differences, `observations`.
+    """
+    share = 1 - 2 / jnp.sqrt(jnp.maximum(jnp.asarray(count, jnp.float32), 1.0))
+    return jnp.clip(share / (1 - 2 / jnp.sqrt(jnp.float32(30.0))), 0.1, 1.0)
 
 
 def second_difference_noise(xs: Float[Array, "T C"], observed: Bool[Array, "T"]) -> Float[Array, "C"]:

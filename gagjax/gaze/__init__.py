@@ -1,7 +1,7 @@
 """Gaze: closed-form look-at, correction of tracks, angles and errors, masks around the eyes."""
 
 from gagjax.gaze.correct import GazeCorrector, Lids, LiveGazeCorrector, default_stage, live_stage
-from gagjax.gaze.estimate import gaze_of, pupil_offsets, rotations_from_landmarks, rotations_from_pupils
+from gagjax.gaze.estimate import eyes_estimated, gaze_of, pupil_offsets, rotations_from_landmarks, rotations_from_pupils
 from gagjax.gaze.geometry import (
     angle_between,
     angular_error,
@@ -41,6 +41,7 @@ __all__ = [
     "eth_xgaze_label",
     "eye_centres_in_image",
     "eye_mask",
+    "eyes_estimated",
     "gaze_from_eth_xgaze",
     "gaze_of",
     "live_stage",

@@ -19,7 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from gagjax import so3, track_units
+from gagjax import so3
+from gagjax.conventions import track_units
+from gagjax.conventions.head_pose import ROOT, to_head, transform_of
 from gagjax.errors import InputError
 from gagjax.filters.base import check_lengths, hold_last
 from gagjax.flame.eye_aspect_ratio import lid_aperture
@@ -85,6 +87,7 @@ class GazeCorrector:
             error of gaze. The default ignores nothing.
         centres: Left and right eye centre in the head's frame, (2, 3), metres.
         neck_joint: What the neck rotation turns about, (3,), metres; used for tracks with a neck.
+        root: What the head's own rotation turns about, (3,), metres; used for tracks whose head moves.
         lids: Reads lid closure from the expression, so that closing eyes are left alone; None does not look.
         frame: Where `target` is given: "camera" (x left, y up, z forward), "world" (the track's) or "head".
         direction: Whether `target` is a direction, so that both eyes stay parallel.
@@ -111,12 +114,13 @@ class GazeCorrector:
     ignore: Float[Array, ""] | float = 361.0
     centres: Float[Array, "2 3"] | tuple[Any, ...] = NOMINAL_EYE_CENTRES
     neck_joint: Float[Array, "3"] | tuple[float, float, float] = (0.0, -0.07, -0.01)
+    root: Float[Array, "3"] | tuple[float, float, float] = ROOT
     lids: Lids | None = None
     frame: str = static(default="camera")
     direction: bool = static(default=False)
 
     def __post_init__(self) -> None:
-        for name, shape in (("target", (3,)), ("centres", (2, 3)), ("neck_joint", (3,))):
+        for name, shape in (("target", (3,)), ("centres", (2, 3)), ("neck_joint", (3,)), ("root", (3,))):
             value = jnp.asarray(getattr(self, name), jnp.float32)
             per_frame = name == "target" and value.ndim == 2 and value.shape[-1] == 3
             if value.shape != shape and not per_frame:
@@ -142,7 +146,23 @@ class GazeCorrector:
         zero = jnp.zeros(6)
         rest = joints(model, shape, jnp.zeros(100), zero, zero)
         lids = Lids(at_landmarks(model), shape) if len(model.landmark_faces) >= 68 else None
-        return dataclasses.replace(self, centres=eye_centres(model, shape), neck_joint=rest[1], lids=lids)
+        return dataclasses.replace(self, centres=eye_centres(model, shape), neck_joint=rest[1], root=rest[0], lids=lids)
+
+    def for_track(self, track: Track) -> GazeCorrector:
+        """The corrector itself, once the track is known to have what it aims at.
+
+        Raises:
+            InputError: If the target is neither one nor one per frame of the track, or is given in the camera's frame and
+                the track's camera is made up.
+        """
+        self._check_target(len(track))
+        if self.frame == "camera" and not track.camera_known:
+            raise InputError(
+                f"cannot be aimed: the camera that filmed is not in this track ({track.source})",
+                field="gaze",
+                fix="Put transforms.json beside the track, or give a target in the frame of the head or the world",
+            )
+        return self
 
     def apply(self, channels: Channels, *, valid: Bool[Array, "T"] | None = None, dt: Any = 0.04) -> Channels:
         """Correct a whole clip; see `gagjax.stack` for stages.
@@ -160,15 +180,6 @@ class GazeCorrector:
         self._check_target(frames)
         return _apply(self, channels, valid, dt)
 
-    def for_track(self, track: Track) -> GazeCorrector:
-        """The corrector itself, once its target is known to be one or one per frame of the track.
-
-        Raises:
-            InputError: If it is not.
-        """
-        self._check_target(len(track))
-        return self
-
     def _check_target(self, frames: int) -> None:
         shape = np.shape(self.target)
         if shape not in ((3,), (frames, 3)):
@@ -182,10 +193,12 @@ class GazeCorrector:
         centres = pivot + jnp.einsum("...ab,eb->...ea", parent, self.centres - pivot, precision="highest")
         aim = jnp.asarray(self.target)
         if self.frame == "camera":
-            transform = jnp.asarray(channels.transform)
+            transform = jnp.asarray(transform_of(channels, self.root))
             aim = transform[..., :3] @ aim[..., None] if self.direction else camera_to_world(aim, transform)
             aim = aim[..., 0] if self.direction else aim
-        elif self.frame == "head":
+        elif self.frame == "world":
+            aim = to_head(aim, channels.extra, self.root, direction=self.direction)
+        else:
             shift = 0.0 if self.direction else pivot
             aim = shift + jnp.einsum("...ab,...b->...a", parent, aim - shift, precision="highest")
         aim = jnp.asarray(aim)[..., None, :]
@@ -290,6 +303,11 @@ class LiveGazeCorrector:
     def predict(self, state: LiveGazeState) -> tuple[LiveGazeState, Channels]:
         return state, state.last
 
+    def for_track(self, track: Track) -> LiveGazeCorrector:
+        """The filter itself; see `GazeCorrector.for_track`."""
+        self.corrector.for_track(track)
+        return self
+
     def for_model(self, model: FlameModel, shape: Float[Array, "S"] | None = None) -> LiveGazeCorrector:
         """The filter for a known head; see `GazeCorrector.for_model`."""
         return dataclasses.replace(self, corrector=self.corrector.for_model(model, shape))
@@ -356,7 +374,7 @@ def _times(a: Array, b: Array) -> Array:
 
 
 def default_stage(model: FlameModel | None = None, shape: Float[Array, "S"] | None = None) -> GazeCorrector:
-    """What `Stack.default` runs: eye contact for eyes that all but look at the camera, micro-saccades kept.
+    """What `Stack.default(enable=("gaze", ...))` runs: eye contact for eyes that all but look at the camera, micro-saccades kept.
 
     Within 10 degrees of the camera the eyes are taken nearly all the way to it; beyond 20 degrees the performer looks
     elsewhere and is left to.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from gagjax import so3
+from gagjax.camera import FOCAL, Intrinsics
+from gagjax.conventions.head_pose import rotation_of
 from gagjax.errors import InputError
 from gagjax.gaze.geometry import (
-    FOCAL,
     camera_centre,
     direction_of,
     look_along,
@@ -19,6 +21,19 @@ from gagjax.track import Channels, Track
 EYEBALL_RADIUS = 0.013  # metres, from the eye's joint to the pupil in FLAME
 # Eyeball radius over the distance between an eye's corners, about 13 mm over 30 mm.
 RADIUS_RATIO = 0.43
+STILL = np.radians(0.05)  # eyes that turn less than this in a whole clip were not estimated
+
+
+def eyes_estimated(track: Track) -> bool:
+    """Whether a tracker estimated the eyes: in frames that are valid they turn by more than .05 degrees.
+
+    Example:
+        >>> from gagjax.simulate import driver
+        >>> eyes_estimated(driver(20))
+        True
+    """
+    eyes = np.asarray(track.eyes)[np.asarray(track.valid)]
+    return bool(len(eyes)) and bool(np.ptp(eyes, axis=0).max() > STILL)
 
 
 def gaze_of(track: Track | Channels, frame: str = "world") -> Float[Array, "T 2 3"]:
@@ -26,7 +41,7 @@ def gaze_of(track: Track | Channels, frame: str = "world") -> Float[Array, "T 2 
 
     Args:
         track: A track or its channels.
-        frame: "head" (the eyes' own axes), "world" (the neck's rotation applied) or "camera" (x left, y up, z forward:
+        frame: "head" (the eyes' own axes), "world" (the rotations of neck and head applied) or "camera" (x left, y up, z forward:
             a gaze into the lens has z near -1).
 
     Raises:
@@ -38,6 +53,9 @@ def gaze_of(track: Track | Channels, frame: str = "world") -> Float[Array, "T 2 
         return direction
     if track.neck is not None:
         direction = jnp.einsum("...ab,...eb->...ea", so3.exp(jnp.asarray(track.neck)), direction, precision="highest")
+    turn = rotation_of(track.extra)
+    if turn is not None:
+        direction = jnp.einsum("...ab,...eb->...ea", turn, direction, precision="highest")
     if frame == "world":
         return direction
     if frame == "camera":
@@ -52,6 +70,7 @@ def rotations_from_pupils(
     transform: Float[Array, "*batch 3 4"],
     parent: Float[Array, "*batch 3 3"] | None = None,
     radius: float = EYEBALL_RADIUS,
+    intrinsics: Intrinsics | None = None,
 ) -> Float[Array, "*batch 6"]:
     """Eye rotations from pupils seen in the image, for tracks without eye pose; exact for the track's camera.
 
@@ -64,12 +83,17 @@ def rotations_from_pupils(
         transform: The track's `[R | t]`, (..., 3, 4).
         parent: Rotation of the head within its world (neck); None is the identity.
         radius: From the eye's centre to the pupil, metres.
+        intrinsics: The lens; None is GAGAvatar's.
 
     Returns:
         Axis-angle of the left and the right eye, (..., 6), radians.
     """
     transform, centres = jnp.asarray(transform), jnp.asarray(centres)
-    slope = (0.5 - jnp.asarray(pupils)) * (2.0 / FOCAL)
+    if intrinsics is None:
+        slope = (0.5 - jnp.asarray(pupils)) * (2.0 / FOCAL)
+    else:
+        shares = intrinsics.fractions[..., None, :]
+        slope = (shares[..., 2:] - jnp.asarray(pupils)) / shares[..., :2]
     ray = jnp.concatenate([slope, jnp.ones_like(slope[..., :1])], -1)
     ray = jnp.einsum("...ab,...eb->...ea", transform[..., :3], ray, precision="highest")
     ray = ray / jnp.sqrt((ray**2).sum(-1, keepdims=True))

@@ -12,10 +12,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gagjax import so3
+from gagjax.camera import FOCAL, UNITS_PER_METRE, Intrinsics
 from gagjax.numerics import safe_sqrt
 
-FOCAL = 12.0  # GAGAvatar's camera, in half-image units
-UNITS_PER_METRE = 5.0  # GAGAvatar's camera and Gaussians are in FLAME metres times five
 # Where the eyes of an average FLAME head turn, left then right, in metres. A centimetre matters little: seen from a
 # camera 1.7 m away it is a third of a degree. `eye_centres(model, shape)` gives those of a given head.
 NOMINAL_EYE_CENTRES = ((0.0315, 0.03, 0.02), (-0.0315, 0.03, 0.02))
@@ -144,13 +143,14 @@ def camera_to_world(point: Float[Array, "*batch 3"], transform: Float[Array, "*b
 
 
 def project(
-    points: Float[Array, "*batch N 3"], transform: Float[Array, "*batch 3 4"]
+    points: Float[Array, "*batch N 3"], transform: Float[Array, "*batch 3 4"], intrinsics: Intrinsics | None = None
 ) -> tuple[Float[Array, "*batch N 2"], Float[Array, "*batch N"]]:
     """Where points of the head's world appear in a track's image.
 
     Args:
         points: (..., N, 3), metres.
         transform: The track's `[R | t]`, (..., 3, 4).
+        intrinsics: The lens; None is GAGAvatar's.
 
     Returns:
         (x, y) as fractions of the image from its top left corner, and the depth in GAGAvatar units.
@@ -160,7 +160,10 @@ def project(
     seen = seen + transform[..., None, :, 3]
     depth = seen[..., 2]
     safe = jnp.where(jnp.abs(depth) > 1e-3, depth, 1e-3)
-    return 0.5 - 0.5 * FOCAL * seen[..., :2] / safe[..., None], depth
+    if intrinsics is None:
+        return 0.5 - 0.5 * FOCAL * seen[..., :2] / safe[..., None], depth
+    shares = intrinsics.fractions[..., None, :]
+    return shares[..., 2:] - shares[..., :2] * seen[..., :2] / safe[..., None], depth
 
 
 def pitch_yaw(direction: Float[Array, "*batch 3"]) -> Float[Array, "*batch 2"]:

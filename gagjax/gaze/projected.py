@@ -7,11 +7,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from gagjax import so3
+from gagjax.camera import FOCAL, UNITS_PER_METRE, Intrinsics
+from gagjax.conventions.head_pose import folded
 from gagjax.flame.eye_aspect_ratio import lid_aperture
 from gagjax.flame.model import FlameModel, joints, landmarks, vertices
 from gagjax.flame.subset import at_landmarks
 from gagjax.gaze.estimate import EYEBALL_RADIUS
-from gagjax.gaze.geometry import FOCAL, UNITS_PER_METRE, camera_centre, project
+from gagjax.gaze.geometry import camera_centre, project
 from gagjax.track import Track
 
 _LIDS = jnp.arange(42, 48), jnp.arange(36, 42)  # left and right eye, clockwise in the image
@@ -27,6 +29,7 @@ def projected_eye_masks(
     *,
     forward: Float[Array, "*batch 3"] | None = None,
     softness: float = 0.06,
+    intrinsics: Intrinsics | None = None,
 ) -> Float[Array, "*batch 2 H W"]:
     """Soft masks of what is seen of each eye: inside its lids and its eyeball, facing the camera, open.
 
@@ -38,12 +41,13 @@ def projected_eye_masks(
         width: Columns of the image.
         forward: Where the face points, (..., 3); None is +z, a head without a turned neck.
         softness: Width of the border as a share of the eye's width.
+        intrinsics: The lens; None is GAGAvatar's.
 
     Returns:
         Weights in [0, 1], left and right eye, (..., 2, H, W).
     """
-    points, _ = project(jnp.asarray(landmarks), transform)
-    middle, depth = project(jnp.asarray(centres), transform)
+    points, _ = project(jnp.asarray(landmarks), transform, intrinsics)
+    middle, depth = project(jnp.asarray(centres), transform, intrinsics)
     size = jnp.array([width, height], jnp.float32)
     corners = jnp.stack([points[..., numbers, :] for numbers in _LIDS], -3) * size
     columns, rows = jnp.meshgrid(jnp.arange(width) + 0.5, jnp.arange(height) + 0.5)
@@ -62,7 +66,8 @@ def projected_eye_masks(
     span = jnp.sqrt(((corners[..., 0, :] - corners[..., 3, :]) ** 2).sum(-1) + 1e-9)
     border = jnp.maximum(softness * span, 0.5)[..., None, None]
 
-    radius = EYEBALL_RADIUS * UNITS_PER_METRE * 0.5 * FOCAL * width / jnp.maximum(depth, 1e-3)
+    focal = 0.5 * FOCAL if intrinsics is None else intrinsics.fractions[..., 0, None]
+    radius = EYEBALL_RADIUS * UNITS_PER_METRE * focal * width / jnp.maximum(depth, 1e-3)
     away = pixels - (middle * size)[..., None, None, :]
     in_ball = radius[..., None, None] - jnp.sqrt((away**2).sum(-1) + 1e-9)
     mask = jax.nn.sigmoid(inside / border) * jax.nn.sigmoid(in_ball / border)
@@ -97,16 +102,20 @@ def eye_centres_in_image(model: FlameModel, track: Track) -> Float[Array, "T 2 2
     Returns:
         (x, y) of the left and the right eye as fractions of the image, NaN where an eye faces away or is closed.
     """
+    track = folded(track, model, track.shape)
     points, centres, forward = _posed(model, track)
-    places, _ = project(centres, jnp.asarray(track.transform))
+    places, _ = project(centres, jnp.asarray(track.transform), track.intrinsics)
     seen = visibility(centres, track.transform, forward) * _ramp(lid_aperture(points) / _SHUT - 0.5)
     return jnp.where((seen > 0.05)[..., None], places, jnp.nan)
 
 
 def track_eye_masks(model: FlameModel, track: Track, height: int, width: int) -> Float[Array, "T 2 H W"]:
     """`projected_eye_masks` for every frame of a track."""
+    track = folded(track, model, track.shape)
     points, centres, forward = _posed(model, track)
-    return projected_eye_masks(points, centres, track.transform, height, width, forward=forward)
+    return projected_eye_masks(
+        points, centres, track.transform, height, width, forward=forward, intrinsics=track.intrinsics
+    )
 
 
 def _posed(model: FlameModel, track: Track) -> tuple[Array, Array, Array]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from gagjax.errors import InputError
 from gagjax.io import atomic, folders
-from gagjax.io.formats import gagavatar, liveportrait, losses, native, vhap
+from gagjax.io.formats import gagavatar, lam, liveportrait, losses, native, vhap
 from gagjax.io.formats.origin import of
 from gagjax.track import Track
 
@@ -22,6 +22,7 @@ FORMATS: dict[str, str] = {
     "portraits": "GAGAvatar_track portraits (tracked.pt)",
     "liveportrait": "LivePortrait motion template (.pkl)",
     "vhap": "VHAP / GaussianAvatars FLAME parameters (.npz or folder)",
+    "lam": "LAM's FLAME parameters (flame_params.json)",
 }
 _SUFFIXES = {
     "gagjax": (".npz",),
@@ -30,7 +31,7 @@ _SUFFIXES = {
     "vhap": (".npz", ""),
 }
 #: What a folder's track is in, the first that is there.
-IN_FOLDERS = ("optim.pkl", "smoothed.pkl", "tracked.pt", "flame_param.npz", vhap.FOLDER)
+IN_FOLDERS = ("optim.pkl", "smoothed.pkl", "tracked.pt", "flame_param.npz", lam.NAME, vhap.FOLDER)
 #: Files of a VHAP export that tell of the clip and go with its parameters.
 _COMPANIONS = ("transforms*.json", "canonical_flame_param.npz")
 

@@ -8,10 +8,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from gagjax import track_units
+from gagjax.conventions import track_units
 from gagjax.errors import InputError
 from gagjax.io import folders, suffixes
-from gagjax.io.formats import fields, gagavatar, liveportrait, native, vhap
+from gagjax.io.formats import fields, gagavatar, lam, liveportrait, native, transforms, vhap
 from gagjax.io.formats.gagavatar import Portrait
 from gagjax.io.track_output import FORMATS, IN_FOLDERS, check_output, layout_of, save_track
 from gagjax.io.untrusted.checkpoints import load_npz, load_pickle, load_torch
@@ -68,6 +68,8 @@ def find(path: str | Path) -> Found:
         raise InputError("is a video, not a track", file=path, fix=_TRACKER)
     if suffixes.is_image(path):
         raise InputError("is an image, not a track", file=path, fix=_TRACKER)
+    if suffix == ".json":
+        return _of_json(path, transforms.read_json(path))
     raise InputError(f"is of an unknown kind ({suffix or 'no suffix'})", file=path, fix=_READABLE)
 
 
@@ -104,6 +106,8 @@ def read(found: Found, *, fps: Any = None, nonfinite: Literal["error", "drop"] =
         track = native.read(content, file)
     elif found.format == "liveportrait":
         track = liveportrait.read(content, file)
+    elif found.format == "lam":
+        track = lam.read(content, file)
     elif found.format == "vhap":
         track = vhap.read_folder(file) if file.is_dir() else vhap.read(content, file)
     elif found.format == "portraits":
@@ -174,6 +178,14 @@ def _of_archive(path: Path, content: dict[str, np.ndarray]) -> Found:
         return Found("vhap", path, content)
     found = fields.names_in(content, 8)
     raise InputError(f"holds no track (it has {found})", file=path, fix=_READABLE)
+
+
+def _of_json(path: Path, content: Any) -> Found:
+    if lam.is_parameters(content):
+        return Found("lam", path, content)
+    if isinstance(content, dict) and "frames" in content:
+        raise InputError("holds cameras, not a track", file=path, fix="Pass the folder that holds it")
+    raise InputError("holds no track", file=path, fix=_READABLE)
 
 
 def _of_torch(path: Path, content: Any) -> Found:

@@ -11,11 +11,12 @@ import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 from gagjax import so3
+from gagjax.camera import UNITS_PER_METRE
+from gagjax.conventions.head_pose import folded
 from gagjax.metrics import image, motion
-from gagjax.text_table import text_table
+from gagjax.text.table import text_table
 from gagjax.track import Track
 
-UNITS_PER_METRE = 5.0
 CHUNK = 25  # frames measured at once
 
 
@@ -86,6 +87,7 @@ def measure_track(track: Track, truth: Track, model: Any, *, closing: Sequence[i
         Values by the keys of `MOTION`; lags are left out of clips shorter than 15 frames.
     """
     identity = np.zeros(1) if truth.shape is None else truth.shape
+    track, truth = (folded(each, model, None if truth.shape is None else truth.shape) for each in (track, truth))
     world, head = _vertices(model, identity, track.channels)
     true_world, true_head = _vertices(model, identity, truth.channels)
     rotation, true_rotation = jnp.asarray(track.transform[..., :3]), jnp.asarray(truth.transform[..., :3])

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from gagjax.conventions.head_pose import GLOBAL_ROTATION, ROTATION, TRANSLATION
 from gagjax.filters import AdaptiveSmoother
 from gagjax.track import Track, concat
 from gagjax.track_smoother import LiveTrackSmoother, TrackSmoother
@@ -122,8 +123,8 @@ def moving(track: Track) -> tuple[str, ...]:
     found = {name: getattr(channels, name) for name in ("expression", "jaw", "eyes", "neck")}
     found |= {"rotation": transform[..., :3], "translation": transform[..., 3]}
     names = [name for name, x in found.items() if x is not None and _moves(np.asarray(x))]
-    if any(_moves(np.asarray(x)) for x in channels.extra.values()):
-        names.append("extra")
+    own = {ROTATION: "rotation", GLOBAL_ROTATION: "rotation", TRANSLATION: "translation"}
+    names += [own.get(name, "extra") for name, x in channels.extra.items() if _moves(np.asarray(x))]
     return tuple(name for name in FIELDS if name in names)
 
 

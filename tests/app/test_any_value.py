@@ -19,10 +19,10 @@ from gagjax.app import presets
 from gagjax.app.cli import main
 from gagjax.app.streaming.track_lines import Session
 from gagjax.errors import InputError
-from gagjax.io.formats import gagavatar, json_lines
+from gagjax.io.formats import gagavatar, json_lines, numbering
 from gagjax.io.tracks import load_track, save_track
-from gagjax.printable import quoted
 from gagjax.stack import Stack
+from gagjax.text.printable import quoted
 from gagjax.track import as_rate
 from tests.io import make
 

@@ -17,7 +17,7 @@ from gagjax.app.reports import html_page, summary
 from gagjax.errors import InputError
 from gagjax.io.tracks import load_track, save_track
 from gagjax.metrics.report import Measure
-from gagjax.printable import Escaping, escaped, quoted
+from gagjax.text.printable import Escaping, escaped, quoted
 from tests.io import make
 
 EVIL = "\x1b[2J\x1b]0;owned\x07\r\x08\u202e\ud800\x9b31m"

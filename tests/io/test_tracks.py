@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 import gagjax as gj
+from gagjax.conventions import head_pose
 from gagjax.errors import InputError
 from gagjax.io import tracks
 from gagjax.io.formats import liveportrait, pickling
@@ -87,11 +88,11 @@ def test_absurd_gaps_and_double_numbers_are_refused(tmp_path):
         gj.load_track(dump(tmp_path / "optim.pkl", content))
 
 
-def test_frames_of_several_videos_are_ordered_as_the_original_does_and_warned_of(tmp_path):
+def test_frames_of_several_videos_are_ordered_as_the_original_does_and_stay_sequences(tmp_path):
     content = make.records(3, "a", [5, 7, 9]) | make.records(2, "b", [6, 8])
-    with pytest.warns(UserWarning, match="2 videos"):
-        track = gj.load_track(dump(tmp_path / "optim.pkl", content))
+    track = gj.load_track(dump(tmp_path / "optim.pkl", content))
     assert track.names == ("a_5", "b_6", "a_7", "b_8", "a_9") and track.valid.all()
+    assert {name: places.tolist() for name, places in track.sequences.items()} == {"a": [0, 2, 4], "b": [1, 3]}
 
 
 @settings(max_examples=15)
@@ -234,12 +235,16 @@ def test_vhap_round_trip(tmp_path):
 def test_vhap_camera_shows_the_turned_head(tmp_path):
     content = make.parameters()
     np.savez(tmp_path / "a.npz", **content)
-    camera = gj.load_track(tmp_path / "a.npz").transform
+    track = gj.load_track(tmp_path / "a.npz")
+    root = np.array(head_pose.ROOT)
     rest = np.random.default_rng(0).normal(size=(5, 3))
-    for rotvec, each in zip(content["rotation"], camera, strict=True):
-        world = Rotation.from_rotvec(rotvec).apply(rest)
-        seen = rest @ each[:, :3] + each[:, 3]
-        np.testing.assert_allclose(seen, world * [-1, 1, -1] + [0, 0, 9.3], atol=1e-5)
+    still = np.median(content["translation"], axis=0)
+    for rotvec, shift, each in zip(
+        content["rotation"], content["translation"], head_pose.folded(track).transform, strict=True
+    ):
+        world = Rotation.from_rotvec(rotvec).apply(rest - root) + root + shift
+        seen = 5 * rest @ each[:, :3] + each[:, 3]
+        np.testing.assert_allclose(seen, 5 * (world - still) * [-1, 1, -1] + [0, 0, 9.3], atol=1e-5)
 
 
 def test_gaussianavatars_folder_of_frames(tmp_path):
@@ -293,7 +298,7 @@ def test_native_round_trip_is_exact(data, tmp_path_factory):
 def test_a_newer_version_is_refused(tmp_path):
     gj.save_track(make.track(), tmp_path / "a.npz")
     arrays = dict(np.load(tmp_path / "a.npz"))
-    arrays["metadata"] = np.array(str(arrays["metadata"]).replace('"version": 1', '"version": 2'))
+    arrays["metadata"] = np.array(str(arrays["metadata"]).replace('"version": 1', '"version": 3'))
     np.savez(tmp_path / "b.npz", **arrays)
     with pytest.raises(InputError, match="newer gagjax"):
         gj.load_track(tmp_path / "b.npz")
@@ -399,7 +404,7 @@ def _arrays(**changes):
         (_arrays(eyes_pose=np.zeros((4, 3))), ["eyes_pose", "(4, 3)"]),
         (_arrays(expr=np.zeros((4, 300))), ["expr"]),
         (_arrays(expr=np.zeros((0, 100))), ["expr", "no frames"]),
-        (_arrays(rotation=np.full((4, 3), NAN)), ["transform"]),
+        (_arrays(rotation=np.full((4, 3), NAN)), ["rotation"]),
         (_arrays(shape=np.array(3.0)), ["shape"]),
         ({"a": np.ones(3)}, ["no track"]),
         ({"expression": np.ones(3), "metadata": np.array("[")}, ["metadata"]),

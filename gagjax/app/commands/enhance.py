@@ -124,7 +124,7 @@ class Enhance:
             raise InputError(
                 "has one frame", file=found.file, fix="A clip has at least two; a still needs no smoothing"
             )
-        stack, left_out = fitting(stack, track)
+        stack, said = fitting(stack, track)
         after = _enhanced(stack, track)
         tracks.save_track(
             after,
@@ -134,24 +134,42 @@ class Enhance:
             fill_gaps=self.fill_gaps,
             frames_from=source if source.is_dir() else None,
         )
-        print(summary.table(track, after))
+        parts, enhanced = track.split(), after.split()
+        for name, part in parts.items():
+            if len(parts) > 1:
+                print(f"sequence {name}: {len(part)} frames")
+            print(summary.table(part, enhanced[name]))
         missing = summary.gaps(track)
         if missing:
             print(f"missing frames: {missing}")
-        if left_out:
-            print(f"left out: {', '.join(left_out)} (this format holds no FLAME expression and eyes)")
+        for line in said:
+            print(line)
         where = "a folder, since it has no suffix: " if out.is_dir() and not source.is_dir() else ""
         print(f"{out}: {where}{len(after)} frames at {track.fps} fps, {tracks.FORMATS[layout]}, by {_ran(stack)}")
 
 
 def fitting(stack: Any, track: Any) -> tuple[Any, list[str]]:
-    """The stack without stages that would work on nothing, and the names of those."""
+    """The stack without stages that cannot work on a track, and a line on each of those and on what is left alone."""
     import numpy as np
 
-    if not track.source.startswith("liveportrait") or np.any(track.expression) or np.any(track.eyes):
-        return stack, []
-    names = [name for name in ("expression", "gaze") if getattr(stack, name) is not None]
-    return dataclasses.replace(stack, **dict.fromkeys(names)), names
+    from gagjax.gaze import eyes_estimated
+    from gagjax.reference.gaze import ReferenceGaze
+
+    said: list[str] = []
+    if track.source.startswith("liveportrait") and not np.any(track.expression) and not np.any(track.eyes):
+        names = [name for name in ("expression", "gaze") if getattr(stack, name) is not None]
+        if names:
+            said.append(f"left out: {', '.join(names)} (this format holds no FLAME expression and eyes)")
+        return dataclasses.replace(stack, **dict.fromkeys(names)), said
+    aimed = stack.gaze is not None
+    frame = getattr(getattr(stack.gaze, "corrector", stack.gaze), "frame", "camera")
+    if aimed and not isinstance(stack.gaze, ReferenceGaze) and frame == "camera" and not track.camera_known:
+        said.append("left out: gaze (the camera that filmed is not in this file; transforms.json beside it says it)")
+        stack, aimed = dataclasses.replace(stack, gaze=None), False
+    if not eyes_estimated(track):
+        rest = "they are aimed because you asked" if aimed else "they are left as they are"
+        said.append(f"eyes: the tracker did not estimate them (constant to .05 degrees); {rest}")
+    return stack, said
 
 
 def _enhanced(stack: Any, track: Any) -> Any:

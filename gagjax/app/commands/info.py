@@ -11,8 +11,8 @@ from typing import Any
 from tyro.conf import Positional
 
 from gagjax.errors import InputError
-from gagjax.printable import escaped
-from gagjax.text_table import text_table
+from gagjax.text.printable import escaped
+from gagjax.text.table import text_table
 
 
 @dataclass

@@ -79,9 +79,11 @@ class Reenact:
         if self.avatar is not None and (self.checkpoint or self.portrait or self.grid > 1):
             raise InputError("goes without -r, -i and --grid", field="--avatar", fix="Leave those out, or --avatar")
         from gagjax.app import presets
+        from gagjax.app.commands.enhance import fitting
         from gagjax.app.streaming.pipeline import ahead
         from gagjax.app.workflows.avatar_source import open_avatar, open_avatars
         from gagjax.app.workflows.orbit import held, orbit
+        from gagjax.expression import driven
         from gagjax.io import atomic, video
         from gagjax.io.tracks import load_track
         from gagjax.stack import enhance_track
@@ -101,8 +103,16 @@ class Reenact:
             ]
         print(f"driving {avatars[0].described}" + (f" and {len(avatars) - 1} more" if len(avatars) > 1 else ""))
         stack = stack.for_model(avatars[0].model, avatars[0].shape)
+        stack, said = fitting(stack, track)
         track = enhance_track(stack, track)
-        audio = None if self.still else audio_beside(self.driver)
+        track, line = driven(track, avatars[0].model, avatars[0].shape)
+        for each in (*said, line):
+            if each:
+                print(each)
+        track = in_a_row(track)
+        audio = None if self.still or len(track.sequences) > 1 else audio_beside(self.driver)
+        if self.still or self.orbit:
+            track = avatars[0].seen(track)  # the camera goes about the head, wherever that is
         track = held(track, 4.0) if self.still else track
         track = orbit(track, self.orbit) if self.orbit else track
         # Rendering, enhancing and encoding each run ahead of the next.
@@ -141,6 +151,19 @@ class Reenact:
             labels = ([] if source is None else ["source"]) + ["driver", "result"]
             height = result.shape[0]
             yield panels.beside([panels.resized(each, height) for each in pictures], labels)
+
+
+def in_a_row(track: Any) -> Any:
+    """The track with its sequences one after the other, and a line that names them where there are several."""
+    found = track.sequences
+    if len(found) == 1:
+        return track
+    starts, places = 0, []
+    for name, frames in found.items():
+        places.append(f"{name} (frames {starts}-{starts + len(frames) - 1})")
+        starts += len(frames)
+    print(f"sequences: {', '.join(places)}")
+    return track.one_after_another()
 
 
 def results_of(stack: Any, avatar: Any, track: Any) -> Iterator[Any]:

@@ -60,6 +60,8 @@ class View:
             raise InputError("needs viser", field="gagjax view", fix="pip install 'gagjax[viewer]'") from error
         from gagjax import flame
         from gagjax.app import presets
+        from gagjax.app.commands.enhance import fitting
+        from gagjax.app.commands.reenact import in_a_row
         from gagjax.app.viewer.page import Viewer
         from gagjax.app.viewer.session import Session
         from gagjax.io.tracks import load_track
@@ -69,8 +71,13 @@ class View:
         stack = presets.stack_of(self.preset)
         track = load_track(self.track, fps=self.fps)
         after = None if self.result is None else load_track(self.result, fps=self.fps)
+        track = in_a_row(track)
+        after = None if after is None else after.one_after_another()
         head = None if self.flame is None else flame.load(self.flame)
         avatar, model = self._avatar(head)
+        stack, said = fitting(stack, track)
+        for line in said:
+            print(line)
         session = Session(track, stack, model, preset=self.preset, after=after)
         page = Viewer(session, host=self.host, port=self.port, avatar=avatar, folder=self.presets)
         print(f"{page.address} shows {self.track}; presets go to {self.presets}; Ctrl-C ends it", flush=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gagjax.metrics.report import Measure, best_of, shown
-from gagjax.printable import escaped
+from gagjax.text.printable import escaped
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fbfbfd; --ink: #1f2430; --soft: #626a7a; --line: #dfe3ea; --best: #e4f2e7; }

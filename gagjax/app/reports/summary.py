@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from gagjax.metrics.channels import channel_jitter, channels_of
-from gagjax.printable import escaped
-from gagjax.text_table import text_table
+from gagjax.text.printable import escaped
+from gagjax.text.table import text_table
 from gagjax.track import Track
 
 

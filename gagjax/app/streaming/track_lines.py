@@ -13,9 +13,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from gagjax import track_units
 from gagjax.app.streaming.latency import Latency
 from gagjax.app.streaming.live_track import LiveTrack
+from gagjax.conventions import track_units
 from gagjax.errors import ExistsError, InputError
 from gagjax.io import atomic
 from gagjax.io.formats import json_lines

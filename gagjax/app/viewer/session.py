@@ -12,14 +12,16 @@ from jaxtyping import Array, Float
 
 from gagjax import so3
 from gagjax.app import presets
+from gagjax.camera import UNITS_PER_METRE as UNITS
+from gagjax.camera import Camera, from_track
+from gagjax.conventions.head_pose import folded
 from gagjax.errors import InputError
+from gagjax.expression import driven
 from gagjax.flame.model import FlameModel, vertices
 from gagjax.io import atomic
 from gagjax.pytree import at_path, with_path
 from gagjax.stack import Stack, enhance_track
 from gagjax.track import SHAPES, Track
-
-UNITS = 5.0  # track units in a metre
 
 
 class Knob(NamedTuple):
@@ -111,14 +113,16 @@ class Session:
     ) -> None:
         if after is not None and len(after) != len(track):
             raise InputError(f"has {len(after)} frames, the track {len(track)}", field="after")
-        self.track, self.model, self.preset = track, model, preset
+        self.model, self.preset = model, preset
         self._stack, self._fixed = stack.for_model(model), after
         self.knobs = {} if after is not None else {k.path: k for k in KNOBS if _get(self._stack, k.path) is not None}
         self.values = {path: float(_get(self._stack, path)) for path in self.knobs}
         self.changed: dict[str, float] = {}
         shape = track.shape
         self._shape = np.zeros(SHAPES, np.float32) if shape is None else np.atleast_2d(np.asarray(shape))[0]
-        self._middle = np.median(np.asarray(track.transform)[:, :, 3], axis=0)
+        # Shown is the head at rest, its pose in the camera; what is enhanced is the track as it came.
+        self._given, self.track = track, self._shown(track)
+        self._middle = np.median(np.asarray(self.track.transform)[:, :, 3], axis=0)
         self.after = self._enhanced()
 
     def turn(self, path: str, value: float) -> None:
@@ -143,12 +147,17 @@ class Session:
     def parameters(self, after: bool, frame: int) -> Any:
         """The frame as avatars take it (`gagjax.avatars.Parameters`), with the camera that looks."""
         from gagjax.avatars import Parameters
-        from gagjax.camera import from_track
 
         expression, jaw, eyes, neck = self._at(after, frame)
         pose = np.concatenate([np.zeros(3, np.float32), jaw])
         transform = np.asarray((self.after if after else self.track).transform)[frame]
-        return Parameters(expression, pose, eyes, neck, np.zeros(0, np.float32), from_track(jnp.asarray(transform)))
+        return Parameters(expression, pose, eyes, neck, np.zeros(0, np.float32), self._camera(transform, frame))
+
+    def _camera(self, transform: np.ndarray, frame: int) -> Camera:
+        lens = self.track.intrinsics
+        if lens is not None and lens.K.ndim == 3:
+            lens = dataclasses.replace(lens, K=lens.K[frame])
+        return from_track(jnp.asarray(transform), intrinsics=lens)
 
     def _at(self, after: bool, frame: int) -> list[np.ndarray]:
         track = self.after if after else self.track
@@ -177,7 +186,10 @@ class Session:
             temporary.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
     def _enhanced(self) -> Track:
-        return enhance_track(self._stack, self.track) if self._fixed is None else self._fixed
+        return self._shown(enhance_track(self._stack, self._given) if self._fixed is None else self._fixed)
+
+    def _shown(self, track: Track) -> Track:
+        return folded(driven(track, self.model, self._shape[: self.model.shapes])[0], self.model, self._shape)
 
 
 @jax.jit

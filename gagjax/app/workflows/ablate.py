@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from gagjax.app.commands.enhance import fitting
 from gagjax.app.reports import html_page
 from gagjax.app.reports.ablation import Shown, parts_of
 from gagjax.app.workflows.avatar_source import Source, open_avatar
@@ -23,7 +24,7 @@ from gagjax.metrics import motion, report
 from gagjax.metrics.channels import channels_of
 from gagjax.metrics.report import Measure
 from gagjax.simulate import driver, observe
-from gagjax.stack import Stack, enhance_frames, enhance_track
+from gagjax.stack import STAGES, Stack, enhance_frames, enhance_track
 from gagjax.track import Track
 
 BUILTIN = "builtin"
@@ -58,7 +59,7 @@ def variants() -> dict[str, Callable[[], Stack]]:
         "expression": lambda: Stack.default(enable=("expression",)),
         "gaze": lambda: Stack.default(enable=("gaze",)),
         "detail": lambda: Stack.default(enable=("detail", "eyes")),
-        "default, all": Stack.default,
+        "default, all": lambda: Stack.default(enable=STAGES),
         "reference, all": Stack.reference,
     }
 
@@ -78,14 +79,18 @@ def clips_of(drivers: Sequence[str], seeds: int, frames: int) -> list[Clip]:
                 truth = driver(frames, seed=seed, controls=CONTROLS)
                 found.append(Clip(f"{name} {seed}", truth, observe(truth, seed=seed + 100), True))
             continue
-        truth = load_track(Path(name)).validate(name)
-        if int(np.asarray(truth.valid).sum()) < 15:
+        whole = load_track(Path(name)).validate(name)
+        parts = whole.split()
+        for sequence, truth in parts.items():
+            called = f"{Path(name).stem} {sequence}" if len(parts) > 1 else Path(name).stem
+            place = f"{name}, {sequence}" if len(parts) > 1 else name
             count = int(np.asarray(truth.valid).sum())
-            raise InputError(f"has {count} frames that were tracked", file=name, fix="Pass a clip of 15 or more")
-        if not tracks.moving(truth):
-            raise InputError("does not move", file=name, fix="Pass a clip with motion")
-        for seed in range(seeds):
-            found.append(Clip(f"{Path(name).stem} {seed}", truth, tracks.observed(truth, seed), False))
+            if count < 15:
+                raise InputError(f"has {count} frames that were tracked", file=place, fix="Pass a clip of 15 or more")
+            if not tracks.moving(truth):
+                raise InputError("does not move", file=place, fix="Pass a clip with motion")
+            for seed in range(seeds):
+                found.append(Clip(f"{called} {seed}", truth, tracks.observed(truth, seed), False))
     return found
 
 
@@ -101,6 +106,7 @@ def run(clips: Sequence[Clip], folder: Path, size: int) -> str:
             true = None if avatar is None or not clip.builtin else np.stack(list(avatar.frames(clip.truth)))
             for name, make in variants().items():
                 stack = make() if avatar is None else make().for_model(avatar.model, avatar.shape)
+                stack = fitting(stack, clip.noisy)[0]
                 values, shown = _measured(stack, clip, avatar, true)
                 if name not in kept:
                     kept[name] = shown

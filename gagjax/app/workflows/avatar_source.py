@@ -26,6 +26,7 @@ class Source:
         shape: FLAME shape of the identity, (300,).
         described: What it is, for the user.
         render: Pictures of a track, one by one, values in [0, 1].
+        rigid_neck: Whether its neck and its lens are fixed, as GAGAvatar's are.
     """
 
     model: Any
@@ -33,18 +34,34 @@ class Source:
     shape: np.ndarray
     described: str
     render: Callable[[Track], Iterator[Any]]
+    rigid_neck: bool = False
+
+    def seen(self, track: Track) -> Track:
+        """The track as this avatar shows it: the head at rest, its pose (and a neck that cannot bend) in the camera."""
+        from gagjax.camera import like_gagavatar
+        from gagjax.conventions import head_pose
+
+        if not self.rigid_neck:
+            return head_pose.folded(track, self.model, self.shape)
+        track = head_pose.with_neck(track, self.model, self.shape)
+        return dataclasses.replace(
+            track, transform=like_gagavatar(np.asarray(track.transform), track.intrinsics), intrinsics=None
+        )
 
     def frames(self, track: Track) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
         """The pictures of a track as bytes; memory does not grow with its length."""
         from gagjax.app.reports.panels import as_bytes
 
-        for frame in self.render(track):
+        for frame in self.render(self.seen(track)):
             yield as_bytes(frame)
 
     def eye_centres(self, track: Track) -> np.ndarray:
         """Where the eyes are seen in each picture, (T, 2, 2) as fractions, NaN where an eye is not."""
         from gagjax.gaze import eye_centres_in_image
 
+        track = self.seen(track)
+        if track.intrinsics is not None:
+            track = dataclasses.replace(track, intrinsics=track.intrinsics.squared(self.size))
         return np.asarray(eye_centres_in_image(self.model, dataclasses.replace(track, shape=self.shape)))
 
 
@@ -89,7 +106,12 @@ def open_avatar(
         ) from error
     avatar = Avatar.open(checkpoint, flame, portrait, name=name)
     return Source(
-        avatar.model, avatar.size, np.asarray(avatar.shape), f"GAGAvatar ({checkpoint}) of {portrait}", avatar.frames
+        avatar.model,
+        avatar.size,
+        np.asarray(avatar.shape),
+        f"GAGAvatar ({checkpoint}) of {portrait}",
+        avatar.frames,
+        rigid_neck=True,
     )
 
 

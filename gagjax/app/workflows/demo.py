@@ -18,7 +18,7 @@ from gagjax.io import images, video
 from gagjax.io.tracks import save_track
 from gagjax.metrics import report
 from gagjax.simulate import driver, observe
-from gagjax.stack import Stack, enhance_frames, enhance_track
+from gagjax.stack import STAGES, Stack, enhance_frames, enhance_track
 from gagjax.track import Track
 
 CHUNK = 25  # frames enhanced at once
@@ -48,7 +48,7 @@ def make(folder: Path, frames: int, size: int, seed: int) -> str:
     avatar = open_avatar(None, None, None, size=size)
     truth = driver(frames, seed=seed, controls=CONTROLS)
     noisy = observe(truth, seed=seed + 1)
-    stack = Stack.default().for_model(avatar.model, avatar.shape)
+    stack = Stack.default(enable=STAGES).for_model(avatar.model, avatar.shape)
     tracks = {
         "truth": truth,
         "noisy": noisy,

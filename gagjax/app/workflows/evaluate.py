@@ -17,7 +17,7 @@ from gagjax.io import video
 from gagjax.io.tracks import load_track
 from gagjax.metrics import motion, report
 from gagjax.metrics.channels import channel_jitter, channels_of
-from gagjax.text_table import text_table
+from gagjax.text.table import text_table
 from gagjax.track import Track
 
 
@@ -39,17 +39,34 @@ def of_tracks(result: Path, truth: Path | None, flame: Path | None, fps: str | N
     true = None if truth is None else load_track(truth, fps=fps).validate(str(truth))
     if true is not None and len(true) != len(track):
         raise InputError(f"has {len(track)} frames, its truth {len(true)}", file=result, fix="Compare the same clip")
-    if len(track) < 4:
-        raise InputError(f"has {len(track)} frames", file=result, fix="Four are needed to see jitter")
-    rows = []
+    parts = track.split()
+    if true is not None and list(true.sequences) != list(parts) and len(parts) > 1:
+        raise InputError(
+            f"holds {', '.join(parts)}, its truth {', '.join(true.sequences)}",
+            file=result,
+            fix="Compare the same clips",
+        )
+    if min(len(part) for part in parts.values()) < 4:
+        raise InputError(
+            f"has {min(len(part) for part in parts.values())} frames", file=result, fix="Four are needed to see jitter"
+        )
+    model: Any = None
     if true is not None and np.any(true.expression):
         from gagjax.flame.builtin_head import builtin
         from gagjax.flame.loader import load
 
         model = builtin() if flame is None else load(flame)
-        values = report.measure_track(track, true, model)
-        rows += [Row(report.MOTION[key].label, value, report.MOTION[key].unit) for key, value in values.items()]
-    return rows + of_fields(track, true)
+    truths = {} if true is None else {name: true.take(places) for name, places in track.sequences.items()}
+    rows = []
+    for name, part in parts.items():
+        each: list[Row] = []
+        if model is not None:
+            values = report.measure_track(part, truths[name], model)
+            each += [Row(report.MOTION[key].label, value, report.MOTION[key].unit) for key, value in values.items()]
+        each += of_fields(part, truths.get(name))
+        # Each sequence by itself: a change from one person to the next is no jitter.
+        rows += [row._replace(name=f"{name}, {row.name}") if len(parts) > 1 else row for row in each]
+    return rows
 
 
 def of_fields(track: Track, truth: Track | None) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ def fit(options: Fit) -> str:
     """
     from gagjax import flame
     from gagjax.avatars.personal import canonical, clip, files, training
+    from gagjax.conventions.head_pose import folded
     from gagjax.io import atomic
     from gagjax.io.tracks import save_track
 
@@ -35,6 +37,17 @@ def fit(options: Fit) -> str:
     if options.flame is None and shape is not None and not shape.any():
         shape = None
     model = canonical.person(head, shape)
+    if not found.track.camera_known:
+        raise InputError(
+            "holds no camera, and a fit needs the one that filmed",
+            file=options.clip,
+            fix="Put transforms.json (fl_x, fl_y, cx, cy, transform_matrix) beside the track",
+        )
+    people = found.track.sequences
+    if len(people) > 1:
+        print(f"sequences: {', '.join(people)}; all are taken for one person")
+    # The head's own pose goes into the camera: a personal avatar rests, and the camera moves about it.
+    found = dataclasses.replace(found, track=folded(found.track, model))
     usable = np.flatnonzero(np.asarray(found.track.valid))
     held = usable[options.hold_out // 2 :: options.hold_out] if options.hold_out else usable[:0]
     if len(usable) - len(held) < 2:

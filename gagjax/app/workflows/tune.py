@@ -15,10 +15,11 @@ import numpy as np
 
 import gagjax
 from gagjax import tuning
+from gagjax.conventions.head_pose import transform_of
 from gagjax.errors import InputError
 from gagjax.filters import OneEuro
 from gagjax.io.tracks import load_track
-from gagjax.text_table import text_table
+from gagjax.text.table import text_table
 from gagjax.track import Channels, Track
 from gagjax.tuning import losses, tracks
 
@@ -106,8 +107,7 @@ def draw(result: Result, path: Path) -> None:
 
 
 def _read(job: Job) -> tuple[list[Track], list[Track] | None, list[str]]:
-    names = [str(path) for path in job.tracks]
-    given = [load_track(path, fps=job.fps).validate(str(path)) for path in job.tracks]
+    given, names = _sequences(job.tracks, job.fps)
     for track, name in zip(given, names, strict=True):
         if int(np.asarray(track.valid).sum()) < 12:
             raise InputError(
@@ -116,8 +116,12 @@ def _read(job: Job) -> tuple[list[Track], list[Track] | None, list[str]]:
                 fix="Tune on clips of twelve frames or more",
             )
     if job.truths:
-        truths = [load_track(path, fps=job.fps).validate(str(path)) for path in job.truths]
-        for track, truth, path in zip(given, truths, job.truths, strict=True):
+        truths, paths = _sequences(job.truths, job.fps)
+        if len(truths) != len(given):
+            raise InputError(
+                f"hold {len(truths)} sequences, the tracks {len(given)}", field="--truth", fix="Pass the same"
+            )
+        for track, truth, path in zip(given, truths, paths, strict=True):
             if len(track) != len(truth):
                 raise InputError(
                     f"has {len(truth)} frames, its track {len(track)}", file=path, fix="Pass the same clip"
@@ -128,6 +132,16 @@ def _read(job: Job) -> tuple[list[Track], list[Track] | None, list[str]]:
     if job.loss == "likelihood":
         return given, None, names
     return [tracks.observed(t, job.seed + k, noise=job.noise) for k, t in enumerate(given)], given, names
+
+
+def _sequences(paths: Sequence[Path], fps: str | None) -> tuple[list[Track], list[str]]:
+    """The sequences of some files, each a clip of its own, and what to call them."""
+    found, names = [], []
+    for path in paths:
+        parts = load_track(path, fps=fps).validate(str(path)).split()
+        found += list(parts.values())
+        names += [f"{path}, {name}" if len(parts) > 1 else str(path) for name in parts]
+    return found, names
 
 
 def _alike(given: list[Track]) -> list[Track]:
@@ -183,7 +197,7 @@ def _pictures(channels: Channels) -> Any:
         grey = jnp.full(3, 0.8)
         return avatars.picture(avatar, shape, transform, expression, jaw, eyes, none, grey, SIZE, "cpu")
 
-    frames = channels.transform, channels.expression, channels.jaw, channels.eyes
+    frames = transform_of(channels), channels.expression, channels.jaw, channels.eyes
     return jax.lax.map(one, jax.tree.map(lambda x: jnp.asarray(x)[::EVERY], frames))
 
 

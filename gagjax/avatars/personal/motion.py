@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,9 @@ from jaxtyping import Array, Float, Int
 
 from gagjax import so3
 from gagjax.avatars.parameters import Parameters
-from gagjax.camera import from_track
+from gagjax.camera import Intrinsics, from_track
+from gagjax.conventions.head_pose import has_pose
+from gagjax.errors import InputError
 from gagjax.pytree import pytree
 from gagjax.track import Track
 
@@ -40,6 +43,7 @@ class Motion:
         neck: (T, 3).
         transform: (T, 3, 4).
         unit: The prior's size in each column, (115,); 0 where nothing may change.
+        lens: Intrinsics in pixels of the pictures, (3, 3) or (T, 3, 3); None is GAGAvatar's.
     """
 
     expression: Float[Array, "T 100"]
@@ -48,14 +52,28 @@ class Motion:
     neck: Float[Array, "T 3"]
     transform: Float[Array, "T 3 4"]
     unit: Float[Array, "115"]
+    lens: Float[Array, "3 3"] | Float[Array, "T 3 3"] | None = None
 
     @classmethod
-    def of(cls, track: Track) -> Motion:
-        """The motion of a track. Expression columns that never move stay as they are: the tracker does not give them."""
+    def of(cls, track: Track, size: int | None = None) -> Motion:
+        """The motion of a track. Expression columns that never move stay as they are: the tracker does not give them.
+
+        Args:
+            track: The track, its head at rest (`head_pose.folded`).
+            size: Width and height of the pictures, where the track has a lens of its own.
+
+        Raises:
+            InputError: If the head has a pose of its own.
+        """
+        if has_pose(track.extra):
+            raise InputError("moves the head itself", field="track", fix="Pass head_pose.folded(track, model)")
+        own = track.intrinsics is not None and size is not None
         neck = np.zeros((len(track), 3)) if track.neck is None else track.neck
         unit = np.concatenate(_UNITS)
         unit[:100] *= np.ptp(np.asarray(track.expression), axis=0) > 0
-        values = (track.expression, track.jaw, track.eyes, neck, track.transform, unit)
+        values: tuple[Any, ...] = (track.expression, track.jaw, track.eyes, neck, track.transform, unit)
+        if own:
+            values = (*values, track.intrinsics.squared(size).K)  # type: ignore[union-attr, arg-type]
         return cls(*(jnp.asarray(x, jnp.float32) for x in values))
 
     def frame(
@@ -71,9 +89,14 @@ class Motion:
             self.eyes[index] + eyes,
             self.neck[index],
             jnp.zeros(0),
-            from_track(moved, size),
+            from_track(moved, size, intrinsics=self._lens(index, size)),
         )
         return parameters, moved
+
+    def _lens(self, index: Int[Array, ""], size: int) -> Intrinsics | None:
+        if self.lens is None:
+            return None
+        return Intrinsics(self.lens if self.lens.ndim == 2 else self.lens[index], size, size)
 
 
 def moved_camera(

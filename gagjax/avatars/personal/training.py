@@ -22,6 +22,7 @@ from gagjax.avatars.personal.clip import Clip
 from gagjax.avatars.personal.densification import Seen, reassigned
 from gagjax.avatars.personal.motion import COLUMNS, Motion, corrected
 from gagjax.avatars.rendering import drawn, mapped
+from gagjax.camera import UNITS_PER_METRE
 from gagjax.errors import InputError
 from gagjax.track import Track
 
@@ -129,7 +130,9 @@ class Fit:
         self.usable = np.flatnonzero(usable)
         self._base = dataclasses.replace(avatar, size=clip.size)
         masks = None if clip.masks is None else jnp.asarray(clip.masks)
-        self.data = Data(jnp.asarray(clip.frames), masks, Motion.of(clip.track), jnp.asarray(clip.background))
+        self.data = Data(
+            jnp.asarray(clip.frames), masks, Motion.of(clip.track, clip.size), jnp.asarray(clip.background)
+        )
         # Copies: a step overwrites the state that goes in.
         weights, canonical = jax.tree.map(
             lambda x: jnp.array(x, copy=True),
@@ -301,7 +304,7 @@ def _error(
 
 def _seen(model: Any, parameters: Any, transform: Any) -> Array:
     points = flame.landmarks(model, parameters.vertices(model))
-    return points @ transform[:, :3] + transform[:, 3] / 5.0
+    return points @ transform[:, :3] + transform[:, 3] / UNITS_PER_METRE
 
 
 @functools.partial(jax.jit, static_argnames=("settings",), donate_argnames=("state",))

@@ -12,7 +12,7 @@ import numpy as np
 
 from gagjax.errors import InputError
 from gagjax.io.untrusted.numbers import NotNumbersError, as_numbers
-from gagjax.track import Track
+from gagjax.track import Track, per_frame_lens
 
 
 def member(record: Any, key: str, file: Path, where: str = "") -> Any:
@@ -136,6 +136,7 @@ def at_frames(track: Track, index: np.ndarray, valid: np.ndarray, names: Sequenc
         valid=valid,
         origin=None,
         names=None if names is None else tuple(names),
+        intrinsics=per_frame_lens(track.intrinsics, take),
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from gagjax.camera import like_gagavatar
+from gagjax.conventions.head_pose import folded
 from gagjax.errors import InputError
 from gagjax.io.formats import fields, numbering, pickling
 from gagjax.io.formats.origin import Origin, merged, of
@@ -147,6 +148,11 @@ def write(track: Track, path: Path, *, fill_gaps: bool = False) -> None:
     if not kept:
         raise InputError("has no valid frame to write", file=path)
     origin = of(track, "gagavatar")
+    if origin is None and not track.source.startswith("gagavatar"):
+        # To GAGAvatar head motion is camera motion, seen through its own lens.
+        track = folded(track)
+        seen = like_gagavatar(np.asarray(track.transform), track.intrinsics)
+        track = dataclasses.replace(track, transform=seen, intrinsics=None)
     content = {} if origin is None else origin.content
     originals = [] if origin is None else frame_keys(content)
     frames = np.full(len(track), -1) if origin is None else origin.frames
@@ -213,11 +219,7 @@ def _order(keys: list[str], file: Path, *, clip: bool) -> tuple[np.ndarray, list
     matches = [_KEY.fullmatch(key) for key in keys]
     videos = {match["video"] for match in matches if match}
     if all(matches) and len(videos) > 1:
-        warnings.warn(
-            f"{file}: holds frames of {len(videos)} videos; they are put in order of their numbers, as GAGAvatar "
-            "does, but are not one sequence in time",
-            stacklevel=2,
-        )
+        # In order of their numbers, as GAGAvatar has them; the names keep them apart (`Track.sequences`).
         parts = [(int(match["number"]), match["video"]) for match in matches if match]
         return np.array(sorted(range(len(keys)), key=parts.__getitem__)), None
     if not clip:

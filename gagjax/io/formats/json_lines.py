@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gagjax.errors import InputError
-from gagjax.printable import quoted
+from gagjax.text.printable import quoted
 from gagjax.track import EXPRESSIONS, Channels
 
 SHAPES = {"expression": (EXPRESSIONS,), "jaw": (3,), "eyes": (6,), "transform": (3, 4), "neck": (3,)}

@@ -17,11 +17,11 @@ import numpy as np
 from jaxtyping import Float
 
 from gagjax.errors import InputError
+from gagjax.expression.from_template import DISTANCE
 from gagjax.io.formats import fields, pickling
 from gagjax.io.formats.origin import Origin, merged, of
 from gagjax.track import Track, as_rate
 
-DISTANCE = 9.3  # of the camera from the head, the middle of what GAGAvatar sees
 _ROTATIONS = ("R", "R_d")
 _FRAME: dict[str, tuple[int, ...]] = {"scale": (1,), "t": (3,), "exp": (21, 3)}
 _KEYPOINTS: dict[str, tuple[int, ...]] = {"kp": (21, 3), "x_s": (21, 3)}
@@ -44,7 +44,8 @@ def read(content: Mapping[str, Any], file: Path) -> Track:
     """A template as a track.
 
     LivePortrait's keypoint offsets are not FLAME: they are carried as the extra channel `exp`, beside `scale`, `t`,
-    the rotation `R` and the eye and lip ratios, while expression, jaw and eyes are zero. `transform` is a frontal
+    the rotation `R` and the eye and lip ratios, while expression, jaw and eyes are zero; `expression.driven` brings lids,
+    lips, place and size onto a head. `transform` is a frontal
     camera at GAGAvatar's distance that shows the head's rotation. The template turns row vectors, `x @ R`, in image
     axes (x right, y down); they are taken as right-handed, so that depth points away from the viewer.
 

@@ -1,8 +1,12 @@
 """Our own `.npz`: the arrays of a track and one JSON text of metadata, no pickle.
 
-Arrays: `expression`, `jaw`, `eyes`, `transform`, `valid`, where present `shape` and `neck`, and `extra.<name>`. A track
-that came from another format's file brings that file's content along, as `origin` and `origin.frames` (see
-`packing`), so that it can be written in that format again with nothing lost. Other arrays and metadata stay.
+Arrays: `expression`, `jaw`, `eyes`, `transform`, `valid`, where present `shape`, `neck` and `camera` (the intrinsics in
+pixels, for a picture of the metadata's `picture`), and `extra.<name>`. A track that came from another format's file brings
+that file's content along, as `origin` and `origin.frames` (see `packing`), so that it can be written in that format again
+with nothing lost. Other arrays and metadata stay.
+
+Version 2 keeps the head's pose apart from the camera (`gagjax.conventions.head_pose`); in version 1 a VHAP head's rotation
+was in both. A track with neither a pose nor a lens is still written as version 1.
 """
 
 from __future__ import annotations
@@ -17,12 +21,14 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from gagjax import __version__
+from gagjax.camera import Intrinsics
+from gagjax.conventions.head_pose import has_pose
 from gagjax.errors import InputError
 from gagjax.io.formats import fields, gagavatar, packing, vhap
 from gagjax.io.formats.origin import Origin, merged
 from gagjax.track import EXPRESSIONS, SHAPES, Track, as_rate
 
-FORMAT, VERSION = "gagjax-track", 1
+FORMAT, VERSION = "gagjax-track", 2
 UNITS = {
     "expression": "FLAME coefficients",
     "jaw": "axis-angle, radians",
@@ -38,6 +44,7 @@ FRAMES_OF: dict[str, Callable[[Any], int]] = {
     "gagavatar": lambda content: len(gagavatar.frame_keys(content)),
     "liveportrait": lambda content: len(content["motion"]),
     "vhap": vhap.frame_count,
+    "lam": lambda content: len(content["rotation"]),
 }
 
 
@@ -78,9 +85,13 @@ def read(content: Mapping[str, np.ndarray], file: Path) -> Track:
             names=None if names is None else tuple(names),
             rotations=tuple(rotations),
             source=str(data.get("source", "")) or "gagjax",
+            intrinsics=_intrinsics(content, data, file),
         )
     except InputError as error:
         raise InputError(error.problem, file=file, field=error.field, fix=error.fix) from error
+    if data["version"] == 1 and track.source.startswith("vhap") and "rotation" in track.extra:
+        camera = vhap.frontal(np.asarray(track.extra.get("translation", np.zeros((len(track), 3))), np.float32))
+        track = dataclasses.replace(track, transform=camera)
     before = _foreign(content, data, len(track), file)
     origin = Origin("gagjax", {"arrays": content, "metadata": data}, np.arange(len(track)), before)
     return dataclasses.replace(track, origin=origin)
@@ -100,6 +111,7 @@ def write(track: Track, path: Path) -> None:
     origin = track.origin
     own = origin if origin is not None and origin.format == "gagjax" else None
     foreign = origin if own is None else own.before
+    lens = track.intrinsics
     arrays = {
         "expression": track.expression,
         "jaw": track.jaw,
@@ -108,12 +120,13 @@ def write(track: Track, path: Path) -> None:
         "valid": track.valid,
         "shape": track.shape,
         "neck": track.neck,
+        "camera": None if lens is None else lens.K,
         **{_EXTRA + quote(name, safe=""): value for name, value in track.extra.items()},
     }
     made = {name: np.asarray(value) for name, value in arrays.items() if value is not None}
     metadata = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": VERSION if lens is not None or has_pose(track.extra) else 1,
         "writer": f"gagjax {__version__}",
         "fps": str(track.fps),
         "source": track.source,
@@ -125,6 +138,9 @@ def write(track: Track, path: Path) -> None:
         made = _unknown(own) | {name: _kept(own, name, value) for name, value in made.items()}
         metadata = {**own.content["metadata"], **metadata}
     metadata.pop("origin", None)
+    metadata.pop("picture", None)
+    if lens is not None:
+        metadata["picture"] = [lens.width, lens.height]
     if foreign is not None:
         text, data = packing.packed(foreign.content)
         metadata["origin"] = {"format": foreign.format, "content": text}
@@ -138,7 +154,7 @@ def _unknown(own: Origin) -> dict[str, np.ndarray]:
     arrays = own.content["arrays"]
     frames = len(arrays["expression"])
     whole = np.array_equal(own.frames, np.arange(frames))
-    known = {*UNITS, "valid", "metadata", _ORIGIN, _ORIGIN_FRAMES}
+    known = {*UNITS, "valid", "camera", "metadata", _ORIGIN, _ORIGIN_FRAMES}
     return {
         name: value if whole or not value.ndim or len(value) != frames or (own.frames < 0).any() else value[own.frames]
         for name, value in arrays.items()
@@ -149,7 +165,7 @@ def _unknown(own: Origin) -> dict[str, np.ndarray]:
 def _kept(own: Origin, name: str, value: np.ndarray) -> np.ndarray:
     """An array in the type that its file had, where numbers are unchanged those of the file."""
     held = own.content["arrays"].get(name)
-    per_frame = name != "shape" or value.ndim == 2
+    per_frame = value.ndim == {"shape": 2, "camera": 3}.get(name, value.ndim)
     if held is None or held.dtype.kind not in "fb" or held.dtype == value.dtype or (own.frames < 0).any():
         return value
     held = held[own.frames] if per_frame and len(held) > own.frames.max() else held
@@ -177,6 +193,15 @@ def _foreign(content: Mapping[str, np.ndarray], data: Mapping[str, Any], frames:
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise InputError("does not fit the track", file=file, field="origin", fix="Write the file again") from error
     return Origin(said["format"], inner, index)
+
+
+def _intrinsics(content: Mapping[str, np.ndarray], data: Mapping[str, Any], file: Path) -> Intrinsics | None:
+    if "camera" not in content:
+        return None
+    size = data.get("picture")
+    if not isinstance(size, list) or len(size) != 2 or not all(type(n) is int for n in size):
+        raise InputError("is no width and height", file=file, field="metadata.picture", fix="Convert the track again")
+    return Intrinsics(np.asarray(content["camera"], np.float32), *size)
 
 
 def _metadata(content: Mapping[str, np.ndarray], file: Path) -> dict[str, Any]:

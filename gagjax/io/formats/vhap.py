@@ -1,7 +1,8 @@
 """VHAP's and GaussianAvatars' FLAME parameters: one `.npz` for a sequence, or a folder `flame_param/` with one a frame.
 
 `expr` (T, 100), `jaw_pose` (T, 3), `eyes_pose` (T, 6: left, right), `neck_pose` (T, 3), `rotation` (T, 3),
-`translation` (T, 3), `shape` (300,), all angles axis-angle in radians, lengths in metres. What else the file holds
+`translation` (T, 3), `shape` (300,), all angles axis-angle in radians, lengths in metres: the head turns about its root
+joint, then moves. Cameras are in `transforms.json` beside them, see `gagjax.io.formats.transforms`. What else the file holds
 (`static_offset`, lights, textures) belongs to the person, not to the motion: it goes back into files of this format
 as it came.
 """
@@ -9,17 +10,19 @@ as it came.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
+from gagjax.camera import UNITS_PER_METRE, Intrinsics
 from gagjax.errors import InputError
 from gagjax.io import folders
-from gagjax.io.formats import fields, numbering
+from gagjax.io.formats import fields, numbering, transforms
 from gagjax.io.formats.liveportrait import DISTANCE
 from gagjax.io.formats.origin import Origin, merged, of
 from gagjax.io.untrusted.checkpoints import load_npz
@@ -31,6 +34,8 @@ MOTION = ("expr", *_FRAMES)
 _NEEDED = ("jaw_pose", "eyes_pose", "rotation")
 #: Entries that belong to the clip whatever their length is.
 _WHOLE = ("shape", "static_offset", "lights", "focal_length", "image_size", "tex_pca", "tex_extra")
+#: `[R | t]` of every frame, (T, 3, 4), and the lens where it is known.
+_Cameras = tuple[Float[np.ndarray, "T 3 4"], Intrinsics | None]
 
 
 def is_parameters(content: Any) -> bool:
@@ -49,22 +54,34 @@ def is_frames(folder: Path) -> bool:
         return folder.name == FOLDER  # damaged, which reading will say
 
 
-def read(content: Mapping[str, np.ndarray], file: Path, fps: Fraction = Fraction(25)) -> Track:
-    """The parameters as a track.
+def read(content: Mapping[str, np.ndarray], file: Path, fps: Fraction = Fraction(25), *, source: str = "vhap") -> Track:
+    """The parameters as a track: the head's own pose in `extra`, and the camera in `transform`.
 
-    The camera lies outside these files. `transform` is a frontal camera at GAGAvatar's distance that shows the
-    head's `rotation`; the rotation itself and `translation` are carried as extra channels. Where `timestep_id` numbers
-    the frames, missing numbers are frames marked invalid. `origin` keeps the archive as it is.
+    The camera is that of `transforms.json` beside the file. Without one, `transform` is a frontal camera with GAGAvatar's
+    lens and at its distance from where the head is on the whole, which is known to be made up (`Track.camera_known`).
+    Where `timestep_id` numbers the frames, missing numbers are frames marked invalid. `origin` keeps the archive as it is.
+    For the head's pose see `gagjax.conventions.head_pose`.
+
+    Args:
+        content: The arrays.
+        file: Where they come from; `transforms.json` is looked for beside it.
+        fps: The format holds no frame rate.
+        source: What the track says of its origin.
+
+    Returns:
+        The track.
 
     Raises:
-        InputError: If a field is missing or has a wrong shape.
+        InputError: If a field is missing or has a wrong shape, or a frame has no camera.
     """
     motion = _motion(content, file)
-    track = dataclasses.replace(_track(motion, fps), origin=Origin("vhap", content, np.arange(len(motion["expr"]))))
-    names = _timesteps(content, len(track))
-    if names is None:
+    names = _timesteps(content, len(motion["expr"]))
+    order, numbers = (None, None) if names is None else numbering.order(names, file, strict=False)
+    own = None if names is None or numbers is None else [numbering.number(name) or 0 for name in names]
+    track = _track(motion, fps, source, _cameras(motion, file, own, same=False))
+    track = dataclasses.replace(track, origin=Origin("vhap", content, np.arange(len(track))))
+    if names is None or order is None:
         return track
-    order, numbers = numbering.order(names, file, strict=False)
     track = fields.at_frames(track, order, np.ones(len(order), bool), [names[i] for i in order])
     track = dataclasses.replace(track, origin=Origin("vhap", content, order))
     return track if numbers is None else _with_gaps(track, numbers, file)
@@ -93,7 +110,10 @@ def read_folder(folder: Path, fps: Fraction = Fraction(25)) -> Track:
     if "shape" in motions[0]:
         joined["shape"] = motions[0]["shape"]
     origin = Origin("vhap", dict(zip((file.stem for file in files), contents, strict=True)), np.arange(len(files)))
-    track = dataclasses.replace(_track(joined, fps), names=tuple(file.stem for file in files), origin=origin)
+    digits = all(file.stem.isdigit() for file in files)
+    cameras = _cameras(joined, folder, numbers, same=digits)
+    track = _track(joined, fps, "vhap", cameras)
+    track = dataclasses.replace(track, names=tuple(file.stem for file in files), origin=origin)
     return track if numbers is None else _with_gaps(track, numbers, folder)
 
 
@@ -211,14 +231,9 @@ def _motion(content: Mapping[str, np.ndarray], file: Path) -> dict[str, np.ndarr
     return motion
 
 
-def _track(motion: Mapping[str, np.ndarray], fps: Fraction) -> Track:
-    rotation = motion["rotation"]
-    # A frame that is not finite is found and named later; here it only must not stop the conversion.
-    turned = _matrices(rotation)
-    # Row vectors: a vertex x of the head at rest is x @ turned^T in the world, and the frontal camera flips x and z.
-    transform = np.zeros((len(rotation), 3, 4), np.float32)
-    transform[:, :, :3] = turned.transpose(0, 2, 1) @ np.diag([-1.0, 1.0, -1.0])
-    transform[:, 2, 3] = DISTANCE
+def _track(motion: Mapping[str, np.ndarray], fps: Fraction, source: str, cameras: _Cameras) -> Track:
+    turned = _matrices(motion["rotation"])
+    transform, lens = cameras
     return Track(
         motion["expr"],
         motion["jaw_pose"],
@@ -229,11 +244,51 @@ def _track(motion: Mapping[str, np.ndarray], fps: Fraction) -> Track:
         extra={"rotation": turned} | ({"translation": motion["translation"]} if "translation" in motion else {}),
         fps=fps,
         rotations=("rotation",),
-        source="vhap",
+        source=source,
+        intrinsics=lens,
     )
 
 
+def _cameras(motion: Mapping[str, np.ndarray], file: Path, numbers: Sequence[int] | None, *, same: bool) -> _Cameras:
+    """The camera of every frame and its lens: of `transforms.json`, or a frontal one without a lens of its own.
+
+    Args:
+        motion: The fields.
+        file: What holds them.
+        numbers: The frames' own numbers, where they have some.
+        same: Those are the numbers of `transforms.json`. Otherwise they are where all of them are in there, and count
+            something else where not: then the frames come in its order.
+    """
+    frames = len(motion["expr"])
+    where = transforms.beside(file)
+    if where is None:
+        return frontal(motion.get("translation", np.zeros((frames, 3), np.float32))), None
+    found = transforms.read(where)
+    if numbers is None or not (same or set(numbers) <= set(found.numbers.tolist())):
+        numbers = range(int(found.numbers[0]), int(found.numbers[0]) + frames)
+    cameras = found.at(np.asarray(numbers), where)
+    return cameras.transform, cameras.intrinsics
+
+
+def frontal(translation: Float[np.ndarray, "T 3"]) -> Float[np.ndarray, "T 3 4"]:
+    """A still camera at GAGAvatar's distance in front of where the head is on the whole.
+
+    Args:
+        translation: Of the head, (T, 3), metres.
+
+    Returns:
+        `[R | t]` of a track, (T, 3, 4).
+    """
+    finite = translation[np.isfinite(translation).all(1)]
+    middle = np.median(finite, axis=0) if len(finite) else np.zeros(3)
+    transform = np.zeros((len(translation), 3, 4), np.float32)
+    transform[:, :, :3] = np.diag([-1.0, 1.0, -1.0])
+    transform[:, :, 3] = [0, 0, DISTANCE] - UNITS_PER_METRE * middle * [-1.0, 1.0, -1.0]
+    return transform
+
+
 def _matrices(rotation: np.ndarray) -> np.ndarray:
+    # A frame that is not finite is found and named later; here it only must not stop the conversion.
     finite = np.isfinite(rotation).all(1)
     turned = Rotation.from_rotvec(np.where(finite[:, None], rotation, 0.0)).as_matrix().astype(np.float32)
     turned[~finite] = np.nan
@@ -341,7 +396,7 @@ def _frame_files(folder: Path) -> list[Path]:
 
 
 def _head_rotation(track: Track) -> np.ndarray:
-    """The head's rotation in front of a frontal camera, out of the camera's."""
+    """The head's rotation in front of a frontal camera, out of the camera's: for tracks whose head is at rest."""
     camera = np.asarray(track.transform, np.float64)[:, :, :3]
     return (camera @ np.diag([-1.0, 1.0, -1.0])).transpose(0, 2, 1)
 

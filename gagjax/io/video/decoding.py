@@ -243,7 +243,7 @@ def _complete(times: list[Fraction | None], rate: Fraction | None) -> tuple[Frac
 
 def _rate(times: tuple[Fraction, ...], guessed: Fraction | None, average: Fraction | None) -> Fraction:
     """Frames per second. The average of the time stamps decides; a nominal rate that agrees with it is exact."""
-    from gagjax.rates import NTSC
+    from gagjax.conventions.rates import NTSC
 
     measured = None
     if len(times) > 1 and times[-1] > times[0]:

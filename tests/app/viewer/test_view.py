@@ -13,7 +13,7 @@ from gagjax.app.cli import main
 from gagjax.app.viewer.session import Session, channels_of, curve
 from gagjax.errors import InputError
 from gagjax.io.tracks import save_track
-from gagjax.stack import Stack, enhance_track
+from gagjax.stack import STAGES, Stack, enhance_track
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def track():
 
 @pytest.fixture
 def session(track, model):
-    return Session(track, Stack.default(), model)
+    return Session(track, Stack.default(enable=STAGES), model)
 
 
 def test_a_knob_changes_the_curve_and_compiles_nothing(session, track):

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gagjax import simulate, track_units
+from gagjax import simulate
 from gagjax.app.streaming.track_lines import Session
+from gagjax.conventions import track_units
 from gagjax.filters import Ema
 from gagjax.gaze import GazeCorrector
 from gagjax.io.formats import json_lines

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gagjax.errors import InputError
-from gagjax.printable import quoted
+from gagjax.text.printable import quoted
 
 #: Rates in frames per second between which a rate must lie: from time lapse to high-speed cameras.
 LOWEST, HIGHEST = Fraction(1, 10**6), Fraction(10**6)

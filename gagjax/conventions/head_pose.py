@@ -1,0 +1,149 @@
+"""The head's own pose in the world: FLAME's global rotation and translation, and how they join the camera.
+
+GAGAvatar's tracks hold the head still and move the camera. VHAP, LAM and FLAME itself turn the head about its root joint
+and shift it. A `Track` keeps both apart: `transform` is the camera of the world, and three reserved names of `extra` hold
+the head's pose:
+
+* `rotation`: rotation matrices, (T, 3, 3), columns convention, `x_world = R (x - root) + root + translation`;
+* `global_rotation`: the same as axis-angle in radians, (T, 3): the first half of GAGAvatar's `posecode`;
+* `translation`: metres, (T, 3).
+
+Whoever shows a head needs only both together: `folded` gives the track whose head is at rest and whose camera moves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from gagjax import so3
+from gagjax.camera import UNITS_PER_METRE
+from gagjax.track import Channels, Track
+
+if TYPE_CHECKING:
+    from gagjax.flame.model import FlameModel
+
+ROTATION, GLOBAL_ROTATION, TRANSLATION = "rotation", "global_rotation", "translation"
+NAMES = (ROTATION, GLOBAL_ROTATION, TRANSLATION)
+_SHAPES = {ROTATION: (3, 3), GLOBAL_ROTATION: (3,), TRANSLATION: (3,)}
+#: Where an average FLAME head's root joint lies, metres; `flame.joints` gives that of a given head.
+ROOT = (0.0, -0.15, -0.03)
+
+
+def has_pose(extra: Mapping[str, Any]) -> bool:
+    """Whether a track's extra channels hold a pose of the head."""
+    return any(_holds(extra, name) for name in NAMES)
+
+
+def rotation_of(extra: Mapping[str, Any]) -> Float[Array, "*batch 3 3"] | None:
+    """The head's rotation in the world, or None where it has none."""
+    if _holds(extra, ROTATION):
+        return jnp.asarray(extra[ROTATION])
+    return so3.exp(jnp.asarray(extra[GLOBAL_ROTATION])) if _holds(extra, GLOBAL_ROTATION) else None
+
+
+def translation_of(extra: Mapping[str, Any]) -> Float[Array, "*batch 3"] | None:
+    """The head's translation in the world in metres, or None where it has none."""
+    return jnp.asarray(extra[TRANSLATION]) if _holds(extra, TRANSLATION) else None
+
+
+def transform_of(channels: Channels, root: Any = ROOT) -> Float[Array, "*batch 3 4"]:
+    """The camera as the head at rest sees it: `channels.transform` after the head's own pose.
+
+    Args:
+        channels: One frame or a clip.
+        root: What the head turns about, (3,) or (..., 3), metres.
+
+    Returns:
+        `[R | t]` for row vectors in GAGAvatar units; `channels.transform` itself where there is no pose.
+    """
+    if not has_pose(channels.extra):
+        return channels.transform
+    camera = jnp.asarray(channels.transform)
+    root = jnp.asarray(root, camera.dtype)
+    turn, shift = rotation_of(channels.extra), translation_of(channels.extra)
+    moved = jnp.zeros(3, camera.dtype) if shift is None else shift
+    if turn is not None:
+        moved = moved + root - jnp.einsum("...ab,...b->...a", turn, root, precision="highest")
+        rotation = jnp.einsum("...ba,...bc->...ac", turn, camera[..., :3], precision="highest")
+    else:
+        rotation = camera[..., :3]
+    place = UNITS_PER_METRE * jnp.einsum("...a,...ab->...b", moved, camera[..., :3], precision="highest")
+    return jnp.concatenate([rotation, (place + camera[..., 3])[..., None]], -1)
+
+
+def to_head(point: Any, extra: Mapping[str, Any], root: Any = ROOT, *, direction: bool = False) -> Any:
+    """A point of the world (or a direction) in the frame of the head at rest, metres; (..., 3)."""
+    if not has_pose(extra):
+        return point
+    turn, shift = rotation_of(extra), translation_of(extra)
+    point, root = jnp.asarray(point), jnp.asarray(root)
+    if not direction:
+        point = point - (0.0 if shift is None else shift) - root
+    if turn is not None:
+        point = jnp.einsum("...ba,...b->...a", turn, point, precision="highest")
+    return point if direction else point + root
+
+
+def root_of(model: FlameModel, shape: Any = None) -> Float[Array, "3"]:
+    """The root joint of a head at rest, metres."""
+    from gagjax.flame.model import joints
+
+    own = jnp.zeros(0) if shape is None else jnp.asarray(shape, jnp.float32)[..., : model.shapes]
+    zero = jnp.zeros(6)
+    return joints(model, own, jnp.zeros(0), zero, zero)[..., 0, :]
+
+
+def folded(track: Track, model: FlameModel | None = None, shape: Any = None) -> Track:
+    """The same pictures by the convention of GAGAvatar: the head at rest, its pose in the camera.
+
+    Args:
+        track: The track.
+        model: The head whose root joint it turns about; None is an average FLAME head.
+        shape: The head's shape coefficients.
+
+    Returns:
+        A track without the reserved channels; the track itself if it has none.
+
+    Example:
+        >>> still = np.tile(np.eye(3, 4), (2, 1, 1))
+        >>> nearer = {"translation": np.array([[0, 0, 0], [0.05, 0, 0]])}
+        >>> track = Track(np.zeros((2, 100)), np.zeros((2, 3)), np.zeros((2, 6)), still, extra=nearer)
+        >>> np.round(folded(track).transform[1, 0, 3], 3).item()
+        0.25
+    """
+    if not has_pose(track.extra):
+        return track
+    root = ROOT if model is None else root_of(model, shape)
+    return dataclasses.replace(
+        track,
+        transform=transform_of(track.channels, root),
+        extra={name: value for name, value in track.extra.items() if name not in NAMES},
+        rotations=tuple(name for name in track.rotations if name not in NAMES),
+    )
+
+
+def with_neck(track: Track, model: FlameModel, shape: Any = None) -> Track:
+    """`folded`, with the neck's rotation in the camera as well: for heads whose neck cannot bend.
+
+    Below the neck joint the bust turns along, which its own skinning would have held still.
+    """
+    if track.neck is None or not np.any(np.asarray(track.neck)):
+        return dataclasses.replace(folded(track, model, shape), neck=None)
+    from gagjax.flame.model import joints
+
+    own = jnp.zeros(0) if shape is None else jnp.asarray(shape, jnp.float32)[..., : model.shapes]
+    zero = jnp.zeros(6)
+    joint = joints(model, own, jnp.zeros(0), zero, zero)[..., 1, :]
+    outer = folded(track, model, shape)
+    inner = outer.channels._replace(neck=None, extra={ROTATION: so3.exp(jnp.asarray(track.neck))})
+    return dataclasses.replace(outer, transform=transform_of(inner, joint), neck=None)
+
+
+def _holds(extra: Mapping[str, Any], name: str) -> bool:
+    return name in extra and tuple(np.shape(extra[name])[-len(_SHAPES[name]) :]) == _SHAPES[name]

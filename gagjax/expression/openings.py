@@ -1,0 +1,115 @@
+"""Lids and lips of a head set to wanted openings: the inverse of `lid_aperture` and `lip_aperture`.
+
+An eye is closed along one direction of expression coefficients (the built-in head's blink; on other heads the least
+movement of skin that closes the lid), the mouth is opened by the jaw. Both are measured once on a grid, and a wanted opening
+is looked up there. Openings are in the units of `gagjax.flame.eye_aspect_ratio`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from gagjax.errors import InputError
+from gagjax.expression.closure import ClosureMatcher, apertures
+from gagjax.flame.model import EXPRESSIONS, FlameModel
+from gagjax.flame.subset import at_landmarks
+
+STEPS = 41
+JAW = 0.5  # radians to which the mouth is opened at most
+WIDER = 0.35  # of the way that closes an eye, it may be opened beyond rest
+
+
+@dataclasses.dataclass(frozen=True)
+class Openings:
+    """What opens and closes a head's lids and lips.
+
+    Args:
+        directions: Expression coefficients that close the left and the right eye by degrees, (2, 100).
+        amounts: Multiples of a direction on the grid, rising, (2, G).
+        lids: Aperture of the left and the right eye there, falling, (2, G).
+        angles: Jaw angles on the grid, radians, (G,).
+        lips: Aperture of the lips there, rising, (G,).
+        rest: Aperture of left lid, right lid and lips of the head at rest, (3,).
+    """
+
+    directions: Float[np.ndarray, "2 100"]
+    amounts: Float[np.ndarray, "2 G"]
+    lids: Float[np.ndarray, "2 G"]
+    angles: Float[np.ndarray, "G"]
+    lips: Float[np.ndarray, "G"]
+    rest: Float[np.ndarray, "3"]
+
+    @classmethod
+    def for_model(cls, model: FlameModel, shape: Float[np.ndarray, "S"] | None = None) -> Openings:
+        """Measure a head.
+
+        Args:
+            model: The head, with 68 landmarks.
+            shape: Its shape coefficients; None is the mean head.
+
+        Raises:
+            InputError: If it has fewer landmarks.
+        """
+        if len(model.landmark_faces) < 68:
+            raise InputError("has fewer than 68 landmarks", field="model", fix="Load it with a landmark embedding")
+        small = at_landmarks(model)
+        own = jnp.zeros(0) if shape is None else jnp.asarray(shape, jnp.float32)[: model.shapes]
+
+        def measured(expression: np.ndarray, jaw: np.ndarray) -> np.ndarray:
+            return np.asarray(apertures(small, own, jnp.asarray(expression), jnp.asarray(jaw)))
+
+        directions = _closing(model, own)
+        rest = measured(np.zeros((1, EXPRESSIONS), np.float32), np.zeros((1, 3), np.float32))[0]
+        still = np.zeros((STEPS, 3), np.float32)
+        amounts, lids = [], []
+        for eye, direction in enumerate(directions):
+            reach = np.linspace(-WIDER, 1.0, STEPS, dtype=np.float32)
+            found = measured(reach[:, None] * direction, still)[:, eye]
+            # Beyond shut the lids pass each other and their distance grows again.
+            shut = int(np.argmin(found))
+            found = np.where(np.arange(STEPS) >= shut, found[shut], found)
+            amounts.append(reach)
+            lids.append(np.minimum.accumulate(found))
+        angles = np.linspace(0.0, JAW, STEPS, dtype=np.float32)
+        jaws = np.stack([angles, 0 * angles, 0 * angles], 1)
+        lips = np.maximum.accumulate(measured(np.zeros((STEPS, EXPRESSIONS), np.float32), jaws)[:, 2])
+        return cls(directions, np.stack(amounts), np.stack(lids), angles, lips, rest)
+
+    def expression(self, lids: Float[np.ndarray, "T 2"]) -> Float[np.ndarray, "T 100"]:
+        """Coefficients that open the left and the right eye so far; what lies out of reach becomes the nearest."""
+        out = np.zeros((len(lids), EXPRESSIONS), np.float32)
+        for eye in range(2):
+            # np.interp wants rising places, so the falling grid is read from its end.
+            amount = np.interp(lids[:, eye], self.lids[eye][::-1], self.amounts[eye][::-1])
+            out += amount[:, None].astype(np.float32) * self.directions[eye]
+        return out
+
+    def jaw(self, lips: Float[np.ndarray, "T"]) -> Float[np.ndarray, "T 3"]:
+        """Jaw rotations, axis-angle in radians, that open the lips so far."""
+        angle = np.interp(lips, self.lips, self.angles).astype(np.float32)
+        return np.stack([angle, 0 * angle, 0 * angle], 1)
+
+
+def _closing(model: FlameModel, shape: Float[np.ndarray, "S"]) -> Float[np.ndarray, "2 100"]:
+    """For each eye, coefficients that shut it when they are taken once."""
+    from gagjax.flame.builtin_head import CONTROLS, neutral_mesh
+
+    out = np.zeros((2, EXPRESSIONS), np.float32)
+    if len(model.v_template) == len(neutral_mesh().vertices):
+        out[0, CONTROLS["blink_left"]] = out[1, CONTROLS["blink_right"]] = 1.0
+        return out
+    matcher = ClosureMatcher.for_models(model, shape, shape)
+    still = jnp.zeros(3)
+    for eye in range(2):
+        value, slope = jax.value_and_grad(lambda x, k=eye: apertures(matcher.target, shape, x, still)[k])(
+            jnp.zeros(EXPRESSIONS)
+        )
+        pull = np.asarray(matcher.mobility @ slope, np.float64)
+        # By its slope at rest the lid would be shut here; half as far again makes sure of it.
+        out[eye] = -1.5 * float(value) * pull / max(float(np.asarray(slope, np.float64) @ pull), 1e-12)
+    return out

@@ -1,0 +1,184 @@
+"""`transforms.json`: the cameras of a tracked clip, as NeRF tools, VHAP, GaussianAvatars and LAM write them.
+
+`frames` is a list of dicts with `transform_matrix` (4, 4): camera to world, column vectors, lengths in metres, OpenGL axes
+(x right, y up, looking along -z). Focal lengths and centre, `fl_x`, `fl_y`, `cx`, `cy`, are pixels of a picture of `w` x
+`h`, said for each frame or once for all; `camera_angle_x`, the whole horizontal angle of view, stands for `fl_x` where that
+is not given. `timestep_index` numbers the frames, `camera_index` the cameras.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from gagjax.camera import UNITS_PER_METRE, Intrinsics
+from gagjax.errors import InputError
+from gagjax.io import folders
+from gagjax.io.formats import fields
+from gagjax.text.printable import quoted
+
+NAME = "transforms.json"
+LIMIT = 1 << 28  # bytes
+LARGEST = 1 << 53  # number of a frame
+_DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
+_FIX = "Give fl_x, fl_y, cx, cy, w, h and transform_matrix, as VHAP exports them"
+
+
+class Cameras(NamedTuple):
+    """The cameras of a clip.
+
+    Attributes:
+        transform: World to camera in a track's convention, (T, 3, 4).
+        intrinsics: Their lens.
+        numbers: (T,) number of each frame.
+    """
+
+    transform: Float[np.ndarray, "T 3 4"]
+    intrinsics: Intrinsics
+    numbers: np.ndarray
+
+    def at(self, numbers: np.ndarray, file: Path) -> Cameras:
+        """The cameras of frames by their numbers; a camera that never moves serves frames that are not listed.
+
+        Raises:
+            InputError: If a frame has no camera.
+        """
+        place = {int(number): i for i, number in enumerate(self.numbers)}
+        index = [place.get(int(number), -1) for number in numbers]
+        if min(index) < 0:
+            still = not np.ptp(self.transform, axis=0).any() and self.intrinsics.K.ndim == 2
+            if not still:
+                missing = int(numbers[index.index(-1)])
+                raise InputError(f"has no camera for frame {missing}", file=file, field="frames", fix="Export it again")
+            index = [max(i, 0) for i in index]
+        k = self.intrinsics.K
+        lens = self.intrinsics if k.ndim == 2 else Intrinsics(k[index], self.intrinsics.width, self.intrinsics.height)
+        return Cameras(self.transform[index], lens, np.asarray(numbers))
+
+
+def beside(path: Path) -> Path | None:
+    """The file of cameras that belongs to parameters: in the same folder, or above a folder `flame_param`.
+
+    Raises:
+        InputError: If it is a link or no file.
+    """
+    folder = path.parent if path.is_file() or path.name == "flame_param" else path
+    return folder / NAME if folders.has(folder, NAME) else None
+
+
+def read_json(file: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        InputError: If it is too large or no JSON.
+    """
+    if file.stat().st_size > LIMIT:
+        raise InputError(f"is larger than {LIMIT >> 20} MiB", file=file, fix="Split the clip")
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError, OSError) as error:
+        raise InputError("is no readable JSON", file=file, fix="Export it again") from error
+
+
+def read(file: Path) -> Cameras:
+    """The cameras of a file, in order of their frames' numbers.
+
+    Of several cameras that filmed at once the first is taken, with a warning.
+
+    Raises:
+        InputError: If a field is missing, has a wrong shape or is not finite, or a frame is there twice.
+    """
+    content = read_json(file)
+    frames = fields.member(content, "frames", file)
+    if not isinstance(frames, list) or not frames:
+        raise InputError("has no frames", file=file, field="frames", fix=_FIX)
+    places = [f"frames[{i}]" for i in range(len(frames))]
+    matrices = fields.stacked(frames, "transform_matrix", (4, 4), file, places).astype(np.float64)
+    frames, matrices = _first_camera(frames, matrices, file)
+    numbers = np.asarray([_integer(frame.get("timestep_index", i), file) for i, frame in enumerate(frames)])
+    order = np.argsort(numbers, kind="stable")
+    if len(set(numbers.tolist())) != len(numbers):
+        raise InputError("has two cameras for one frame", file=file, field="timestep_index", fix="Export it again")
+    lens = [_lens(frames[i], content, file) for i in order]
+    if len({(width, height) for _, width, height in lens}) != 1:
+        raise InputError("holds pictures of several sizes", file=file, field="w, h", fix="Track one clip at a time")
+    each = np.asarray([k for k, _, _ in lens], np.float32)
+    moving = bool(np.ptp(each, axis=0).any())
+    intrinsics = Intrinsics(each if moving else each[0], lens[0][1], lens[0][2])
+    return Cameras(_world_to_camera(matrices[order], file), intrinsics, numbers[order])
+
+
+def _world_to_camera(matrices: Float[np.ndarray, "T 4 4"], file: Path) -> Float[np.ndarray, "T 3 4"]:
+    if not np.isfinite(matrices).all():
+        raise InputError("is not finite", file=file, field="transform_matrix", fix="Export it again")
+    turn = matrices[:, :3, :3]
+    off = np.abs(turn @ turn.transpose(0, 2, 1) - np.eye(3)).max()
+    if off > 1e-2 or (np.linalg.det(turn) < 0).any():
+        raise InputError(f"holds no rotation (off by {off:.3g})", file=file, field="transform_matrix", fix=_FIX)
+    # A track's camera has x left, y up, z forward; OpenGL's x right, y up, z back. Row vectors: X @ R + t.
+    rotation = turn @ np.diag([-1.0, 1.0, -1.0])
+    shift = -UNITS_PER_METRE * np.einsum("ta,tab->tb", matrices[:, :3, 3], rotation)
+    return np.concatenate([rotation, shift[:, :, None]], 2).astype(np.float32)
+
+
+def _first_camera(frames: list[Any], matrices: np.ndarray, file: Path) -> tuple[list[Any], np.ndarray]:
+    cameras = [frame.get("camera_index", 0) if isinstance(frame, Mapping) else 0 for frame in frames]
+    first = cameras[0]
+    kept = [i for i, camera in enumerate(cameras) if camera == first]
+    if len(kept) < len(frames):
+        count = len({str(camera) for camera in cameras})
+        warnings.warn(f"{file}: holds {count} cameras; number {quoted(first)} is used", stacklevel=4)
+    return [frames[i] for i in kept], matrices[kept]
+
+
+def _lens(frame: Mapping[str, Any], whole: Mapping[str, Any], file: Path) -> tuple[list[list[float]], int, int]:
+    def get(name: str) -> float | None:
+        value = frame.get(name, whole.get(name))
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise InputError(f"is {quoted(value)}", file=file, field=name, fix=_FIX)
+        return float(value)
+
+    def needed(name: str) -> float:
+        value = get(name)
+        if value is None:
+            raise InputError("is missing", file=file, field=name, fix=_FIX)
+        return value
+
+    width, height = needed("w"), needed("h")
+    if not (1 <= width <= 1 << 16 and 1 <= height <= 1 << 16):
+        raise InputError(f"are {width:g} x {height:g}", file=file, field="w, h", fix=_FIX)
+    across = _focal(get("fl_x"), get("camera_angle_x"), width)
+    down = _focal(get("fl_y"), get("camera_angle_y"), height)
+    across = needed("fl_x") if across is None else across
+    down = across if down is None else down
+    if across <= 0 or down <= 0:
+        raise InputError(f"are {across:g} and {down:g}", file=file, field="fl_x, fl_y", fix=_FIX)
+    if any(get(name) for name in _DISTORTION):
+        raise InputError("bends straight lines, which no head here is drawn with", file=file, field="k1 ... p2",
+                         fix="Undistort the pictures and export the cameras without it")  # fmt: skip
+    x, y = get("cx"), get("cy")
+    centre = width / 2 if x is None else x, height / 2 if y is None else y
+    return [[across, 0.0, centre[0]], [0.0, down, centre[1]], [0.0, 0.0, 1.0]], int(width), int(height)
+
+
+def _focal(pixels: float | None, angle: float | None, extent: float) -> float | None:
+    if pixels is not None or angle is None:
+        return pixels
+    return 0.5 * extent / math.tan(0.5 * angle) if 0 < angle < math.pi else None
+
+
+def _integer(value: Any, file: Path) -> int:
+    if type(value) is not int or abs(value) > LARGEST:
+        raise InputError(
+            f"is {quoted(value)}, no number of a frame", file=file, field="timestep_index", fix="Export it again"
+        )
+    return value

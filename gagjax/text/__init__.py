@@ -1,0 +1,1 @@
+"""Text for terminals: foreign text that is safe to print, and tables."""
