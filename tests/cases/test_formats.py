@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pickle
 import time
 from decimal import Decimal
@@ -88,9 +89,14 @@ def test_another_format_says_what_it_leaves_out(shared, tmp_path):
     case = shared / "cases" / "C02_folder_to_folder" / "clip"
     for command in (["enhance", case, "-o"], ["convert", case]):
         with pytest.warns(UserWarning) as caught:
-            assert run(*command, tmp_path / f"{command[0]}.pkl") == 0
+            written = tmp_path / f"{command[0]}.pkl"
+            assert run(*command, written) == 0
         said = " ".join(str(w.message) for w in caught)
-        assert "neck" in said and "translation" in said
+        assert "neck" in said and "rotation and translation go into the camera" in said
+        # The head is displaced by 10 mm a frame; GAGAvatar's stays where it is, and its camera moves instead.
+        transforms = [record["transform_matrix"] for record in pickle.loads(written.read_bytes()).values()]
+        steps = np.diff(np.array(transforms)[:, :, 3], axis=0)
+        np.testing.assert_allclose(np.linalg.norm(steps, axis=1), 0.05, atol=2e-3)
 
 
 def test_folder_keeps_its_names_companions_and_unknown_entries(tmp_path):
@@ -99,9 +105,10 @@ def test_folder_keeps_its_names_companions_and_unknown_entries(tmp_path):
         "static_offset": np.ones((1, 7, 3)),
     }
     vhap_folder(tmp_path / "in" / "flame_param", content, range(30, 36), width=3)
-    (tmp_path / "in" / "transforms.json").write_text("{}")
+    cameras = json.dumps({"w": 8, "h": 8, "fl_x": 48.0, "frames": [{"transform_matrix": np.eye(4).tolist()}], "own": 1})
+    (tmp_path / "in" / "transforms.json").write_text(cameras)
     assert run("enhance", tmp_path / "in", "-o", tmp_path / "out", "--preset", "fast") == 0
-    assert (tmp_path / "out" / "transforms.json").read_text() == "{}"
+    assert (tmp_path / "out" / "transforms.json").read_text() == cameras
     for i in range(30, 36):
         same_bits(*(archive(tmp_path / each / "flame_param" / f"{i:03d}.npz") for each in ("in", "out")))
     # The folder itself is a track, too, and goes into one of its name.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gagjax.conventions.head_pose import NAMES as POSE
+from gagjax.conventions.head_pose import transform_of
 from gagjax.io.formats import gagavatar, liveportrait, vhap
 from gagjax.io.formats.origin import Origin, of
 from gagjax.track import Track
@@ -40,6 +41,8 @@ def losses(track: Track, layout: str, *, folder: bool = False) -> list[str]:
         found.append("expression, jaw and eyes are zero: LivePortrait's keypoints are not FLAME's")
     if layout == "gagavatar" and track.neck is not None and np.any(track.neck):
         found.append("the neck's rotation is left out: GAGAvatar has none")
+    if layout == "gagavatar" and of(track, "gagavatar") is None and _moves_itself(track):
+        found.append("the head's rotation and translation go into the camera: GAGAvatar's heads stay where they are")
     if layout != "liveportrait" and track.fps != 25:
         found.append(f"the frame rate of {track.fps} is not kept: {_NAMES[layout]}'s files hold none")
     lost = int((~np.asarray(track.valid)).sum())
@@ -52,13 +55,17 @@ def losses(track: Track, layout: str, *, folder: bool = False) -> list[str]:
             found.append("the shapes of the frames become their mean: these files hold one")
     known = set(track.extra) if layout == "liveportrait" else _KNOWN[layout]
     if layout == "gagavatar" and of(track, "gagavatar") is None:
-        known = {*known, *POSE}  # it goes into the camera
+        known = {*known, *POSE}
     others = sorted(set(track.extra) - known)
     others += [name for name in _entries(track, layout, folder) if name not in others]
     if others:
         more = f" and {len(others) - _LISTED} more" if len(others) > _LISTED else ""
         found.append(f"left out, the format has no place for them: {', '.join(others[:_LISTED])}{more}")
     return found
+
+
+def _moves_itself(track: Track) -> bool:
+    return not np.array_equal(transform_of(track.channels), track.transform, equal_nan=True)
 
 
 def _entries(track: Track, layout: str, folder: bool) -> list[str]:
