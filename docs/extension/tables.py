@@ -1,0 +1,122 @@
+"""Tables that are made from data, so that they cannot differ from it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.util.docutils import SphinxDirective
+
+DOCS = Path(__file__).resolve().parents[1]
+RESULTS = DOCS.parent / "benchmarks" / "results"
+FORMATS = DOCS / "tables" / "formats.yaml"
+
+
+def result(name: str) -> tuple[str, list[list[list[str]]]]:
+    """A benchmark's command, and its tables as lists of rows, the header first."""
+    command, tables, inside = "", [], False
+    for line in (RESULTS / f"{name}.md").read_text(encoding="utf-8").splitlines():
+        if line.startswith("`") and not command:
+            command = line.strip("`")
+        if not line.startswith("|"):
+            inside = False
+            continue
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if all(re.fullmatch(r":?-+:?", cell) for cell in cells):
+            continue
+        if not inside:
+            tables.append([])
+        inside = True
+        tables[-1].append(cells)
+    return command, tables
+
+
+def chosen(name: str, rows: list[str], columns: list[str]) -> tuple[str, list[list[str]]]:
+    """Some rows and columns of a benchmark's table: the first table that has the columns.
+
+    Args:
+        name: The file in benchmarks/results.
+        rows: Patterns, each to be found in the row's text; none takes all rows.
+        columns: Headings; none takes all columns.
+
+    Raises:
+        ValueError: If a row or a column is not there.
+    """
+    command, tables = result(name)
+    table = next((each for each in tables if set(columns) <= set(each[0])), None)
+    if table is None:
+        raise ValueError(f"no table of {name} has the columns {', '.join(columns)}")
+    header, body = table[0], table[1:]
+    if rows:
+        body = []
+        for pattern in rows:
+            found = [row for row in table[1:] if re.search(pattern, " | ".join(row))]
+            if not found:
+                raise ValueError(f"no row of {name} matches {pattern!r}")
+            body += [row for row in found if row not in body]
+    places = [header.index(column) for column in columns] if columns else list(range(len(header)))
+    return command, [[row[place] for place in places] for row in [header, *body]]
+
+
+def _list(text: str | None) -> list[str]:
+    return [part.strip() for part in (text or "").split(";") if part.strip()]
+
+
+class _Table(SphinxDirective):
+    def table(self, rows: list[list[str]]) -> list[nodes.Node]:
+        """Markdown in, a table out."""
+        text = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
+        text += ["| " + " | ".join(cell.replace("\n", " ") for cell in row) + " |" for row in rows[1:]]
+        return self.parse_text_to_nodes("\n".join(text))
+
+
+class Benchmark(_Table):
+    """Rows of a table in benchmarks/results, with the command that made it.
+
+    ```{benchmark} detail_speed
+    :rows: default; reference
+    :columns: step; ours; ms
+    ```
+    """
+
+    required_arguments = 1
+    option_spec = {"rows": directives.unchanged, "columns": directives.unchanged}
+
+    def run(self) -> list[nodes.Node]:
+        name = self.arguments[0]
+        self.env.note_dependency(str(RESULTS / f"{name}.md"))
+        try:
+            command, rows = chosen(name, _list(self.options.get("rows")), _list(self.options.get("columns")))
+        except (OSError, ValueError) as error:
+            raise self.error(str(error)) from error
+        up = "../" * self.env.docname.count("/")
+        line = f"*`{command}`, [whole table]({up}generated/repository/benchmarks/results/{name}.md)*"
+        return [*self.table(rows), *self.parse_text_to_nodes(line)]
+
+
+def formats() -> dict[str, dict[str, Any]]:
+    """What docs/tables/formats.yaml says of each format."""
+    return yaml.safe_load(FORMATS.read_text(encoding="utf-8"))
+
+
+class Formats(_Table):
+    """The table of track formats: `files` says who writes what, `fields` what becomes of each."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(str(FORMATS))
+        views = {
+            "files": (("format", "title"), ("written by", "writer"), ("files", "files"), ("frame rate", "rate")),
+            "fields": (("format", "title"), ("read", "read"), ("written", "written"), ("lost", "lost")),
+        }
+        if self.arguments[0] not in views:
+            raise self.error(f"no view {self.arguments[0]!r}; there are {', '.join(views)}")
+        columns = views[self.arguments[0]]
+        rows = [[heading for heading, _ in columns]]
+        rows += [[str(each[key]) for _, key in columns] for each in formats().values()]
+        return self.table(rows)
