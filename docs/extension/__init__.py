@@ -14,4 +14,5 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("autodoc-process-docstring", docstrings.to_rst, priority=400)  # before napoleon, which is at 500
     app.add_directive("benchmark", tables.Benchmark)
     app.add_directive("formats", tables.Formats)
+    app.add_directive("presets", tables.Presets)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

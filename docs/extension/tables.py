@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -112,11 +113,37 @@ class Formats(_Table):
         self.env.note_dependency(str(FORMATS))
         views = {
             "files": (("format", "title"), ("written by", "writer"), ("files", "files"), ("frame rate", "rate")),
-            "fields": (("format", "title"), ("read", "read"), ("written", "written"), ("lost", "lost")),
+            "fields": (("format", "title"), ("kept", "keeps"), ("lost", "loses"), ("remarks", "note")),
         }
         if self.arguments[0] not in views:
             raise self.error(f"no view {self.arguments[0]!r}; there are {', '.join(views)}")
         columns = views[self.arguments[0]]
         rows = [[heading for heading, _ in columns]]
-        rows += [[str(each[key]) for _, key in columns] for each in formats().values()]
+        for each in formats().values():
+            shown = each | {key: ", ".join(each[key]) or "nothing" for key in ("keeps", "loses")}
+            if not each["write"]:
+                shown |= {"keeps": "read only", "loses": ""}
+            rows.append([str(shown[key]) for _, key in columns])
         return self.table(rows)
+
+
+class Presets(_Table):
+    """Which enhancements each preset runs, asked of the presets themselves."""
+
+    def run(self) -> list[nodes.Node]:
+        from gagjax.app import presets
+
+        rows = [["preset", *presets.ENHANCEMENTS]]
+        for name in (*presets.STACKS, *presets.SCENARIOS):
+            rows.append([f"`{name}`", *(("yes" if on else "") for on in touched(name))])
+        return self.table(rows)
+
+
+def touched(preset: str) -> list[bool]:
+    """Whether a preset by itself runs each of the enhancements."""
+    from gagjax.app import presets
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the reference preset says of itself
+        stack = presets.stack_of(preset)
+    return [any(getattr(stack, stage) is not None for stage in stages) for stages in presets.ENHANCEMENTS.values()]
