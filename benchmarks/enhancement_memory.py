@@ -55,7 +55,9 @@ def main() -> None:
         ["enhancement", "on", "input MB", "output MB", "working MB"],
         [[name, on, *(f"{value:.1f}" for value in values)] for name, on, *values in rows],
         command="python -m benchmarks.enhancement_memory",
-        notes=["Sizes that XLA reports for the compiled program on a CPU; long_streams.md has the memory of whole processes."],
+        notes=[
+            "Sizes that XLA reports for the compiled program on a CPU; long_streams.md has the memory of whole processes."
+        ],
     )
 
 

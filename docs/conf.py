@@ -13,7 +13,7 @@ project_copyright = "The gagjax authors, Apache-2.0"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "extension"]
 source_suffix = {".md": "myst-nb", ".rst": "restructuredtext", ".ipynb": "myst-nb"}
 # guide/film.md waits for `gagjax track` and the portrait avatars: it says at its top what to do then.
-exclude_patterns = ["_build", "drawings", "tables", "extension", "guide/film.md"]
+exclude_patterns = ["_build", "drawings", "static", "tables", "extension", "guide/film.md"]
 
 # Notebooks show the outputs that they were saved with; `make test` runs them.
 nb_execution_mode = "off"
@@ -26,6 +26,7 @@ autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 add_module_names = False
+maximum_signature_line_length = 90  # longer ones: a parameter a line
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
@@ -33,6 +34,8 @@ napoleon_custom_sections = ["Source", "Sources", "Laws"]
 
 html_theme = "furo"
 html_title = "gagjax"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_theme_options = {"footer_icons": []}
 html_show_sourcelink = False
 html_copy_source = False

@@ -60,7 +60,7 @@ def arrow(axes: Any, start: Any, step: Any, text: str, colour: str) -> None:
 def head_axes() -> Any:
     """The built-in head from the front and from its left side."""
     points = np.asarray(flame.builtin().v_template)
-    figure, panels = plt.subplots(1, 2, figsize=(8, 4.4))
+    figure, panels = plt.subplots(1, 2, figsize=(8, 4))
     views = (
         ("from the front", "x", "y", 1, "x: its left"),
         ("from its left", "z", "y", -1, "z: forward"),
@@ -70,9 +70,10 @@ def head_axes() -> Any:
         axes.scatter(sign * points[:, i], points[:, j], s=2.5, color="#a8a8a8", linewidths=0)
         arrow(axes, (0, 0), (sign * 0.2, 0), label, COLOURS[across])
         arrow(axes, (0, 0), (0, 0.2), "y: up", COLOURS[up])
-        axes.set_title(title, pad=24)
+        axes.set_title(title)
         axes.set_aspect("equal")
-        axes.margins(0.25)
+        axes.set_xlim(-0.3, 0.3)
+        axes.set_ylim(-0.32, 0.28)
         axes.axis("off")
     return figure
 

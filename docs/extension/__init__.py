@@ -12,6 +12,7 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("builder-inited", pages.write)
     app.connect("source-read", pages.point_into_pages)
     app.connect("autodoc-process-docstring", docstrings.to_rst, priority=400)  # before napoleon, which is at 500
+    app.connect("autodoc-process-signature", docstrings.plain_types)
     app.add_directive("benchmark", tables.Benchmark)
     app.add_directive("formats", tables.Formats)
     app.add_directive("presets", tables.Presets)

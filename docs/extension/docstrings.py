@@ -68,5 +68,16 @@ def to_rst(app: Any, what: str, name: str, value: Any, options: Any, lines: list
             lines[k] = line_to_rst(line)
 
 
+def plain_types(
+    app: Any, what: str, name: str, value: Any, options: Any, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """Sphinx's hook: arrays under the names that they are imported by."""
+    return _plain(signature), _plain(returns)
+
+
+def _plain(text: str | None) -> str | None:
+    return text and re.sub(r"\bjaxlib\.\w+\.Array\b|\bjax\.Array\b", "Array", text).replace("numpy.ndarray", "ndarray")
+
+
 def _escaped(text: str) -> str:
     return _TRAILING.sub(r"\\_", _MARKED.sub(lambda match: f"\\{match[0]}", text))

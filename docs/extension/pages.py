@@ -146,10 +146,11 @@ def _entry(name: Name, module: str, seen: dict[int, str]) -> list[str]:
     kind = kind_of(name.value)
     first = seen.setdefault(id(name.value), name.path) if kind != "data" else name.path
     if first != name.path:
-        return [f".. py:data:: {name.path}", "", f"   The same as :py:obj:`{first}`.", ""]
+        short = name.path.removeprefix(f"{module}.")  # Sphinx puts the module of the page before it
+        return [f".. py:data:: {short}", "", f"   The same as :py:obj:`{first}`.", ""]
     lines = [f".. auto{kind}:: {name.path}"]
     if kind == "class":
-        lines += ["   :members:", "   :show-inheritance:"]
+        lines += ["   :members:"] + (["   :show-inheritance:"] if name.value.__bases__ != (object,) else [])
     if kind == "data":
         lines += ["   :no-value:"]
     return [*lines, ""]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from docutils import nodes
@@ -85,7 +85,7 @@ class Benchmark(_Table):
     """
 
     required_arguments = 1
-    option_spec = {"rows": directives.unchanged, "columns": directives.unchanged}
+    option_spec: ClassVar = {"rows": directives.unchanged, "columns": directives.unchanged}
 
     def run(self) -> list[nodes.Node]:
         name = self.arguments[0]

@@ -12,7 +12,7 @@ import pytest
 
 import gagjax as gj
 from gagjax import simulate
-from gagjax.app import cli
+from gagjax.app import cli, presets
 from tests.docs import pages
 
 PAGES = pages.written()
@@ -45,6 +45,14 @@ RUN_SHELL = [page for page in PAGES if any("run" in block.words for block in pag
 def test_python_compiles(page, number):
     block = pages.blocks(page)[number]
     compile("\n" * block.line + block.text, page, "exec")
+
+
+@pytest.mark.parametrize(
+    ("page", "number"),
+    [(page, k) for page in PAGES for k, block in enumerate(pages.blocks(page)) if block.language == "yaml"],
+)
+def test_presets_are_presets(page, number):
+    assert presets.stack_of("page.yaml", text=pages.blocks(page)[number].text) is not None
 
 
 @pytest.mark.parametrize("words", COMMANDS)
@@ -88,7 +96,7 @@ def inside(folder: Path):
 
 @pytest.mark.parametrize("page", RUN)
 def test_python_runs(page, bench, tmp_path):
-    os.symlink(bench / "clip", tmp_path / "clip")
+    (tmp_path / "clip").symlink_to(bench / "clip")
     # README names its input `xs` without making it.
     space = {"xs": np.zeros((8, 2), np.float32)}
     with inside(tmp_path):
@@ -99,7 +107,7 @@ def test_python_runs(page, bench, tmp_path):
 
 @pytest.mark.parametrize("page", RUN_SHELL)
 def test_marked_commands_run(page, bench, tmp_path, capsys):
-    os.symlink(bench / "clip", tmp_path / "clip")
+    (tmp_path / "clip").symlink_to(bench / "clip")
     with inside(tmp_path):
         for block in pages.blocks(page):
             if "run" in block.words:

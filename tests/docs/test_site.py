@@ -17,7 +17,15 @@ from tests.docs.pages import ROOT
 sphinx = pytest.importorskip("sphinx", reason="needs the extra docs: pip install 'gagjax[docs]'")
 
 #: Attributes that make a browser load something by itself.
-LOADS = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src"}
+LOADS = {
+    "script": "src",
+    "link": "href",
+    "img": "src",
+    "iframe": "src",
+    "source": "src",
+    "video": "src",
+    "audio": "src",
+}
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +117,8 @@ def test_links_between_pages(site):
             if parts.scheme or parts.netloc:
                 continue
             file = (path.parent / unquote(parts.path)).resolve() if parts.path else path
-            if not file.exists() or (parts.fragment and file in pages and unquote(parts.fragment) not in pages[file].anchors):
+            if not file.exists() or (
+                parts.fragment and file in pages and unquote(parts.fragment) not in pages[file].anchors
+            ):
                 broken.append(f"{path.relative_to(site)}: {target}")
     assert not broken, "\n".join(broken[:40])
