@@ -113,3 +113,9 @@ def test_marked_commands_run(page, bench, tmp_path, capsys):
             if "run" in block.words:
                 for words in pages.commands(block.text):
                     assert cli.main(words) == 0, f"gagjax {' '.join(words)}: {capsys.readouterr().err}"
+
+
+def test_a_page_is_built_once_its_commands_are_there():
+    for page in pages.UNBUILT:
+        named = {words[0] for block in pages.blocks(page) for words in pages.commands(block.text)}
+        assert not named <= set(cli.COMMANDS), f"build {page}: the comment at its top says how"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import types
@@ -16,6 +17,17 @@ from tests.docs.pages import ROOT
 
 sphinx = pytest.importorskip("sphinx", reason="needs the extra docs: pip install 'gagjax[docs]'")
 
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+ARTEFACTS = ROOT / "tests" / "artefacts"
+#: Pages whose pictures are kept, to be looked at.
+SHOWN = {
+    "docs-index": "index.html",
+    "docs-files": "guide/files.html",
+    "docs-conventions": "guide/conventions.html",
+    "docs-temporal": "guide/enhancements/temporal.html",
+    "docs-api": "generated/api/gagjax.filters.html",
+    "docs-notebook": "generated/repository/notebooks/1_tour.html",
+}
 #: Attributes that make a browser load something by itself.
 LOADS = {
     "script": "src",
@@ -122,3 +134,27 @@ def test_links_between_pages(site):
             ):
                 broken.append(f"{path.relative_to(site)}: {target}")
     assert not broken, "\n".join(broken[:40])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_pages_in_a_browser(site):
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    ARTEFACTS.mkdir(exist_ok=True)
+    with playwright.sync_playwright() as started:
+        chromium = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = chromium.new_page(viewport={"width": 1200, "height": 900})
+        asked: list[str] = []
+        wrong: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        for name, where in SHOWN.items():
+            page.goto((site / where).as_uri())
+            page.wait_for_load_state("networkidle")
+            assert page.locator("h1").first.is_visible()
+            missing = page.evaluate("[...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src)")
+            assert not missing
+            page.screenshot(path=ARTEFACTS / f"{name}.png")
+        chromium.close()
+    assert not wrong
+    assert {urlsplit(url).scheme for url in asked} <= {"file", "data"}
