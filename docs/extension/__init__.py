@@ -15,5 +15,6 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("autodoc-process-signature", docstrings.plain_types)
     app.add_directive("benchmark", tables.Benchmark)
     app.add_directive("formats", tables.Formats)
+    app.add_directive("gallery", tables.Gallery)
     app.add_directive("presets", tables.Presets)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

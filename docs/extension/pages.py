@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from extension.public_names import Name, kind_of, modules, names_of
+from extension.tables import notebook
 
 DOCS = Path(__file__).resolve().parents[1]
 ROOT = DOCS.parent
@@ -28,6 +29,10 @@ def write(app: Any = None) -> None:
     for pattern in MIRRORED:
         for path in sorted(ROOT.glob(pattern)):
             wanted[Path("repository") / path.relative_to(ROOT)] = path.read_bytes()
+    for path in sorted(ROOT.glob("notebooks/*.ipynb")):
+        picture = notebook(path)[2]
+        if picture is not None:
+            wanted[Path("gallery") / f"{path.stem}.png"] = picture
     wanted |= {Path("api") / name: text.encode() for name, text in api_pages().items()}
     wanted[Path("commands.md")] = command_page().encode()
     wanted[Path("results.md")] = results_page().encode()
@@ -102,7 +107,7 @@ def command_page() -> str:
 
     lines = ["# Commands", "", "What `gagjax COMMAND --help` prints.", ""]
     width = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "110"
+    os.environ["COLUMNS"] = "90"
     try:
         for name in sorted(COMMANDS):
             text = io.StringIO()

@@ -8,6 +8,17 @@ import types
 from typing import Any, NamedTuple
 
 ROOTS = ("gagjax", "bridge")
+#: Modules that no `__all__` names and that are meant to be imported: pages show how.
+ALSO = (
+    "gagjax.app.batch.jobs",
+    "gagjax.app.presets",
+    "gagjax.avatars.personal.appearance",
+    "gagjax.avatars.personal.canonical",
+    "gagjax.avatars.personal.clip",
+    "gagjax.avatars.personal.deformation",
+    "gagjax.avatars.personal.training",
+    "gagjax.pytree",
+)
 
 
 class Name(NamedTuple):
@@ -37,9 +48,9 @@ def names_of(module: types.ModuleType) -> list[Name]:
 
 
 def modules() -> dict[str, types.ModuleType]:
-    """The roots and every module that is a public name of one of them, at any depth, by its dotted name."""
+    """Every public module by its dotted name: the roots, what they name at any depth, and `ALSO`."""
     found: dict[str, types.ModuleType] = {}
-    waiting = list(ROOTS)
+    waiting = [*ROOTS, *ALSO]
     while waiting:
         name = waiting.pop(0)
         if name in found:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import warnings
 from pathlib import Path
@@ -14,19 +16,31 @@ from sphinx.util.docutils import SphinxDirective
 
 DOCS = Path(__file__).resolve().parents[1]
 RESULTS = DOCS.parent / "benchmarks" / "results"
+NOTEBOOKS = DOCS.parent / "notebooks"
 FORMATS = DOCS / "tables" / "formats.yaml"
 
 
 def result(name: str) -> tuple[str, list[list[list[str]]]]:
-    """A benchmark's command, and its tables as lists of rows, the header first."""
-    command, tables, inside = "", [], False
+    """A benchmark's command, and its tables as lists of rows, the header first.
+
+    Tables are Markdown's, or text in a fence whose columns are two spaces apart; there the first column has no
+    heading and is called "measure".
+    """
+    command, tables, inside, fenced = "", [], False, False
     for line in (RESULTS / f"{name}.md").read_text(encoding="utf-8").splitlines():
+        if line.startswith("```"):
+            fenced, inside = not fenced, False
+            continue
         if line.startswith("`") and not command:
             command = line.strip("`")
-        if not line.startswith("|"):
+        if not (line.startswith("|") or (fenced and line.strip())):
             inside = False
             continue
-        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if fenced:
+            cells = re.split(r"\s{2,}", line.strip())
+            cells = cells if inside else ["measure", *cells]
+        else:
+            cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         if all(re.fullmatch(r":?-+:?", cell) for cell in cells):
             continue
         if not inside:
@@ -147,3 +161,35 @@ def touched(preset: str) -> list[bool]:
         warnings.simplefilter("ignore")  # what the reference preset says of itself
         stack = presets.stack_of(preset)
     return [any(getattr(stack, stage) is not None for stage in stages) for stages in presets.ENHANCEMENTS.values()]
+
+
+class Gallery(_Table):
+    """Every notebook: its title, how it begins, and its first picture."""
+
+    def run(self) -> list[nodes.Node]:
+        found: list[nodes.Node] = []
+        up = "../" * self.env.docname.count("/")
+        for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+            self.env.note_dependency(str(path))
+            title, text, picture = notebook(path)
+            page = f"{up}generated/repository/notebooks/{path.name}"
+            lines = [f"**[{title}]({page})**", "", text, ""]
+            if picture is not None:
+                lines += [
+                    f"```{{image}} {up}generated/gallery/{path.stem}.png",
+                    f":alt: {title}",
+                    ":height: 160px",
+                    "```",
+                ]
+            found += self.parse_text_to_nodes("\n".join(lines))
+        return found
+
+
+def notebook(path: Path) -> tuple[str, str, bytes | None]:
+    """A notebook's title, first paragraph, and first stored picture as PNG."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    title, _, rest = "".join(cells[0]["source"]).partition("\n")
+    outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    pictures = ["".join(data["image/png"]) for data in outputs if "image/png" in data]
+    text = rest.strip().split("\n\n")[0].replace("\n", " ")
+    return title.lstrip("# "), text, base64.b64decode(pictures[0]) if pictures else None

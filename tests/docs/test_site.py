@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
 import shutil
 import subprocess
@@ -13,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from tests.docs.pages import ROOT
+from tests.docs.pages import ROOT, blocks, written
 
 sphinx = pytest.importorskip("sphinx", reason="needs the extra docs: pip install 'gagjax[docs]'")
 
@@ -50,6 +52,37 @@ def site(tmp_path_factory) -> Path:
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return out / "html"
+
+
+def names_module() -> types.ModuleType:
+    """docs/extension/public_names.py, which is no part of an installed package."""
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        return importlib.import_module("extension.public_names")
+    finally:
+        sys.path.remove(str(ROOT / "docs"))
+
+
+def test_pages_import_only_what_is_documented():
+    documented = set(names_module().modules())
+    for page in written():
+        for block in blocks(page):
+            if block.language != "python":
+                continue
+            for name in imports(block.text):
+                parent = name.rpartition(".")[0]
+                assert name in documented or parent in documented, f"{page}: {name}"
+
+
+def imports(text: str) -> set[str]:
+    """The dotted names of gagjax and bridge that a block imports."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.split(".")[0] in ("gagjax", "bridge")}
 
 
 class Page(HTMLParser):
@@ -103,11 +136,7 @@ def test_a_font_from_elsewhere_is_found():
 def test_every_public_name_is_covered(site):
     from sphinx.util.inventory import InventoryFile
 
-    sys.path.insert(0, str(ROOT / "docs"))
-    try:
-        from extension import public_names
-    finally:
-        sys.path.remove(str(ROOT / "docs"))
+    public_names = names_module()
     with (site / "objects.inv").open("rb") as file:
         inventory = InventoryFile.load(file, "", lambda base, name: name)
     covered = {name for kind, entries in inventory.items() if kind.startswith("py:") for name in entries}
