@@ -27,6 +27,9 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 add_module_names = False
 maximum_signature_line_length = 90  # longer ones: a parameter a line
+# A type that a signature names without its module may exist twice, as `Clip` does; the first is linked. Links that we
+# write are whole paths.
+suppress_warnings = ["ref.python"]
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
