@@ -5,11 +5,12 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 OUT    ?= out
 
-.PHONY: help demo test lint quick bench clean
+.PHONY: help demo test lint quick docs bench clean
 help:
 	@echo "make demo   install what the demo needs into .venv and run it (no torch, no GPU); results in $(OUT)/"
 	@echo "make test   install everything for development, then lint, type-check and test"
 	@echo "make quick  the tests that need no long computation"
+	@echo "make docs   the documentation as web pages, in docs/_build/html; a warning is an error"
 	@echo "make bench  all benchmarks; tables in benchmarks/results/"
 	@echo "make clean  remove .venv and caches"
 
@@ -45,8 +46,12 @@ test: lint
 quick: $(VENV)/dev
 	$(BIN)/python -m pytest --numprocesses 2 -m "not slow"
 
+docs: $(VENV)/dev
+	$(BIN)/python -m sphinx -b html -W --keep-going -q -d docs/_build/doctrees docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 bench: $(VENV)/bench
 	$(BIN)/python -m benchmarks.run_all
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf docs/_build docs/generated $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
