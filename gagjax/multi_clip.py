@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from gagjax import shape_bucketing, track_units
+from gagjax import forked, shape_bucketing, track_units
 from gagjax.filters.base import check_observed
 from gagjax.stack import Stack, enhance_track, run_stages, track_stages
 from gagjax.track import Track
@@ -39,6 +39,7 @@ def enhance_tracks(stack: Stack, tracks: Sequence[Track], *, devices: Sequence[A
         >>> len(short), len(long)
         (20, 30)
     """
+    forked.check()
     mesh = Mesh(np.asarray(jax.devices() if devices is None else list(devices)), (AXIS,))
     groups: dict[Hashable, list[int]] = {}
     found: dict[int, Track] = {}

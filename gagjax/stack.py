@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from gagjax import shape_bucketing, track_units
+from gagjax import forked, shape_bucketing, track_units
 from gagjax.errors import InputError
 from gagjax.filters import chain, scan
 from gagjax.filters.base import check_observed
@@ -184,13 +184,15 @@ def enhance_track(stack: Stack, track: Track) -> Track:
         A track with the enhanced channels, everything else kept; the track itself if no track stage is enabled.
 
     Raises:
-        InputError: If no frame is valid, or a stage holds values for another number of frames.
+        InputError: If no frame is valid, a stage holds values for another number of frames, or this process was forked
+            from one in which JAX ran.
 
     Example:
         >>> track = Track(np.zeros((4, 100)), np.zeros((4, 3)), np.zeros((4, 6)), np.tile(np.eye(3, 4), (4, 1, 1)))
         >>> len(enhance_track(Stack(), track))
         4
     """
+    forked.check()
     check_observed(track.valid)
     if not track.source:  # a file's has been looked at when it was read
         track_units.warn(track.channels, track.valid)
@@ -224,8 +226,9 @@ def enhance_frames(
         The enhanced frames, and the state for the next chunk.
 
     Raises:
-        InputError: If shape or values are not those of frames.
+        InputError: If shape or values are not those of frames, or this process was forked from one in which JAX ran.
     """
+    forked.check()
     frames = _checked(frames)
     count = frames.shape[0]
     if eye_centres is not None:

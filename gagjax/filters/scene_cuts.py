@@ -8,11 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from gagjax import so3
+from gagjax import so3, track_units
 from gagjax.filters.base import check_lengths
 
 
-@jax.jit
 def scene_cuts(
     rotation: Float[Array, "T 3 3"], valid: Bool[Array, "T"] | None = None, angle: Any = 0.52
 ) -> Bool[Array, "T"]:
@@ -21,11 +20,17 @@ def scene_cuts(
     Args:
         rotation: Head or camera rotations, (T, 3, 3).
         valid: (T,) bool; frames marked False are passed over.
-        angle: Radians.
+        angle: Radians; more than half a turn brings a warning, as it is in degrees, most likely.
 
     Returns:
         (T,) bool, True at the first frame of each new scene; never at the first frame of all.
     """
+    track_units.warn_of_degrees("angle", angle, stacklevel=3)
+    return _cuts(rotation, valid, angle)
+
+
+@jax.jit
+def _cuts(rotation: Any, valid: Any, angle: Any) -> Any:
     frames = rotation.shape[0]
     check_lengths(frames, valid=valid)
     if frames < 3:
