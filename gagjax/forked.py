@@ -12,7 +12,7 @@ _running = False  # whether this process has traced or run anything with JAX
 _orphaned = False  # whether it is the fork of one that had
 
 
-def _traced(event: str, seconds: float, **_: object) -> None:
+def _traced(event: str, duration_secs: float, **kwargs: str | int) -> None:
     global _running
     _running = True
 

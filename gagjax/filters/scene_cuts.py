@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from gagjax import so3, track_units
+from gagjax import so3
+from gagjax.conventions import track_units
 from gagjax.filters.base import check_lengths
 from gagjax.typing import AnyArray, Scalar
 
