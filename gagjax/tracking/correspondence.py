@@ -59,7 +59,7 @@ def embed(model: FlameModel) -> Embedding:
     data = _shipped()
     face, bary = data["faces"], data["bary"]
     weights = _weights(data["spread"])
-    if not _is_builtin(model):
+    if not is_builtin(model):
         face, bary = _warped(model)
     published = getattr(model, "mediapipe_faces", None)
     if published is not None:
@@ -91,7 +91,8 @@ def _builtin_arrays() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.asarray(head.v_template, float), np.asarray(head.faces), np.asarray(landmarks(head, head.v_template), float)
 
 
-def _is_builtin(model: FlameModel) -> bool:
+def is_builtin(model: FlameModel) -> bool:
+    """Whether a model is the built-in head, of any identity: it has its triangles."""
     faces = _builtin_arrays()[1]
     return np.shape(model.faces) == faces.shape and bool((np.asarray(model.faces) == faces).all())
 
