@@ -45,7 +45,7 @@ def embed(model: FlameModel) -> Embedding:
         model: Any head in FLAME's format with the 68 iBUG landmarks.
 
     Returns:
-        The 468 points of the face mesh.
+        The points that a fit uses.
 
     Raises:
         InputError: If the model has fewer than 68 landmarks.
@@ -67,7 +67,14 @@ def embed(model: FlameModel) -> Embedding:
         face, bary, weights = face.copy(), bary.copy(), weights * 0.35
         face[chosen], bary[chosen] = np.asarray(published), np.asarray(model.mediapipe_bary)
         weights[chosen] = 1.0
-    return Embedding(np.arange(numbering.MESH), np.asarray(face), np.asarray(bary), weights)
+    use = fitted_points()
+    return Embedding(use, np.asarray(face)[use], np.asarray(bary)[use], weights[use])
+
+
+def fitted_points() -> Int[np.ndarray, "N"]:
+    """The points that a fit uses: all published ones, and of the rest, which carry less, every third."""
+    rest = np.setdiff1d(np.arange(numbering.MESH), numbering.EMBEDDED)
+    return np.union1d(numbering.EMBEDDED, rest[::3])
 
 
 @functools.cache

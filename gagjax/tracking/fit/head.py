@@ -122,12 +122,14 @@ def in_camera(points: Float[Array, "*batch 3"], pose: Pose) -> Float[Array, "*ba
     return UNITS * jnp.matmul(points, pose.rotation, precision=_PRECISION) + pose.shift
 
 
-def linear_columns(head: PointHead, jaw: Float[Array, "3"]) -> Float[Array, "N 3 K"]:
+def linear_columns(head: PointHead, jaw: Float[Array, "3"], first: int = 0) -> Float[Array, "N 3 K"]:
     """How the points move with shape and expression coefficients at a jaw rotation, in the head's frame.
+
+    The columns from number `first` on are given.
 
     The movement of the joints with the coefficients is left out: it changes the Gauss-Newton step, not its fixed point.
     """
     turn = so3.exp(jaw)
     share = head.model.weights[: head.count, 2, None, None]
     blended = jnp.eye(3) + share * (turn - jnp.eye(3))
-    return jnp.einsum("nab,nbk->nak", blended, head.basis, precision=_PRECISION)
+    return jnp.einsum("nab,nbk->nak", blended, head.basis[..., first:], precision=_PRECISION)

@@ -16,10 +16,10 @@ from gagjax.tracking.camera import PictureCamera
 from gagjax.tracking.correspondence import Embedding, embed
 from gagjax.tracking.fit.head import Person, PointHead, Pose, head_points, point_head
 from gagjax.tracking.fit.priors import Priors, priors_for
-from gagjax.tracking.fit.solver import Moves, Observed, Settings, seen_at, step
+from gagjax.tracking.fit.solver import Moves, Observed, Settings, frame_step, seen_at, step
 from gagjax.tracking.fit.start import first_poses
 
-KEYS = 96  # frames from which a person is learned
+KEYS = 64  # frames from which a person is learned
 CHUNK = 64  # frames that are fitted together once the person is known
 _DAMPING = (1e-2, 3e-3)
 _RIGID_STEPS, _PERSON_STEPS, _FRAME_STEPS = 4, 14, 7
@@ -158,7 +158,9 @@ def _some(seen: Observed, chosen: np.ndarray | slice) -> Observed:
 def _begin(
     subject: Subject, person: Person, landmarks: np.ndarray, camera: PictureCamera
 ) -> Pose:
-    rest = np.asarray(head_points(subject.head, person, jnp.zeros(3), jnp.zeros(len(subject.priors.columns))))
+    rest = np.full((numbering.MESH, 3), np.nan)
+    idle = jnp.zeros(len(subject.priors.columns))
+    rest[subject.embedding.numbers] = np.asarray(head_points(subject.head, person, jnp.zeros(3), idle))
     centred = landmarks - np.array([camera.cx, camera.cy, 0], np.float32)
     rotation, shift = first_poses(rest, centred, float(person.focal))
     frames = len(landmarks)
@@ -218,8 +220,8 @@ def _frames(
     for i in range(2 + _FRAME_STEPS):
         if i == 2:
             seen = _facing(subject, pose, seen)
-        moves, damping = _moves(face=i >= 2), jnp.asarray(_DAMPING[int(i >= 2)], jnp.float32)
-        _, pose, _ = step(subject.head, settings, person, pose, seen, moves, damping, jnp.asarray(1.0, jnp.float32))
+        face, damping = (jnp.asarray(v, jnp.float32) for v in (float(i >= 2), _DAMPING[int(i >= 2)]))
+        pose = frame_step(subject.head, settings, person, pose, seen, face, damping)
     plane = np.asarray(seen_at(subject.head, person, pose))[:real]
     return Pose(*(np.asarray(value)[:real] for value in pose)), plane
 

@@ -62,75 +62,64 @@ class Observed(NamedTuple):
     scale: Float[Array, "*T"]
 
 
-class Normal(NamedTuple):
-    """One frame's share of the normal equations: own block, coupling, common block, gradients; offsets by point."""
+class _Linear(NamedTuple):
+    """A frame linearised: weighted residuals and their derivatives, by the frame's own parameters and the common ones."""
 
-    own: Array
-    coupling: Array
-    common: Array
-    gradient: Array
-    common_gradient: Array
+    residual: Array  # (2N,)
+    own: Array  # (2N, P): pose, jaw, expression
+    common: Array  # (2N, S + 1): shape, log focal
+    offsets: Array  # (N, 2, 3): by each point's own place
     cost: Array
-    offset: Array
-    offset_gradient: Array
 
 
-def _normal(head: PointHead, person: Person, settings: Settings, pose: Pose, seen: Observed) -> Normal:
-    count, shapes = head.count, head.shapes
+def _linear(
+    head: PointHead, person: Person, settings: Settings, pose: Pose, seen: Observed, *, shared: bool
+) -> _Linear:
+    count = head.count
 
     def in_head(jaw: Array) -> Array:
         return head_points(head, person, jaw, pose.expression)
 
     points, by_jaw = in_head(pose.jaw), jax.jacfwd(in_head)(pose.jaw)  # (N, 3), (N, 3, 3)
     to_camera = UNITS * pose.rotation.T  # a column in the head's frame -> in the camera's
-    columns = jnp.concatenate([by_jaw, linear_columns(head, pose.jaw)], -1)
-    columns = jnp.einsum("ab,nbk->nak", to_camera, columns, precision=_PRECISION)
     camera = in_camera(points, pose)
     arm = camera - pose.shift  # the head's points about its origin
-    # Rows of y x e_k: how a point moves with a rotation on the right of row vectors.
+    # Columns y x e_k: how a point moves with a rotation on the right of row vectors.
     zero = jnp.zeros(count)
     x, y, z = arm[:, 0], arm[:, 1], arm[:, 2]
     by_turn = jnp.stack(
         [jnp.stack([zero, z, -y], -1), jnp.stack([-z, zero, x], -1), jnp.stack([y, -x, zero], -1)], -1
     )
-    by_shift = jnp.broadcast_to(jnp.eye(3), (count, 3, 3))
     depth = camera[:, 2:]
     plane = -person.focal * camera[:, :2] / depth
-    d = -person.focal / depth
-    to_plane = jnp.stack(
-        [
-            jnp.concatenate([d, 0 * d, -d * camera[:, :1] / depth], -1),
-            jnp.concatenate([0 * d, d, -d * camera[:, 1:2] / depth], -1),
-        ],
-        1,
-    )
     residual = (plane - seen.points) / seen.scale
     far = (residual**2).sum(-1)
     root = jnp.sqrt(seen.weights / (1 + far / settings.robust**2))
-    to_residual = to_plane * (root / seen.scale)[:, None, None]
-    all_columns = jnp.concatenate([by_turn, by_shift, columns], -1)
-    rows = jnp.einsum("nac,nck->nak", to_residual, all_columns, precision=_PRECISION)
-    rows = jnp.concatenate([rows, (plane * (root / seen.scale)[:, None])[..., None]], -1).reshape(2 * count, -1)
-    weighted = (residual * root[:, None]).reshape(-1)
-    gram, slope = (
-        jnp.matmul(rows.T, rows, precision=_PRECISION),
-        jnp.matmul(rows.T, weighted, precision=_PRECISION),
+    d = -person.focal / depth[:, 0] * root / seen.scale
+    slant = camera[:, :2] / depth
+    to_plane = jnp.stack(
+        [jnp.stack([d, 0 * d, -d * slant[:, 0]], -1), jnp.stack([0 * d, d, -d * slant[:, 1]], -1)], 1
     )
-    # Order of columns: pose, jaw, shape, expression, focal. A frame's own: pose, jaw, expression; common: shape, focal.
-    own = jnp.r_[0 : POSE + JAW, POSE + JAW + shapes : rows.shape[1] - 1]
-    common = jnp.r_[POSE + JAW : POSE + JAW + shapes, rows.shape[1] - 1 : rows.shape[1]]
-    value, curve, cost = _prior(settings, pose)
-    by_offset = jnp.einsum("nac,cb->nab", to_residual, to_camera, precision=_PRECISION)
-    return Normal(
-        gram[own][:, own] + jnp.diag(curve),
-        gram[own][:, common],
-        gram[common][:, common],
-        slope[own] + value,
-        slope[common],
-        (seen.weights * settings.robust**2 * jnp.log1p(far / settings.robust**2)).sum() + cost,
-        jnp.einsum("nai,naj->nij", by_offset, by_offset),
-        jnp.einsum("nai,na->ni", by_offset, residual * root[:, None]),
+    from_head = jnp.einsum("nac,cb->nab", to_plane, to_camera, precision=_PRECISION)
+    linear = linear_columns(head, pose.jaw) if shared else linear_columns(head, pose.jaw, head.shapes)
+    shapes = head.shapes if shared else 0
+    columns = jnp.einsum("nab,nbk->nak", from_head, jnp.concatenate([by_jaw, linear], -1), precision=_PRECISION)
+    by_turn = jnp.einsum("nac,nck->nak", to_plane, by_turn, precision=_PRECISION)
+    own = jnp.concatenate([by_turn, to_plane, columns[..., :JAW], columns[..., JAW + shapes :]], -1)
+    by_focal = (plane * (root / seen.scale)[:, None])[..., None]
+    common = jnp.concatenate([columns[..., JAW : JAW + shapes], by_focal], -1)
+    cost = (seen.weights * settings.robust**2 * jnp.log1p(far / settings.robust**2)).sum()
+    return _Linear(
+        (residual * root[:, None]).reshape(-1),
+        own.reshape(2 * count, -1),
+        common.reshape(2 * count, -1),
+        from_head,
+        cost,
     )
+
+
+def _times(a: Array, b: Array) -> Array:
+    return jnp.matmul(a, b, precision=_PRECISION)
 
 
 def _prior(settings: Settings, pose: Pose) -> tuple[Array, Array, Array]:
@@ -148,12 +137,68 @@ def _prior(settings: Settings, pose: Pose) -> tuple[Array, Array, Array]:
 
 
 class Moves(NamedTuple):
-    """Which parameters a step may change: the frame's own beyond the pose, what is shared, the points' own places."""
+    """Which parameters a step may change, 1 or 0: the face beyond its pose, the shape, the focal length, offsets."""
 
     face: Float[Array, ""]
     shape: Float[Array, ""]
     focal: Float[Array, ""]
     offsets: Float[Array, ""]
+
+
+def _damped(own: Array, damping: Array, mask: Array) -> Array:
+    diagonal = jnp.einsum("...ii->...i", own)
+    ridge = damping * diagonal + 1e-4 + (1 - mask) * 1e6
+    return own * mask[:, None] * mask + jnp.eye(mask.size) * ridge[..., None, :]
+
+
+def _mask(face: Array, size: int) -> Array:
+    return jnp.concatenate([jnp.ones(POSE), jnp.broadcast_to(face, (size - POSE,))])
+
+
+def _moved(pose: Pose, change: Array) -> Pose:
+    # A step that turns a head by more than half a radian has left the region where it means anything.
+    turn = change[..., :3]
+    turn = turn / jnp.maximum(1.0, jnp.linalg.norm(turn, axis=-1, keepdims=True) / 0.5)
+    rotation = _times(pose.rotation, so3.exp(turn))
+    rest = (change[..., 3:POSE], change[..., POSE : POSE + JAW], change[..., POSE + JAW :])
+    return Pose(rotation, pose.shift + rest[0], pose.jaw + rest[1], pose.expression + rest[2])
+
+
+@jax.jit
+def frame_step(
+    head: PointHead,
+    settings: Settings,
+    person: Person,
+    pose: Pose,
+    seen: Observed,
+    face: Float[Array, ""],
+    damping: Float[Array, ""],
+) -> Pose:
+    """One step of frames that have nothing in common but a known person.
+
+    Args:
+        head: The points' head model.
+        settings: Priors.
+        person: Shape, offsets and focal length.
+        pose: Every frame's parameters so far, (T, ...).
+        seen: The landmarks.
+        face: 1, or 0 to move the pose alone.
+        damping: Levenberg-Marquardt damping, a part of each diagonal entry.
+
+    Returns:
+        The poses after the step.
+    """
+
+    def one(frame: tuple[Pose, Observed]) -> Pose:
+        now, observed = frame
+        n = _linear(head, person, settings, now, observed, shared=False)
+        value, curve, _ = _prior(settings, now)
+        gradient = _times(n.own.T, n.residual) + value
+        mask = _mask(face, gradient.size)
+        own = _damped(_times(n.own.T, n.own) + jnp.diag(curve), damping, mask)
+        return _moved(now, -jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(own), gradient * mask))
+
+    return jax.lax.map(one, (pose, seen), batch_size=min(_BATCH, pose.shift.shape[0]))
 
 
 @jax.jit
@@ -167,7 +212,7 @@ def step(
     damping: Float[Array, ""],
     offset_precision: Float[Array, ""],
 ) -> tuple[Person, Pose, Float[Array, ""]]:
-    """One step of all frames together.
+    """One step of all frames together with the person that they share.
 
     Args:
         head: The points' head model.
@@ -175,49 +220,50 @@ def step(
         person: Shape, offsets and focal length so far.
         pose: Every frame's parameters so far, (T, ...).
         seen: The landmarks.
-        moves: 1 or 0 for each group of parameters.
-        damping: Levenberg-Marquardt damping, a part of each diagonal entry's mean.
+        moves: Which parameters may change.
+        damping: Levenberg-Marquardt damping, a part of each diagonal entry.
         offset_precision: Precision of a point's own place, 1 / metres^2, over the whole clip.
 
     Returns:
         The person and the poses after the step, and the cost before it.
     """
-    frames = pose.shift.shape[0]
-    n = jax.lax.map(lambda f: _normal(head, person, settings, *f), (pose, seen), batch_size=min(_BATCH, frames))
-    size = n.gradient.shape[-1]
-    mask = jnp.concatenate([jnp.ones(POSE), jnp.broadcast_to(moves.face, (size - POSE,))])
-    diagonal = jnp.einsum("tii->ti", n.own)
-    ridge = damping * diagonal + 1e-4 + (1 - mask) * 1e6
-    own = n.own * mask[:, None] * mask + jnp.eye(size) * ridge[:, None, :]
-    gradient, coupling = n.gradient * mask, n.coupling * mask[:, None]
+    shared_mask = jnp.concatenate([jnp.broadcast_to(moves.shape, (head.shapes,)), moves.focal[None]])
+
+    def one(frame: tuple[Pose, Observed]) -> tuple[Array, ...]:
+        now, observed = frame
+        n = _linear(head, person, settings, now, observed, shared=True)
+        value, curve, cost = _prior(settings, now)
+        gradient = _times(n.own.T, n.residual) + value
+        mask = _mask(moves.face, gradient.size)
+        own = _damped(_times(n.own.T, n.own) + jnp.diag(curve), damping, mask)
+        coupling = _times(n.own.T, n.common) * mask[:, None] * shared_mask
+        points = n.residual.reshape(-1, 2)
+        common = _times(n.common.T, n.common), _times(n.common.T, n.residual)
+        by_point = jnp.einsum("nai,naj->nij", n.offsets, n.offsets), jnp.einsum("nai,na->ni", n.offsets, points)
+        return own, coupling, gradient * mask, *common, *by_point, n.cost + cost
+
+    out = jax.lax.map(one, (pose, seen), batch_size=min(_BATCH, pose.shift.shape[0]))
+    # All frames' blocks in one call: the solver is many times slower on a few at a time.
+    own, coupling, gradient = out[:3]
+    total, right, blocks, pull, cost = (value.sum(0) for value in out[3:])
     factor = jax.scipy.linalg.cho_factor(own)
     by_common = jax.scipy.linalg.cho_solve(factor, coupling)
     alone = jax.scipy.linalg.cho_solve(factor, gradient[..., None])[..., 0]
-    shared_mask = jnp.concatenate([jnp.broadcast_to(moves.shape, (head.shapes,)), moves.focal[None]])
+    reduced = total - jnp.einsum("tij,tik->jk", coupling, by_common, precision=_PRECISION)
+    right = right - jnp.einsum("tij,ti->j", coupling, alone, precision=_PRECISION)
+    diagonal = jnp.diagonal(total)
     precision = jnp.concatenate([jnp.broadcast_to(settings.shape, (head.shapes,)), settings.focal[None]])
     centred = jnp.concatenate([person.shape, jnp.log(person.focal / settings.usual_focal)[None]])
-    total = n.common.sum(0)
-    reduced = total - jnp.einsum("tij,tik->jk", coupling, by_common, precision=_PRECISION)
-    reduced = reduced + jnp.diag(precision + damping * jnp.diagonal(total) + 1e-6)
-    right = n.common_gradient.sum(0) + precision * centred
-    right = right - jnp.einsum("tij,ti->j", coupling, alone, precision=_PRECISION)
+    reduced = reduced + jnp.diag(precision + damping * diagonal + 1e-6)
     reduced = reduced * shared_mask[:, None] * shared_mask + jnp.diag(1 - shared_mask)
-    shared = -jnp.linalg.solve(reduced, right * shared_mask)
-    moved = -alone - jnp.einsum("tij,j->ti", by_common, shared, precision=_PRECISION)
-    # A step that turns a head by more than half a radian has left the region where it means anything.
-    turn = moved[:, :3] / jnp.maximum(1.0, jnp.linalg.norm(moved[:, :3], axis=-1, keepdims=True) / 0.5)
-    after = Pose(
-        jnp.matmul(pose.rotation, so3.exp(turn), precision=_PRECISION),
-        pose.shift + moved[:, 3:6],
-        pose.jaw + moved[:, 6:9],
-        pose.expression + moved[:, 9:],
-    )
+    shared = -jnp.linalg.solve(reduced, (right + precision * centred) * shared_mask)
+    after = _moved(pose, -alone - jnp.einsum("tij,j->ti", by_common, shared, precision=_PRECISION))
     # Forwards and backwards a point's place is seen least: it moves half as far.
     limit = offset_precision * jnp.diag(jnp.array([1.0, 1.0, 4.0]))
-    wanted = jnp.linalg.solve(n.offset.sum(0) + limit, (n.offset_gradient.sum(0) + person.offsets @ limit)[..., None])
-    offsets = person.offsets - 0.7 * moves.offsets * wanted[..., 0]
+    wanted = jnp.linalg.solve(blocks + limit, (pull + person.offsets @ limit)[..., None])[..., 0]
+    offsets = person.offsets - 0.7 * moves.offsets * wanted
     log_focal = jnp.log(person.focal) + jnp.clip(shared[-1], -0.3, 0.3)
-    return Person(person.shape + shared[:-1], offsets, jnp.exp(log_focal)), after, n.cost.sum()
+    return Person(person.shape + shared[:-1], offsets, jnp.exp(log_focal)), after, cost
 
 
 @jax.jit

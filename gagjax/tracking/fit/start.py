@@ -15,7 +15,7 @@ def first_poses(
     """Rotations and shifts by a similarity transform (weak perspective).
 
     Args:
-        head: The head's points at rest, metres.
+        head: The head's points at rest, metres; NaN where a point is not used.
         landmarks: Pixels from the principal point, x right, y down, depth away.
         focal: Focal length in pixels.
 
@@ -24,8 +24,9 @@ def first_poses(
 
     Source: Umeyama, "Least-squares estimation of transformation parameters between two point patterns", PAMI 1991.
     """
-    model = UNITS * np.asarray(head, float)[numbering.RIGID]
-    seen = np.asarray(landmarks, float)[:, numbering.RIGID] * [-1, -1, 1]
+    rigid = numbering.RIGID[np.isfinite(np.asarray(head)[numbering.RIGID]).all(1)]
+    model = UNITS * np.asarray(head, float)[rigid]
+    seen = np.asarray(landmarks, float)[:, rigid] * [-1, -1, 1]
     middle, seen_middle = model.mean(0), seen.mean(1)
     a, b = model - middle, seen - seen_middle[:, None]
     u, s, vt = np.linalg.svd(np.einsum("na,tnb->tab", a, b))
