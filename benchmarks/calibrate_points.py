@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bridge import avatars
-from gagjax import flame, so3
-from gagjax.flame.synthetic import neutral_mesh
-from gagjax.flame.synthetic.mesh import PARTS
+
+from gagjax import avatars, flame, so3
+from gagjax.flame.builtin_head import neutral_mesh
+from gagjax.flame.builtin_head.mesh import PARTS
 from gagjax.track import Track
 from gagjax.tracking import points as numbering
 from gagjax.tracking.correspondence import closest
@@ -32,13 +32,13 @@ SAMPLES = np.array([[4, 1, 1], [1, 4, 1], [1, 1, 4], [2, 2, 2], [1, 2.5, 2.5], [
 
 
 def main(target: Path) -> None:
-    mesh, faces = neutral_mesh(), np.asarray(flame.synthetic(0).faces)
+    mesh, faces = neutral_mesh(), np.asarray(flame.builtin(0).faces)
     part = mesh.part[faces]
     skin = np.isin(part, [PARTS.index("skin"), PARTS.index("lid_rim")]).all(1)
-    low = np.asarray(flame.synthetic(0).weights)[faces, 2].mean(1) > 0.5
+    low = np.asarray(flame.builtin(0).weights)[faces, 2].mean(1) > 0.5
     sides = np.zeros(numbering.MESH, int)
     sides[numbering.UPPER_LIP], sides[numbering.LOWER_LIP] = 1, 2
-    template = np.asarray(flame.synthetic(0).v_template, float)
+    template = np.asarray(flame.builtin(0).v_template, float)
     # Sample points of the skin, as (triangle, weights).
     triangles = np.repeat(np.flatnonzero(skin), len(SAMPLES))
     weights = np.tile(SAMPLES, (int(skin.sum()), 1))
@@ -89,7 +89,7 @@ def main(target: Path) -> None:
         face[k], bary[k], distance[k] = closest(mirror[k], template, faces, skin & (low == (side == 2)))
     print(f"pictures {len(place)}, spread mm median {1e3 * np.median(spread):.2f}, 90 % {1e3 * np.quantile(spread, 0.9):.2f}")
     print(f"off the surface mm: median {1e3 * np.median(distance):.2f}, largest {1e3 * distance.max():.2f}")
-    own = np.asarray(flame.landmarks(flame.synthetic(0), template))
+    own = np.asarray(flame.landmarks(flame.builtin(0), template))
     gap = np.linalg.norm(mirror[numbering.IBUG] - own[:68], axis=1) * 1e3
     print("from iBUG's own places, mm:", {n: round(float(gap[s].mean()), 1) for n, s in GROUPS.items()})
     np.savez_compressed(

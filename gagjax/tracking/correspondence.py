@@ -94,7 +94,7 @@ def _weights(spread: np.ndarray) -> np.ndarray:
 def _builtin_arrays() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     from gagjax import flame
 
-    head = flame.synthetic(0)
+    head = flame.builtin(0)
     return np.asarray(head.v_template, float), np.asarray(head.faces), np.asarray(landmarks(head, head.v_template), float)
 
 

@@ -49,14 +49,14 @@ class ShotFit(NamedTuple):
     Attributes:
         person: Shape, offsets and focal length.
         pose: Every frame's parameters, NumPy, (T, ...).
-        seen: Fitted points in pixels of the picture, (T, N, 2).
+        corners: Middle of each eye's corners as fitted, pixels, subject's right then left, (T, 2, 2).
         residual: Mean distance of the 105 published points, a part of the distance between the pupils, (T,).
         cost: Of each step of the first part.
     """
 
     person: Person
     pose: Pose
-    seen: Float[np.ndarray, "T N 2"]
+    corners: Float[np.ndarray, "T 2 2"]
     residual: Float[np.ndarray, "T"]
     cost: tuple[float, ...]
 
@@ -111,7 +111,18 @@ def fit_shot(
     distance = np.linalg.norm(plane - landmarks[:, subject.embedding.numbers, :2], axis=-1)
     published = np.isin(subject.embedding.numbers, numbering.EMBEDDED)
     residual = distance[:, published].mean(1) / _steady_interocular(landmarks)
-    return ShotFit(person, pose, plane, residual, tuple(costs))
+    at = np.searchsorted(subject.embedding.numbers, numbering.LIDS[:, :2])
+    return ShotFit(person, pose, plane[:, at].mean(2), residual, tuple(costs))
+
+
+def eye_radius(model: FlameModel) -> float:
+    """From the joint of an eye to the front of its eyeball, metres."""
+    share = np.asarray(model.weights)[:, 3]
+    ball = np.asarray(model.v_template)[share > 0.5]
+    if not len(ball):
+        return 0.012
+    centre = np.asarray(model.J_regressor)[3] @ np.asarray(model.v_template)
+    return float(np.quantile(np.linalg.norm(ball - centre, axis=1), 0.9))
 
 
 def key_frames(landmarks: Float[np.ndarray, "T 478 3"], count: int = KEYS) -> np.ndarray:

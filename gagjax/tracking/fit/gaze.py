@@ -1,0 +1,125 @@
+"""Gaze from the pupils: each pupil relative to its own eye's corners, on an eyeball of known size.
+
+A pupil's place in the picture says little by itself: a millimetre of error of the head's pose is five degrees. Relative
+to the corners of its own eye, which the same pose moves, it says what the eye does. Both eyes turn together but for
+their vergence, so that half of each one's noise goes; while the lids are closed there is nothing to see.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from gagjax.tracking import points as numbering
+from gagjax.tracking.fit.head import UNITS
+
+MOST = np.deg2rad(38.0)  # an eye turns hardly further
+CLOSED = 0.45  # of a clip's usual lid opening: below it the pupil is not seen
+VERGENCE = (np.deg2rad(0.0), np.deg2rad(4.0))
+USUAL_VERGENCE = np.deg2rad(1.0)  # of each eye, for something two metres away
+_PUPILS = np.array([numbering.RIGHT_PUPIL, numbering.LEFT_PUPIL])
+
+
+class EyeModel(NamedTuple):
+    """The eyes of a person, subject's right then left.
+
+    Attributes:
+        centres: Where they turn, head frame, metres, (2, 3).
+        radius: From there to the iris, metres.
+    """
+
+    centres: Float[np.ndarray, "2 3"]
+    radius: float
+
+
+def gaze(
+    eyes: EyeModel,
+    rotation: Float[np.ndarray, "T 3 3"],
+    shift: Float[np.ndarray, "T 3"],
+    focal: float,
+    landmarks: Float[np.ndarray, "T 478 3"],
+    corners: Float[np.ndarray, "T 2 2"],
+    middle: tuple[float, float],
+) -> tuple[Float[np.ndarray, "T 6"], Bool[np.ndarray, "T"]]:
+    """Eye rotations of a shot, its constant offset taken out.
+
+    Args:
+        eyes: The person's eyes.
+        rotation: Head to camera for row vectors.
+        shift: GAGAvatar's units.
+        focal: Pixels.
+        landmarks: Pixels.
+        corners: The middle of each eye's two corners as the fit has it, pixels, right eye then left.
+        middle: The principal point, pixels.
+
+    Returns:
+        Axis-angle of left and right eye as in a Track, and whether the eyes were open enough to see.
+    """
+    plane = np.asarray(landmarks, float)[..., :2]
+    directions, weights = _directions(eyes, rotation, shift, focal, plane, corners, middle)
+    opening = numbering.lid_opening(landmarks)
+    usual = np.maximum(np.median(opening, 0), 0.12)
+    open_enough = opening > CLOSED * usual
+    weights = weights * np.clip(opening / usual, 0.1, 1) * open_enough
+    angles = _angles(directions)  # (T, 2, 2): pitch (down), yaw (to the subject's left)
+    total = weights.sum(1)
+    seen = total > 0.15
+    together = (weights[..., None] * angles).sum(1) / np.maximum(total, 1e-6)[:, None]
+    if not seen.any():
+        return np.zeros((len(plane), 6)), seen
+    both = seen & open_enough.all(1)
+    apart = np.median((angles[both, 0, 1] - angles[both, 1, 1]) / 2) if both.sum() > 10 else USUAL_VERGENCE
+    # Where one eye counts for more, its own share of the vergence comes out again.
+    lean = (weights[:, 0] - weights[:, 1]) / np.maximum(total, 1e-6)
+    together[:, 1] -= lean * apart
+    together -= np.median(together[seen], 0)
+    together = np.clip(_held(together, seen), -MOST, MOST)
+    half = float(np.clip(apart, *VERGENCE))
+    zero = np.zeros(len(plane))
+    left = np.stack([together[:, 0], together[:, 1] - half, zero], 1)
+    right = np.stack([together[:, 0], together[:, 1] + half, zero], 1)
+    return np.concatenate([left, right], 1), seen
+
+
+def _directions(
+    eyes: EyeModel,
+    rotation: np.ndarray,
+    shift: np.ndarray,
+    focal: float,
+    plane: np.ndarray,
+    corners: np.ndarray,
+    middle: tuple[float, float],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where each eye looks, unit vectors in the head's frame, (T, 2, 3), and how well it is seen, (T, 2)."""
+    centres = UNITS * eyes.centres @ np.asarray(rotation, float) + np.asarray(shift, float)[:, None]  # (T, 2, 3)
+    depth = centres[..., 2:]
+    at = np.array(middle) - focal * centres[..., :2] / depth
+    seen_corners = plane[:, numbering.LIDS[:, :2]].mean(2)
+    away = (plane[:, _PUPILS] - seen_corners) - (at - corners)
+    across = -away * depth / focal / UNITS / eyes.radius
+    length = np.linalg.norm(across, axis=-1, keepdims=True)
+    across = across * np.minimum(1.0, 0.85 / np.maximum(length, 1e-9))
+    towards = -np.sqrt(1 - (across**2).sum(-1, keepdims=True))
+    camera = np.concatenate([across, towards], -1)
+    # The same displacement at the eye's place in the picture is seen along its own ray.
+    head = np.einsum("tea,tba->teb", camera, np.asarray(rotation, float))
+    # A turned head hides the far eye's corner: its share falls with the angle.
+    side = np.asarray(rotation, float)[:, 0, 2]  # how much the subject's left points away from the camera
+    share = np.clip(1 + np.stack([side, -side], 1) * 1.5, 0.05, 1)
+    return head, share
+
+
+def _angles(directions: np.ndarray) -> np.ndarray:
+    """Axis-angle about x and y that turn +z to a direction."""
+    flat = np.hypot(directions[..., 0], directions[..., 1])
+    scale = np.arctan2(flat, directions[..., 2]) / np.maximum(flat, 1e-9)
+    return np.stack([-directions[..., 1] * scale, directions[..., 0] * scale], -1)
+
+
+def _held(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Values where they were seen, in between on straight lines, at the ends held."""
+    at = np.flatnonzero(seen)
+    frames = np.arange(len(values))
+    return np.stack([np.interp(frames, at, values[at, k]) for k in range(values.shape[1])], 1)
