@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-
 from gagjax import avatars, flame, so3
 from gagjax.flame.builtin_head import neutral_mesh
 from gagjax.flame.builtin_head.mesh import PARTS
@@ -87,7 +86,9 @@ def main(target: Path) -> None:
     for side in (1, 2):
         k = np.flatnonzero(sides == side)
         face[k], bary[k], distance[k] = closest(mirror[k], template, faces, skin & (low == (side == 2)))
-    print(f"pictures {len(place)}, spread mm median {1e3 * np.median(spread):.2f}, 90 % {1e3 * np.quantile(spread, 0.9):.2f}")
+    print(
+        f"pictures {len(place)}, spread mm median {1e3 * np.median(spread):.2f}, 90 % {1e3 * np.quantile(spread, 0.9):.2f}"
+    )
     print(f"off the surface mm: median {1e3 * np.median(distance):.2f}, largest {1e3 * distance.max():.2f}")
     own = np.asarray(flame.landmarks(flame.builtin(0), template))
     gap = np.linalg.norm(mirror[numbering.IBUG] - own[:68], axis=1) * 1e3

@@ -81,9 +81,7 @@ def crop_of(boxes: Float[np.ndarray, "T 4"]) -> Crop:
     return Crop(float(centre[0] - side / 2), float(centre[1] - side / 2), side)
 
 
-def into_crop(
-    transform: Float[np.ndarray, "T 3 4"], camera: PictureCamera, crop: Crop
-) -> Float[np.ndarray, "T 3 4"]:
+def into_crop(transform: Float[np.ndarray, "T 3 4"], camera: PictureCamera, crop: Crop) -> Float[np.ndarray, "T 3 4"]:
     """A track's transforms as GAGAvatar's camera sees the head in a crop.
 
     The camera is turned so that it looks at the crop's middle, and moved away as much as its focal length is longer:

@@ -95,7 +95,11 @@ def _builtin_arrays() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     from gagjax import flame
 
     head = flame.builtin(0)
-    return np.asarray(head.v_template, float), np.asarray(head.faces), np.asarray(landmarks(head, head.v_template), float)
+    return (
+        np.asarray(head.v_template, float),
+        np.asarray(head.faces),
+        np.asarray(landmarks(head, head.v_template), float),
+    )
 
 
 def is_builtin(model: FlameModel) -> bool:

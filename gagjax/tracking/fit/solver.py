@@ -87,9 +87,7 @@ def _linear(
     # Columns y x e_k: how a point moves with a rotation on the right of row vectors.
     zero = jnp.zeros(count)
     x, y, z = arm[:, 0], arm[:, 1], arm[:, 2]
-    by_turn = jnp.stack(
-        [jnp.stack([zero, z, -y], -1), jnp.stack([-z, zero, x], -1), jnp.stack([y, -x, zero], -1)], -1
-    )
+    by_turn = jnp.stack([jnp.stack([zero, z, -y], -1), jnp.stack([-z, zero, x], -1), jnp.stack([y, -x, zero], -1)], -1)
     depth = camera[:, 2:]
     plane = -person.focal * camera[:, :2] / depth
     residual = (plane - seen.points) / seen.scale
@@ -97,9 +95,7 @@ def _linear(
     root = jnp.sqrt(seen.weights / (1 + far / settings.robust**2))
     d = -person.focal / depth[:, 0] * root / seen.scale
     slant = camera[:, :2] / depth
-    to_plane = jnp.stack(
-        [jnp.stack([d, 0 * d, -d * slant[:, 0]], -1), jnp.stack([0 * d, d, -d * slant[:, 1]], -1)], 1
-    )
+    to_plane = jnp.stack([jnp.stack([d, 0 * d, -d * slant[:, 0]], -1), jnp.stack([0 * d, d, -d * slant[:, 1]], -1)], 1)
     from_head = jnp.einsum("nac,cb->nab", to_plane, to_camera, precision=_PRECISION)
     linear = linear_columns(head, pose.jaw) if shared else linear_columns(head, pose.jaw, head.shapes)
     shapes = head.shapes if shared else 0

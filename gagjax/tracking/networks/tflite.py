@@ -142,7 +142,9 @@ def _operation(operator: Table, codes: list[Table], tensors: int, buffer: Buffer
             options["padding"] = "VALID" if options["padding"] else "SAME"
         if "activation" in options:
             if options["activation"] not in _ACTIVATION:
-                raise InputError(f"holds the activation {options['activation']}, which gagjax has not", file=buffer.file)
+                raise InputError(
+                    f"holds the activation {options['activation']}, which gagjax has not", file=buffer.file
+                )
             options["activation"] = _ACTIVATION[options["activation"]]
         if any(not 1 <= options[key] <= 4096 for key in _ONE if key in options):
             raise buffer.damaged(f"an operator {name} has a stride of {options}")
