@@ -61,11 +61,10 @@ def embed(model: FlameModel) -> Embedding:
     weights = _weights(data["spread"])
     if not is_builtin(model):
         face, bary = _warped(model)
-    published = getattr(model, "mediapipe_faces", None)
-    if published is not None:
+    if model.mediapipe_faces is not None and model.mediapipe_bary is not None:
         chosen = numbering.EMBEDDED
         face, bary, weights = face.copy(), bary.copy(), weights * 0.35
-        face[chosen], bary[chosen] = np.asarray(published), np.asarray(model.mediapipe_bary)
+        face[chosen], bary[chosen] = np.asarray(model.mediapipe_faces), np.asarray(model.mediapipe_bary)
         weights[chosen] = 1.0
     use = fitted_points()
     return Embedding(use, np.asarray(face)[use], np.asarray(bary)[use], weights[use])
