@@ -22,8 +22,20 @@ from gagjax.tracking import points as numbering
 from gagjax.tracking.correspondence import closest
 from gagjax.tracking.following import Follower
 
-SEEDS = range(11, 23)  # not the identities of tracking_quality.py
-VIEWS = [(0, 0), (15, 0), (-15, 0), (28, 0), (-28, 0), (0, 12), (0, -12), (10, 8), (-10, -8)]  # yaw, pitch, degrees
+SEEDS = range(11, 20)  # not the identities of tracking_quality.py
+VIEWS = [
+    (0, 0),
+    (15, 0),
+    (-15, 0),
+    (28, 0),
+    (-28, 0),
+    (0, 9),
+    (0, 18),
+    (0, -9),
+    (0, -18),
+    (12, 12),
+    (-12, -12),
+]  # yaw, pitch, degrees
 DISTANCE, SIZE = 9.0, 640
 FRONT = np.diag([-1.0, 1.0, -1.0])
 JAW = 0.06
@@ -43,6 +55,7 @@ def main(target: Path) -> None:
     weights = np.tile(SAMPLES, (int(skin.sum()), 1))
     found: list[np.ndarray] = []
     trust: list[np.ndarray] = []
+    turns: list[tuple[float, float]] = []
     for seed in SEEDS:
         avatar = avatars.builtin(seed)
         for yaw, pitch in VIEWS:
@@ -72,16 +85,15 @@ def main(target: Path) -> None:
                 body = (template[faces[triangles[near]]] * weights[near][..., None]).sum(1)
                 places[k] = share @ body
                 firm[k] = np.exp(-0.5 * (far[near[0]] / 3) ** 2) * (share @ facing[near])
+            turns.append((np.radians(yaw), np.radians(pitch)))
             found.append(places)
             trust.append(firm)
     place, w = np.array(found), np.array(trust)
-    centre = np.median(place, 0)
-    for _ in range(5):  # robust mean
-        d = np.linalg.norm(place - centre, axis=-1)
-        share = w / (1 + (d / 0.003) ** 2) + 1e-9
-        centre = (share[..., None] * place).sum(0) / share.sum(0)[:, None]
-    spread = np.sqrt((share * (np.linalg.norm(place - centre, axis=-1) ** 2)).sum(0) / share.sum(0))
-    mirror = _mirrored(centre)
+    centre, slides, share = _regressed(place, w, np.array(turns))
+    away = place - centre - np.einsum("vk,knc->vnc", np.array(turns), slides)
+    spread = np.sqrt((share * (np.linalg.norm(away, axis=-1) ** 2)).sum(0) / share.sum(0))
+    partner = _partners(centre)
+    mirror, slides = _symmetric(centre, slides, partner)
     face, bary, distance = closest(mirror, template, faces, skin)
     for side in (1, 2):
         k = np.flatnonzero(sides == side)
@@ -90,11 +102,17 @@ def main(target: Path) -> None:
         f"pictures {len(place)}, spread mm median {1e3 * np.median(spread):.2f}, 90 % {1e3 * np.quantile(spread, 0.9):.2f}"
     )
     print(f"off the surface mm: median {1e3 * np.median(distance):.2f}, largest {1e3 * distance.max():.2f}")
+    for name, k in zip(("yaw", "pitch"), slides, strict=True):
+        print(f"slide with {name}, mm a degree: median {17.5 * np.median(np.linalg.norm(k, axis=-1)):.3f}")
     own = np.asarray(flame.landmarks(flame.builtin(0), template))
     gap = np.linalg.norm(mirror[numbering.IBUG] - own[:68], axis=1) * 1e3
     print("from iBUG's own places, mm:", {n: round(float(gap[s].mean()), 1) for n, s in GROUPS.items()})
     np.savez_compressed(
-        target, faces=face.astype(np.int32), bary=bary.astype(np.float32), spread=spread.astype(np.float32)
+        target,
+        faces=face.astype(np.int32),
+        bary=bary.astype(np.float32),
+        spread=spread.astype(np.float32),
+        slides=slides.astype(np.float32),
     )
 
 
@@ -109,14 +127,35 @@ def _visible(plane: np.ndarray, depth: np.ndarray) -> np.ndarray:
     return depth < nearest[cell[:, 1], cell[:, 0]] + 0.05
 
 
-def _mirrored(centre: np.ndarray) -> np.ndarray:
-    """The mean with its own mirror image: the mean head is symmetric, and so is MediaPipe's numbering."""
-    flipped = centre * [-1, 1, 1]
-    cost = np.linalg.norm(centre[:, None] - flipped[None], axis=-1)
+def _regressed(place: np.ndarray, weights: np.ndarray, turns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Each point's place on the head and how it slides with yaw and pitch: robust least squares over the pictures."""
+    design = np.concatenate([np.ones((len(turns), 1)), turns], 1)
+    share = weights + 1e-9
+    solved = np.zeros((3, *place.shape[1:]))
+    for _ in range(6):
+        for n in range(place.shape[1]):
+            root = np.sqrt(share[:, n])[:, None]
+            ridge = np.diag([0.0, 1e-3, 1e-3])
+            left = (design * root).T @ (design * root) + ridge
+            solved[:, n] = np.linalg.solve(left, (design * root).T @ (place[:, n] * root))
+        away = np.linalg.norm(place - np.einsum("vk,knc->vnc", design, solved), axis=-1)
+        share = weights / (1 + (away / 0.003) ** 2) + 1e-9
+    return solved[0], solved[1:], share
+
+
+def _partners(centre: np.ndarray) -> np.ndarray:
+    """The point on the other side of the face for each point: MediaPipe's numbering is symmetric."""
     from scipy.optimize import linear_sum_assignment
 
-    _, partner = linear_sum_assignment(cost)
-    return (centre + flipped[partner]) / 2
+    cost = np.linalg.norm(centre[:, None] - (centre * [-1, 1, 1])[None], axis=-1)
+    return linear_sum_assignment(cost)[1]
+
+
+def _symmetric(centre: np.ndarray, slides: np.ndarray, partner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means with the mirror image: places, slides with yaw (which changes its sign) and with pitch."""
+    flip = np.array([-1, 1, 1])
+    sign = np.array([-1, 1])[:, None, None]
+    return (centre + (centre * flip)[partner]) / 2, (slides + sign * (slides * flip)[:, partner]) / 2
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "kill_loop": (),
     "rasterize_speed": (),
     "avatar_sheet": (),
+    "tracking_quality": (),
+    "tracking_speed": (),
     "fit_quality": (),
     "bridge_overhead": (),
     "reenact_speed": (),

@@ -53,7 +53,12 @@ def performance(case: Case, frames: int = FRAMES) -> Track:
 
 def film(case: Case, frames: int = FRAMES) -> Iterator[np.ndarray]:
     """The pictures, (512, 512, 3) uint8."""
-    avatar, track = avatars.builtin(case.seed), performance(case, frames)
+    return film_of(case, performance(case, frames))
+
+
+def film_of(case: Case, track: Track) -> Iterator[np.ndarray]:
+    """The pictures of a case's identity, light and lens along any track."""
+    avatar = avatars.builtin(case.seed)
     ground = jnp.asarray([0.80, 0.83, 0.86])
 
     @jax.jit

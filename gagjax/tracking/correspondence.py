@@ -30,12 +30,15 @@ class Embedding(NamedTuple):
         faces: Triangle of each, (N,).
         bary: Barycentric weights in it, (N, 3).
         weights: How much each is trusted in a fit, (N,), about 1 for a firm point.
+        slides: How the network's mark moves over the skin as the head turns, metres a radian of yaw and of pitch,
+            (2, N, 3).
     """
 
     numbers: Int[np.ndarray, "N"]
     faces: Int[np.ndarray, "N"]
     bary: Float[np.ndarray, "N 3"]
     weights: Float[np.ndarray, "N"]
+    slides: Float[np.ndarray, "2 N 3"]
 
 
 def embed(model: FlameModel) -> Embedding:
@@ -67,7 +70,7 @@ def embed(model: FlameModel) -> Embedding:
         face[chosen], bary[chosen] = np.asarray(model.mediapipe_faces), np.asarray(model.mediapipe_bary)
         weights[chosen] = 1.0
     use = fitted_points()
-    return Embedding(use, np.asarray(face)[use], np.asarray(bary)[use], weights[use])
+    return Embedding(use, np.asarray(face)[use], np.asarray(bary)[use], weights[use], data["slides"][:, use])
 
 
 def fitted_points() -> Int[np.ndarray, "N"]:

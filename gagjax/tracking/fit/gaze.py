@@ -61,31 +61,67 @@ def gaze(
     Returns:
         Axis-angle of left and right eye as in a Track, and whether the eyes were open enough to see.
     """
-    plane = np.asarray(landmarks, float)[..., :2]
-    directions, weights = _directions(eyes, rotation, shift, focal, plane, corners, middle)
+    angles, weights = eye_angles(eyes, rotation, shift, focal, landmarks, corners, middle)
     opening = numbering.lid_opening(landmarks)
     usual = np.maximum(np.median(opening, 0), 0.12)
     open_enough = opening > CLOSED * usual
     weights = weights * np.clip(opening / usual, 0.1, 1) * open_enough
-    angles = _angles(directions)  # (T, 2, 2): pitch (down), yaw (to the subject's left)
     total = weights.sum(1)
     seen = total > 0.15
-    together = (weights[..., None] * angles).sum(1) / np.maximum(total, 1e-6)[:, None]
+    both_eyes = (weights[..., None] * angles).sum(1) / np.maximum(total, 1e-6)[:, None]
     if not seen.any():
-        return np.zeros((len(plane), 6)), seen
+        return np.zeros((len(angles), 6)), seen
     both = seen & open_enough.all(1)
     apart = np.median((angles[both, 0, 1] - angles[both, 1, 1]) / 2) if both.sum() > 10 else USUAL_VERGENCE
     # Where one eye counts for more, its own share of the vergence comes out again.
     lean = (weights[:, 0] - weights[:, 1]) / np.maximum(total, 1e-6)
-    together[:, 1] -= lean * apart
-    usual_gaze = np.median(together[seen], 0)
-    together -= usual_gaze - np.clip(usual_gaze, -STANDING, STANDING)
-    together = np.clip(_held(together, seen), -MOST, MOST)
+    both_eyes[:, 1] -= lean * apart
+    usual_gaze = np.median(both_eyes[seen], 0)
+    both_eyes -= usual_gaze - np.clip(usual_gaze, -STANDING, STANDING)
     half = float(np.clip(apart, *VERGENCE))
-    zero = np.zeros(len(plane))
-    left = np.stack([together[:, 0], together[:, 1] - half, zero], 1)
-    right = np.stack([together[:, 0], together[:, 1] + half, zero], 1)
-    return np.concatenate([left, right], 1), seen
+    return _as_track(np.clip(_held(both_eyes, seen), -MOST, MOST), half), seen
+
+
+def together(
+    angles: Float[np.ndarray, "2 2"], weights: Float[np.ndarray, "2"], before: Float[np.ndarray, "6"] | None
+) -> Float[np.ndarray, "6"]:
+    """One frame's eye rotations, as a stream has them: no clip to take an offset from.
+
+    Args:
+        angles: Pitch and yaw of the subject's right and left eye, radians.
+        weights: How well each is seen.
+        before: What the frame before had; kept while neither eye is seen.
+    """
+    total = float(weights.sum())
+    if total < 0.15 and before is not None:
+        return before
+    both_eyes = (weights[:, None] * angles).sum(0) / max(total, 1e-6)
+    return _as_track(np.clip(both_eyes, -MOST, MOST)[None], USUAL_VERGENCE)[0]
+
+
+def _as_track(both_eyes: Float[np.ndarray, "T 2"], half: float) -> Float[np.ndarray, "T 6"]:
+    zero = np.zeros(len(both_eyes))
+    left = np.stack([both_eyes[:, 0], both_eyes[:, 1] - half, zero], 1)
+    right = np.stack([both_eyes[:, 0], both_eyes[:, 1] + half, zero], 1)
+    return np.concatenate([left, right], 1).astype(np.float32)
+
+
+def eye_angles(
+    eyes: EyeModel,
+    rotation: Float[np.ndarray, "T 3 3"],
+    shift: Float[np.ndarray, "T 3"],
+    focal: float,
+    landmarks: Float[np.ndarray, "T 478 3"],
+    corners: Float[np.ndarray, "T 2 2"],
+    middle: tuple[float, float],
+) -> tuple[Float[np.ndarray, "T 2 2"], Float[np.ndarray, "T 2"]]:
+    """Where each eye looks in the head: pitch (down) and yaw (to the subject's left), and how well it is seen.
+
+    Arguments are as in `gaze`; the subject's right eye comes first. A closed eye is not well seen.
+    """
+    plane = np.asarray(landmarks, float)[..., :2]
+    directions, share = _directions(eyes, rotation, shift, focal, plane, corners, middle)
+    return _angles(directions), share * np.clip((numbering.lid_opening(landmarks) - 0.08) / 0.1, 0.01, 1)
 
 
 def _directions(

@@ -58,13 +58,13 @@ class PointHead:
         model: Points as vertices, then the five joints as in `gagjax.flame.restrict`; expression columns are those
             that are fitted, then zeros.
         basis: Shape and expression columns of the points, (N, 3, S + E), metres per coefficient.
-        trust: Weight of each point, (N,).
+        slides: How the marks move over the skin with the head's yaw and pitch, metres a radian, (2, N, 3).
         shapes: S.
     """
 
     model: FlameModel
     basis: Float[Array, "N 3 K"]
-    trust: Float[Array, "N"]
+    slides: Float[Array, "2 N 3"]
     shapes: int = static(default=0)
 
     @property
@@ -104,14 +104,32 @@ def point_head(model: FlameModel, embedding: Embedding, priors: Priors) -> Point
         landmark_bary=np.zeros((0, 3)),
         parents=model.parents,
     )
-    return PointHead(small, jnp.asarray(directions[:count]), jnp.asarray(embedding.weights, jnp.float32), shapes)
+    return PointHead(small, jnp.asarray(directions[:count]), jnp.asarray(embedding.slides, jnp.float32), shapes)
+
+
+def slid(head: PointHead, rotation: Float[Array, "3 3"]) -> Float[Array, "N 3"]:
+    """How far the network's marks lie from their places because the head is turned, metres.
+
+    The network half expects a frontal face, and draws the marks of a turned one after it.
+    """
+    away = -rotation[2]  # where the face looks, in the camera's axes, seen from it
+    yaw = jnp.arctan2(away[0], away[2])
+    pitch = jnp.arctan2(away[1], jnp.hypot(away[0], away[2]))
+    limit = 0.6  # beyond what was measured it stays as it is
+    turns = jnp.clip(jnp.stack([yaw, pitch]), -limit, limit)
+    return jnp.einsum("k,knc->nc", turns, head.slides)
 
 
 def head_points(
-    head: PointHead, person: Person, jaw: Float[Array, "3"], expression: Float[Array, "E"]
+    head: PointHead,
+    person: Person,
+    jaw: Float[Array, "3"],
+    expression: Float[Array, "E"],
+    rotation: Float[Array, "3 3"] | None = None,
 ) -> Float[Array, "N 3"]:
-    """The points in the head's frame, metres, eyes at rest."""
-    template = head.model.v_template.at[: head.count].add(person.offsets)
+    """The points in the head's frame, metres, eyes at rest; as the network marks them where the rotation is given."""
+    places = person.offsets if rotation is None else person.offsets + slid(head, rotation)
+    template = head.model.v_template.at[: head.count].add(places)
     model = dataclasses.replace(head.model, v_template=template)
     pose = jnp.concatenate([jnp.zeros(3), jaw])
     return vertices(model, person.shape, expression, pose, jnp.zeros(6))[: head.count]

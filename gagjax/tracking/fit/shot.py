@@ -95,8 +95,8 @@ def fit_shot(
     Returns:
         The fit.
     """
-    seen = _observed(subject, landmarks, camera)
-    settings = _settings(subject.priors, camera, min(len(landmarks), KEYS))
+    seen = observed(subject, landmarks, camera)
+    settings = settings_for(subject.priors, camera, min(len(landmarks), KEYS))
     costs: list[float] = []
     if person is None:
         keys = key_frames(landmarks)
@@ -107,11 +107,22 @@ def fit_shot(
     ]
     pose = Pose(*(np.concatenate(values) for values in zip(*(p for p, _ in parts), strict=True)))
     plane = np.concatenate([p for _, p in parts]) + np.array([camera.cx, camera.cy], np.float32)
+    residual = residual_of(subject, plane, landmarks)
+    return ShotFit(person, pose, corners_of(subject, plane), residual, tuple(costs))
+
+
+def residual_of(
+    subject: Subject, plane: Float[np.ndarray, "T N 2"], landmarks: Float[np.ndarray, "T 478 3"]
+) -> Float[np.ndarray, "T"]:
+    """Mean distance of the 105 published points from where the fit puts them, a part of the pupils' distance."""
     distance = np.linalg.norm(plane - landmarks[:, subject.embedding.numbers, :2], axis=-1)
     published = np.isin(subject.embedding.numbers, numbering.EMBEDDED)
-    residual = distance[:, published].mean(1) / _steady_interocular(landmarks)
-    at = np.searchsorted(subject.embedding.numbers, numbering.LIDS[:, :2])
-    return ShotFit(person, pose, plane[:, at].mean(2), residual, tuple(costs))
+    return distance[:, published].mean(1) / _steady_interocular(landmarks)
+
+
+def corners_of(subject: Subject, plane: Float[np.ndarray, "T N 2"]) -> Float[np.ndarray, "T 2 2"]:
+    """Middle of each eye's corners among fitted points, subject's right then left."""
+    return plane[:, np.searchsorted(subject.embedding.numbers, numbering.LIDS[:, :2])].mean(2)
 
 
 def eye_radius(model: FlameModel) -> float:
@@ -130,7 +141,8 @@ def key_frames(landmarks: Float[np.ndarray, "T 478 3"], count: int = KEYS) -> np
     return np.unique(np.round(np.linspace(0, frames - 1, min(count, frames))).astype(int))
 
 
-def _settings(priors: Priors, camera: PictureCamera, frames: int) -> Settings:
+def settings_for(priors: Priors, camera: PictureCamera, frames: int) -> Settings:
+    """The priors as numbers for the solver, for a person learned from so many frames."""
     # Errors of one clip's frames are alike: a hundred frames are worth a dozen. Frames cannot be weighted down, since
     # each has its own unknowns; what they have in common gets a firmer prior instead.
     alike = max(1.0, frames / priors.frames)
@@ -146,7 +158,8 @@ def _settings(priors: Priors, camera: PictureCamera, frames: int) -> Settings:
     )
 
 
-def _observed(subject: Subject, landmarks: np.ndarray, camera: PictureCamera) -> Observed:
+def observed(subject: Subject, landmarks: np.ndarray, camera: PictureCamera) -> Observed:
+    """What the solver is told of landmarks in pixels."""
     numbers = subject.embedding.numbers
     plane = landmarks[:, numbers, :2] - [camera.cx, camera.cy]
     weights = np.broadcast_to(subject.embedding.weights, plane.shape[:2])
@@ -165,7 +178,8 @@ def _some(seen: Observed, chosen: np.ndarray | slice) -> Observed:
     return Observed(*(value[chosen] for value in seen))
 
 
-def _begin(subject: Subject, person: Person, landmarks: np.ndarray, camera: PictureCamera) -> Pose:
+def begin(subject: Subject, person: Person, landmarks: np.ndarray, camera: PictureCamera) -> Pose:
+    """A first pose of each frame, by its rigid points; face at rest."""
     rest = np.full((numbering.MESH, 3), np.nan)
     idle = jnp.zeros(len(subject.priors.columns))
     rest[subject.embedding.numbers] = np.asarray(head_points(subject.head, person, jnp.zeros(3), idle))
@@ -199,7 +213,7 @@ def _learned(
         jnp.zeros(subject.priors.shapes), jnp.zeros((subject.head.count, 3)), jnp.asarray(camera.focal, jnp.float32)
     )
     landmarks, seen, real = _padded(landmarks, seen, KEYS if len(landmarks) > 1 else 1)
-    pose = _begin(subject, person, landmarks, camera)
+    pose = begin(subject, person, landmarks, camera)
     precision = jnp.asarray(max(1.0, real / subject.priors.frames) / subject.priors.offset**2, jnp.float32)
     costs = []
     weighted = seen
@@ -224,7 +238,7 @@ def _frames(
     camera: PictureCamera,
 ) -> tuple[Pose, np.ndarray]:
     landmarks, seen, real = _padded(landmarks, seen, CHUNK if len(landmarks) > 1 else 1)
-    pose = _begin(subject, person, landmarks, camera)
+    pose = begin(subject, person, landmarks, camera)
     for i in range(2 + _FRAME_STEPS):
         if i == 2:
             seen = _facing(subject, pose, seen)

@@ -78,7 +78,7 @@ def _linear(
     count = head.count
 
     def in_head(jaw: Array) -> Array:
-        return head_points(head, person, jaw, pose.expression)
+        return head_points(head, person, jaw, pose.expression, pose.rotation)
 
     points, by_jaw = in_head(pose.jaw), jax.jacfwd(in_head)(pose.jaw)  # (N, 3), (N, 3, 3)
     to_camera = UNITS * pose.rotation.T  # a column in the head's frame -> in the camera's
@@ -267,7 +267,7 @@ def seen_at(head: PointHead, person: Person, pose: Pose) -> Float[Array, "T N 2"
     """Where the fitted points lie in the picture, in pixels from the principal point."""
 
     def one(pose: Pose) -> Array:
-        camera = in_camera(head_points(head, person, pose.jaw, pose.expression), pose)
+        camera = in_camera(head_points(head, person, pose.jaw, pose.expression, pose.rotation), pose)
         return -person.focal * camera[:, :2] / camera[:, 2:]
 
     return jax.lax.map(one, pose, batch_size=min(_BATCH, pose.shift.shape[0]))
