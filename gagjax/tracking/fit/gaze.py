@@ -135,16 +135,17 @@ def _directions(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where each eye looks, unit vectors in the head's frame, (T, 2, 3), and how well it is seen, (T, 2)."""
     centres = UNITS * eyes.centres @ np.asarray(rotation, float) + np.asarray(shift, float)[:, None]  # (T, 2, 3)
-    depth = centres[..., 2:]
-    at = np.array(middle) - focal * centres[..., :2] / depth
     seen_corners = plane[:, numbering.LIDS[:, :2]].mean(2)
-    away = plane[:, _IRISES].mean(2) - at - CORNERS * (seen_corners - corners)
-    across = -away * depth / focal / UNITS / (DEPTH * eyes.radius)
-    length = np.linalg.norm(across, axis=-1, keepdims=True)
-    across = across * np.minimum(1.0, 0.85 / np.maximum(length, 1e-9))
-    towards = -np.sqrt(1 - (across**2).sum(-1, keepdims=True))
-    camera = np.concatenate([across, towards], -1)
-    # The same displacement at the eye's place in the picture is seen along its own ray.
+    at = plane[:, _IRISES].mean(2) - CORNERS * (seen_corners - corners)
+    # The ray through the iris, and where it enters the eyeball; one that misses it touches its edge.
+    ray = np.concatenate([np.array(middle) - at, np.full((*at.shape[:2], 1), float(focal))], -1)
+    ray /= np.linalg.norm(ray, axis=-1, keepdims=True)
+    along = (ray * centres).sum(-1)
+    missed = (centres**2).sum(-1) - along**2
+    radius = UNITS * DEPTH * eyes.radius
+    entry = along - np.sqrt(np.maximum(radius**2 - missed, (0.3 * radius) ** 2))
+    camera = ray * entry[..., None] - centres
+    camera /= np.linalg.norm(camera, axis=-1, keepdims=True)
     head = np.einsum("tea,tba->teb", camera, np.asarray(rotation, float))
     # A turned head hides the far eye's corner: its share falls with the angle.
     side = np.asarray(rotation, float)[:, 0, 2]  # how much the subject's left points away from the camera

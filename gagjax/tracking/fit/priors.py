@@ -34,8 +34,8 @@ class Priors:
     shapes: int
     shape: float = 1.0
     non_negative: bool = False
-    jaw: tuple[float, float, float] = (0.35, 0.04, 0.04)
-    offset: float = 0.003
+    jaw: tuple[float, float, float] = (0.6, 0.04, 0.04)
+    offset: float = 0.002
     noise: float = 0.02
     robust: float = 3.0
     focal: float = 0.35
@@ -64,6 +64,7 @@ def priors_for(model: FlameModel) -> Priors:
     if is_builtin(model):
         from gagjax import flame
 
-        named = np.isin(columns, list(flame.CONTROLS.values()))
-        return Priors(columns, np.where(named, 0.5, 0.35), shapes, non_negative=True)
+        # Its named controls span what landmarks show; the columns after them add noise alone.
+        named = columns[np.isin(columns, list(flame.CONTROLS.values()))]
+        return Priors(named, np.full(len(named), 0.35), shapes, non_negative=True)
     return Priors(columns, np.ones(len(columns)), shapes)
