@@ -94,6 +94,8 @@ def _weights(spread: np.ndarray) -> np.ndarray:
     """Trust from the spread over pictures: 1 for a firm point, little for the outline, which slides as a head turns."""
     weights = 1 / (1 + (spread / 0.0025) ** 2)
     weights[numbering.OVAL] *= 0.3
+    weights[numbering.LID_PAIRS.ravel()] *= 3.0  # few points, on which all of a blink rests
+    weights[np.r_[numbering.UPPER_LIP[:18], numbering.LOWER_LIP[:18]]] *= 1.7
     return np.asarray(weights, np.float32)
 
 

@@ -66,5 +66,6 @@ def priors_for(model: FlameModel) -> Priors:
 
         # Its named controls span what landmarks show; the columns after them add noise alone.
         named = columns[np.isin(columns, list(flame.CONTROLS.values()))]
-        return Priors(named, np.full(len(named), 0.35), shapes, non_negative=True)
+        lids = [flame.CONTROLS[name] for name in ("blink_left", "blink_right") if name in flame.CONTROLS]
+        return Priors(named, np.where(np.isin(named, lids), 1.0, 0.4), shapes, non_negative=True)
     return Priors(columns, np.ones(len(columns)), shapes)
