@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -96,13 +96,14 @@ def track_clip(
         shots.append(shot)
         columns.append(values)
     joined = {key: np.concatenate([c[key] for c in columns]).astype(np.float32) for key in columns[0]}
+    extra: dict[str, Any] = {"bbox": joined["bbox"]}
     track = Track(
         joined["expression"],
         joined["jaw"],
         joined["eyes"],
         joined["transform"],
         shape=joined["shape"] if len(shots) > 1 else joined["shape"][0],
-        extra={"bbox": joined["bbox"]},
+        extra=extra,
         valid=np.concatenate([shot.valid for shot in shots]),
         fps=source.fps,
         names=tuple(f"{source.path.stem}_{i}" for i in range(len(landmarks))),

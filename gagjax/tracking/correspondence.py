@@ -204,4 +204,5 @@ def _barycentric(p: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> 
     places = options[..., :1] * a + options[..., 1:2] * b + options[..., 2:] * c
     nearest = np.linalg.norm(places - p, axis=-1).argmin(0)
     outside = np.take_along_axis(options, nearest[None, ..., None], 0)[0]
-    return np.where((inside >= 0).all(-1)[..., None], inside, outside)
+    within = np.all(inside >= 0, axis=-1, keepdims=True)
+    return np.where(within, inside, outside)

@@ -72,12 +72,12 @@ def tracked_first(path: Path, output: Path, *, flame: Path | None = None, again:
 
     Args:
         path: What a command was given as a track.
-        output: The command's output; the track is kept beside it as `<name>.tracked` and used again.
+        output: The command's output; the track is kept beside it as `<name>_tracked` and used again.
         flame: A head model's file.
         again: Track although there is a track.
 
     Returns:
-        The track: a GAGAvatar folder for a film, `.tracked.pt` for a picture.
+        The track: a GAGAvatar folder for a film, `_tracked.pt` for a picture.
 
     Raises:
         InputError: As `track_file` raises it.
@@ -87,7 +87,7 @@ def tracked_first(path: Path, output: Path, *, flame: Path | None = None, again:
     if not path.is_file() or not (suffixes.is_video(path) or suffixes.is_image(path)):
         return path
     film = suffixes.is_video(path)
-    kept = output.parent / (f"{path.stem}.tracked" if film else f"{path.stem}.tracked.pt")
+    kept = output.parent / (f"{path.stem}_tracked" if film else f"{path.stem}_tracked.pt")
     made = kept / "optim.pkl" if film else kept
     if made.is_file() and not again and made.stat().st_mtime >= path.stat().st_mtime:
         print(f"{path}: tracked before, in {kept}")
