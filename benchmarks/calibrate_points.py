@@ -20,7 +20,7 @@ from gagjax.flame.builtin_head.mesh import PARTS
 from gagjax.track import Track
 from gagjax.tracking import points as numbering
 from gagjax.tracking.correspondence import closest
-from gagjax.tracking.following import Follower
+from gagjax.tracking.faces.following import Follower
 
 SEEDS = range(11, 20)  # not the identities of tracking_quality.py
 VIEWS = [

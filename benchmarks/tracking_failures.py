@@ -15,8 +15,8 @@ from benchmarks.common import write_table
 from gagjax import flame
 from gagjax.errors import InputError
 from gagjax.tracking.clip import track_clip
+from gagjax.tracking.faces.following import Follower
 from gagjax.tracking.fit.shot import subject
-from gagjax.tracking.following import Follower
 from gagjax.tracking.sources import Source
 
 

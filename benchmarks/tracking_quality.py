@@ -20,8 +20,8 @@ from benchmarks.common import write_table
 from gagjax import flame, so3
 from gagjax.track import Track
 from gagjax.tracking.clip import track_clip
+from gagjax.tracking.faces.following import Follower
 from gagjax.tracking.fit.shot import subject
-from gagjax.tracking.following import Follower
 from gagjax.tracking.sources import Source, open_source
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

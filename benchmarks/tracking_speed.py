@@ -15,8 +15,8 @@ from benchmarks import tracking_truth as truth
 from benchmarks.common import write_table
 from gagjax import flame
 from gagjax.tracking.clip import track_clip
+from gagjax.tracking.faces.following import Follower
 from gagjax.tracking.fit.shot import subject
-from gagjax.tracking.following import Follower
 from gagjax.tracking.live import LiveTracker
 from gagjax.tracking.sources import Source
 

@@ -19,7 +19,7 @@ from gagjax.avatars.rendering import drawn
 from gagjax.camera import FOCAL, from_track
 from gagjax.simulate import driving
 from gagjax.track import Track
-from gagjax.tracking.following import Follower
+from gagjax.tracking.faces.following import Follower
 
 SIZE, FRAMES = 512, 200
 

@@ -75,7 +75,7 @@ def crop_of(boxes: Float[np.ndarray, "T 4"]) -> Crop:
         boxes: Head boxes (low x, low y, high x, high y) in pixels.
     """
     low, high = boxes[:, :2], boxes[:, 2:]
-    side = CROP_ROOM * float(np.median((high - low).max(1)))
+    side = CROP_ROOM * float(np.median(np.sqrt((high - low).prod(1))))
     side = max(side, 1.15 * float((high.max(0) - low.min(0)).max()))
     centre = (low.min(0) + high.max(0)) / 2
     return Crop(float(centre[0] - side / 2), float(centre[1] - side / 2), side)

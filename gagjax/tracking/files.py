@@ -15,7 +15,7 @@ from gagjax.io import atomic, frame_database
 from gagjax.io.formats import gagavatar, native, pickling
 from gagjax.tracking.camera import Crop
 from gagjax.tracking.clip import TrackedClip
-from gagjax.tracking.regions import Region, cut
+from gagjax.tracking.faces.regions import Region, cut
 from gagjax.tracking.sources import Source
 
 SIZE = 512  # of GAGAvatar's pictures

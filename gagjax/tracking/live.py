@@ -12,11 +12,11 @@ from jaxtyping import Float, UInt8
 from gagjax import flame
 from gagjax.flame.model import EXPRESSIONS
 from gagjax.tracking.camera import PictureCamera
+from gagjax.tracking.faces.following import Follower
 from gagjax.tracking.fit.gaze import EyeModel, eye_angles, together
 from gagjax.tracking.fit.head import Person, Pose
 from gagjax.tracking.fit.shot import Subject, begin, corners_of, eye_radius, fit_shot, observed, settings_for
 from gagjax.tracking.fit.solver import frame_step, seen_at
-from gagjax.tracking.following import Follower
 
 
 class LiveFrame(NamedTuple):

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from gagjax.tracking.cuts import CutFinder
-from gagjax.tracking.following import Follower
-from gagjax.tracking.regions import Region
+from gagjax.tracking.faces.cuts import CutFinder
+from gagjax.tracking.faces.following import Follower
+from gagjax.tracking.faces.regions import Region
 from gagjax.tracking.sources import Source
 
 EVERY = 50  # frames from one note of progress to the next

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from gagjax import flame
 from gagjax.errors import InputError
-from gagjax.tracking import correspondence, regions
+from gagjax.tracking import correspondence
 from gagjax.tracking import points as numbering
 from gagjax.tracking.camera import Crop, PictureCamera, into_crop, project
-from gagjax.tracking.cuts import CutFinder
+from gagjax.tracking.faces import regions
+from gagjax.tracking.faces.cuts import CutFinder
+from gagjax.tracking.faces.regions import Region
 from gagjax.tracking.fit.gaze import EyeModel, gaze
-from gagjax.tracking.regions import Region
 
 
 @given(st.floats(20, 80), st.floats(20, 80), st.floats(20, 60), st.floats(-3, 3))

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from gagjax.tracking import models, regions
+from gagjax.tracking import models
 from gagjax.tracking import points as numbering
-from gagjax.tracking.regions import Region
+from gagjax.tracking.faces import regions
+from gagjax.tracking.faces.regions import Region
 
 SIZE = 192
 

@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from gagjax.tracking import models
-from gagjax.tracking.regions import Region, of_box
+from gagjax.tracking.faces.regions import Region, of_box
 
 LEAST = 0.5  # score of a face
 TILE_LEAST = 0.6  # a tile shows textures at a size at which more of them look like faces
@@ -108,7 +108,7 @@ def upright(picture: UInt8[np.ndarray, "H W 3"], region: Region) -> Region:
     Returns:
         The region at the best turn.
     """
-    from gagjax.tracking.regions import cut
+    from gagjax.tracking.faces.regions import cut
 
     size = 128
     wide = region._replace(side=region.side * 1.3)

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from gagjax.tracking import detection, mesh, regions
-from gagjax.tracking.cuts import CutFinder
-from gagjax.tracking.regions import Region
+from gagjax.tracking.faces import detection, mesh, regions
+from gagjax.tracking.faces.cuts import CutFinder
+from gagjax.tracking.faces.regions import Region
 
 LEAST = 0.5  # the mesh network's confidence
 SETTLED = 0.02  # a region that moves less than this from look to look has settled
