@@ -28,6 +28,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "kill_loop": (),
     "rasterize_speed": (),
     "avatar_sheet": (),
+    "enhancement_memory": (),
     "fit_quality": (),
     "bridge_overhead": (),
     "reenact_speed": (),

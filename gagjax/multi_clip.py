@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from gagjax import shape_bucketing
+from gagjax import forked, shape_bucketing
 from gagjax.conventions import track_units
 from gagjax.filters.base import check_observed
 from gagjax.stack import Stack, enhance_track, run_stages, track_stages
@@ -40,6 +40,7 @@ def enhance_tracks(stack: Stack, tracks: Sequence[Track], *, devices: Sequence[A
         >>> len(short), len(long)
         (20, 30)
     """
+    forked.check()
     # Sequences of one file are clips of their own.
     pieces = [track.split() for track in tracks]
     if any(len(each) > 1 for each in pieces):

@@ -39,10 +39,10 @@ def lengthen(xs: Tree, frames: int) -> Any:
         missing = frames - x.shape[0]
         if missing == 0:
             return x
-        library: Any = jnp
-        if _on_host(x):
-            library, x = np, np.asarray(x)
-        return library.concatenate([x, library.repeat(x[-1:], missing, axis=0)])
+        if not _on_host(x):
+            return jnp.concatenate([x, jnp.repeat(x[-1:], missing, axis=0)])
+        host = np.asarray(x)
+        return _where(x, np.concatenate([host, np.repeat(host[-1:], missing, axis=0)]))
 
     return jax.tree.map(each, xs)
 
@@ -53,7 +53,7 @@ def shorten(xs: Tree, frames: int) -> Any:
     def each(x: AnyArray) -> Any:
         if x.shape[0] == frames:
             return x
-        return jax.device_put(np.asarray(x)[:frames]) if _on_host(x) else x[:frames]
+        return jax.device_put(_where(x, np.asarray(x)[:frames])) if _on_host(x) else x[:frames]
 
     return jax.tree.map(each, xs)
 
@@ -63,6 +63,13 @@ def fits(stages: Tree, frames: int) -> bool:
     return not any(np.ndim(leaf) > 0 and np.shape(leaf)[0] == frames for leaf in jax.tree.leaves(stages))
 
 
+def _where(x: AnyArray, made: np.ndarray) -> Any:
+    """What was made of an array, on the device that somebody has put the array on."""
+    return jax.device_put(made, x.sharding) if isinstance(x, jax.Array) and x.committed else made
+
+
 def _on_host(x: AnyArray) -> bool:
     """Whether NumPy can have the array for nothing: what XLA cuts or joins, it compiles for every length."""
-    return isinstance(x, np.ndarray) or (is_concrete(x) and all(d.platform == "cpu" for d in x.devices()))
+    return isinstance(x, np.ndarray) or (
+        is_concrete(x) and len(x.devices()) == 1 and all(d.platform == "cpu" for d in x.devices())
+    )

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from gagjax import shape_bucketing
+from gagjax import forked, shape_bucketing
 from gagjax.conventions import track_units
 from gagjax.errors import InputError
 from gagjax.filters import chain, scan
@@ -193,14 +193,16 @@ def enhance_track(stack: Stack, track: Track) -> Track:
         A track with the enhanced channels, everything else kept; the track itself if no track stage is enabled.
 
     Raises:
-        InputError: If no frame of a sequence is valid, a stage holds values for another number of frames, or a stage cannot
-            work on this track, such as eyes that are to meet a camera that is not known.
+        InputError: If no frame of a sequence is valid, a stage holds values for another number of frames, this process was
+            forked from one in which JAX ran, or a stage cannot work on this track, such as eyes that are to meet a camera
+            that is not known.
 
     Example:
         >>> track = Track(np.zeros((4, 100)), np.zeros((4, 3)), np.zeros((4, 6)), np.tile(np.eye(3, 4), (4, 1, 1)))
         >>> len(enhance_track(Stack(), track))
         4
     """
+    forked.check()
     sequences = track.sequences
     if len(sequences) > 1:
         parts = {name: enhance_track(stack, track.take(places)) for name, places in sequences.items()}
@@ -238,8 +240,9 @@ def enhance_frames(
         The enhanced frames, and the state for the next chunk.
 
     Raises:
-        InputError: If shape or values are not those of frames.
+        InputError: If shape or values are not those of frames, or this process was forked from one in which JAX ran.
     """
+    forked.check()
     frames = _checked(frames)
     count = frames.shape[0]
     if eye_centres is not None:

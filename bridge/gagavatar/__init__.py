@@ -19,6 +19,7 @@ _MODULES = (
     "config",
     "decoder",
     "dpt",
+    "handover",
     "heads",
     "identity",
     "lifting",

@@ -66,12 +66,12 @@ def warn_of_radians(name: str, degrees: object) -> None:
         )
 
 
-def warn_of_degrees(name: str, radians: object) -> None:
+def warn_of_degrees(name: str, radians: object, stacklevel: int = 4) -> None:
     """Warn where an angle that is meant in radians is more than half a turn, and so in degrees, most likely."""
     if is_concrete(radians) and float(np.asarray(radians).max()) > math.pi:
         size = float(np.asarray(radians).max())
         warnings.warn(
             f"{name}: is {size:.4g} radians, more than half a turn; if these are degrees, convert them "
             f"({size:.4g} degrees are {math.radians(size):.3g} radians)",
-            stacklevel=4,
+            stacklevel=stacklevel,
         )

@@ -85,7 +85,8 @@ def scan(
 
         if choose(method, filter_, frames, state) == "parallel":
             return scan_parallel(filter_, xs, valid, dt)
-    return _scan(filter_, xs, state, valid, dt, unroll, _turns(filter_, xs, state, valid, dt))
+    turns = None if unroll > 1 else _turns(frames, filter_, xs, state, valid, dt)
+    return _call(_scan, filter_, xs, state, valid, dt, unroll, turns)
 
 
 def check_lengths(frames: int, **per_frame: Values | Mask | None) -> None:
@@ -119,10 +120,27 @@ def check_observed(valid: AnyArray | None) -> None:
         raise InputError("has no valid frame", field="valid", fix="A sequence needs one frame at least to start from")
 
 
-def _turns(*values: Tree) -> Any:
-    """How often the loop over a single frame turns: once, which XLA is not to know; None inside a larger program."""
-    leaves = jax.tree.leaves(values)
-    return None if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves) else np.int32(1)
+def _turns(frames: int, *values: Any) -> Any:
+    """How often the loop over frames turns, which XLA is not to know; None where `lax.scan` is the loop.
+
+    That is inside a larger program, which may be differentiated, and on accelerators, where a loop of a length known
+    only when it runs waits for the host at every turn. There a chunk may differ from the whole in the last digit.
+    """
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
+    return None if traced or (frames > 1 and jax.default_backend() != "cpu") else np.int32(frames)
+
+
+def _call(program: Any, filter_: Any, xs: Frame, state: Any, valid: Any, dt: Any, unroll: int, turns: Any) -> Any:
+    """Run a compiled `_scan_impl`; a single frame goes through the program for two, whose loop then turns once.
+
+    XLA dissolves a loop over one frame into the code around it and rounds differently there. Doubling it inside the
+    program is not enough, since XLA fuses that into the loop as well.
+    """
+    if turns != 1:
+        return program(filter_, xs, state, valid, dt, unroll, turns)
+    twice = jax.tree.map(lambda x: (np if isinstance(x, np.ndarray) else jnp).concatenate([x, x]), (xs, valid, dt))
+    ys, state = program(filter_, twice[0], state, *twice[1:], unroll, turns)
+    return jax.tree.map(lambda y: y[:1], ys), state
 
 
 def _scan_impl(
@@ -144,25 +162,24 @@ def _scan_impl(
         return jax.tree.map(lambda a, b: jnp.where(seen, a, b), now.step(carry, x), coasted)
 
     frames = (xs, valid, dt)
-    if jax.tree.leaves(xs)[0].shape[0] > 1:
+    length = jax.tree.leaves(xs)[0].shape[0]
+    if turns is None and length > 1:
         state, ys = jax.lax.scan(body, state, frames, unroll=unroll)
         return ys, state
-
-    # XLA dissolves a loop of one turn into the code around it and rounds differently there. So the loop is one over two
-    # frames, the second of which it does not reach; that is known only when it runs.
-    twice = jax.tree.map(lambda x: jnp.concatenate([x, x]), frames)
     if turns is None:
-        # As part of a larger program, which may be differentiated: the second turn is made and dropped, and the last
-        # digit may differ.
-        def once(carry: Tree, frame: Tree) -> tuple[Any, Frame]:
+        # One frame as part of a larger program: the second turn keeps the loop a loop; it is made and dropped.
+        def once(carry: Any, frame: Any) -> tuple[Any, Frame]:
             after, y = body(carry, frame[1])
             return jax.tree.map(lambda a, b: jnp.where(frame[0], a, b), after, carry), y
 
+        twice = jax.tree.map(lambda x: jnp.concatenate([x, x]), frames)
         state, ys = jax.lax.scan(once, state, (jnp.arange(2) < 1, twice))
         return jax.tree.map(lambda y: y[:1], ys), state
 
+    # `lax.scan` tells XLA the number of turns, which then fuses, and rounds, otherwise for short chunks than for long
+    # ones. Here the loop is the same whatever the number.
     def at(place: Any) -> Any:
-        return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, place, keepdims=False), twice)
+        return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, place, keepdims=False), frames)
 
     def turn(carry: Tree) -> Any:
         place, state, ys = carry
@@ -170,9 +187,9 @@ def _scan_impl(
         ys = jax.tree.map(lambda all_, one: jax.lax.dynamic_update_index_in_dim(all_, one, place, 0), ys, y)
         return place + 1, state, ys
 
-    blank = jax.tree.map(lambda y: jnp.zeros((2, *y.shape), y.dtype), jax.eval_shape(body, state, at(0))[1])
+    blank = jax.tree.map(lambda y: jnp.zeros((length, *y.shape), y.dtype), jax.eval_shape(body, state, at(0))[1])
     _, state, ys = jax.lax.while_loop(lambda carry: carry[0] < turns, turn, (jnp.int32(0), state, blank))
-    return jax.tree.map(lambda y: y[:1], ys), state
+    return ys, state
 
 
 _scan = jax.jit(_scan_impl, static_argnums=5)
@@ -184,10 +201,16 @@ def _init_at(filter_: Filter[Any], xs: Frame, start: AnyArray | int) -> Any:
     return filter_.init(jax.tree.map(lambda x: x[start], xs))
 
 
+def _advance(filter_: Any, xs: Frame, state: Any, valid: Any) -> tuple[Frame, Any]:
+    turns = _turns(jax.tree.leaves(xs)[0].shape[0], filter_, xs, state, valid)
+    return _call(_scan_donated, filter_, xs, state, valid, None, 1, turns)
+
+
 def stream(filter_: Filter[State], chunks: Iterable[Any], state: State | None = None) -> Iterator[tuple[Frame, State]]:
     """Run a filter over chunks of a sequence, the state carried from one to the next.
 
-    Any chunking gives bitwise the result of one `scan`. The state buffers are donated from chunk to chunk: keep a
+    On a CPU any chunking gives bitwise the result of one `scan`; on accelerators, and inside another compiled program,
+    it may differ in the last digit. The state buffers are donated from chunk to chunk: keep a
     yielded state only through `jax.tree.map(jnp.copy, state)`, or use the last one.
 
     Args:
@@ -213,9 +236,9 @@ def stream(filter_: Filter[State], chunks: Iterable[Any], state: State | None = 
             start = 0 if valid is None else int(np.argmax(valid))
             state = _init_at(filter_, xs, start)
             for early in held:
-                ys, state = _scan_donated(filter_, early[0], state, early[1], None, 1, np.int32(1))
+                ys, state = _advance(filter_, early[0], state, early[1])
                 yield ys, state
-        ys, state = _scan_donated(filter_, xs, state, valid, None, 1, np.int32(1))
+        ys, state = _advance(filter_, xs, state, valid)
         yield ys, state
     if held and state is None:
         raise ValueError("the stream ended before its first valid frame")

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from gagjax import so3
+from gagjax.conventions import track_units
 from gagjax.filters.base import check_lengths
 from gagjax.typing import AnyArray, Scalar
 
 
-@jax.jit
 def scene_cuts(
     rotation: Float[AnyArray, "T 3 3"], valid: Bool[AnyArray, "T"] | None = None, angle: Scalar = 0.52
 ) -> Bool[Array, "T"]:
@@ -22,11 +22,17 @@ def scene_cuts(
     Args:
         rotation: Head or camera rotations, (T, 3, 3).
         valid: (T,) bool; frames marked False are passed over.
-        angle: Radians.
+        angle: Radians; more than half a turn brings a warning, as it is in degrees, most likely.
 
     Returns:
         (T,) bool, True at the first frame of each new scene; never at the first frame of all.
     """
+    track_units.warn_of_degrees("angle", angle, stacklevel=3)
+    return _cuts(rotation, valid, angle)
+
+
+@jax.jit
+def _cuts(rotation: Any, valid: Any, angle: Any) -> Any:
     frames = rotation.shape[0]
     check_lengths(frames, valid=valid)
     if frames < 3:

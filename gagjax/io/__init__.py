@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_MODULES = ("atomic", "frame_database", "images", "suffixes", "tracks", "video")
+_MODULES = ("atomic", "frame_database", "images", "suffixes", "tracks", "untrusted", "video")
 _NAMES = {
     "load_pickle": "untrusted.checkpoints",
     "load_torch": "untrusted.checkpoints",

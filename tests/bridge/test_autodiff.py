@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import psutil
 import pytest
-import torch
 from jax.test_util import check_grads
 
 import bridge
 from bridge import BridgeError
+
+torch = pytest.importorskip("torch", reason="needs torch")
 
 A = np.arange(6, dtype=np.float32).reshape(2, 3) / 7
 B = np.linspace(0.5, 2, 6, dtype=np.float32).reshape(2, 3)

@@ -12,12 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 import psutil
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 import bridge
 from bridge import BridgeError
+
+torch = pytest.importorskip("torch", reason="needs torch")
 
 DTYPES = {
     torch.float32: jnp.float32,

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import torch
 
 import bridge
 from gagjax.camera import from_track
@@ -17,6 +16,8 @@ from gagjax.filters import ConstantVelocity, Kalman, rts, scan
 from gagjax.flame import FlameModel, vertices
 from gagjax.splatting.gaussians import Gaussians
 from tests.oracles import rasterizer as oracle
+
+torch = pytest.importorskip("torch", reason="needs torch")
 
 FRAMES, POINTS, SIZE = 5, 24, 24
 TRANSFORM = np.concatenate([np.diag([-1.0, 1.0, -1.0]), [[0], [0], [9.0]]], 1).astype(np.float32)

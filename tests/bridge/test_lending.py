@@ -5,10 +5,11 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 
 import bridge
 from bridge import BridgeError, WriteAfterHandOverError
+
+torch = pytest.importorskip("torch", reason="needs torch")
 
 
 def test_a_loan_without_a_write_passes():

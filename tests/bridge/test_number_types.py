@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 
 import bridge
 from bridge import BridgeError
+
+torch = pytest.importorskip("torch", reason="needs torch")
 
 FLOATING = ["float16", "bfloat16", "float32"]
 COMPLEX = ["complex64"]

@@ -10,9 +10,10 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import pytest
-import torch
 
 import bridge
+
+torch = pytest.importorskip("torch", reason="needs torch")
 
 PAGE = Path(__file__).resolve().parents[2] / "bridge" / "README.md"
 BEGIN, END = "<!-- table of cases: made by tests/bridge/test_table.py -->", "<!-- end of table -->"

@@ -15,6 +15,7 @@ from gagjax import simulate
 from gagjax.app.streaming.track_lines import Session
 from gagjax.conventions import track_units
 from gagjax.filters import Ema
+from gagjax.filters.scene_cuts import scene_cuts
 from gagjax.gaze import GazeCorrector
 from gagjax.io.formats import json_lines
 from gagjax.io.tracks import load_track, save_track
@@ -92,3 +93,14 @@ def test_live_lines_say_it_once(capsys):
     for _ in range(3):
         session.answer(json.dumps(frame).encode())
     assert capsys.readouterr().err.count("25 radians") == 1
+
+
+def test_the_angle_of_a_cut_in_degrees_is_noticed():
+    rotation = np.tile(np.eye(3, dtype=np.float32), (5, 1, 1))
+    with pytest.warns(UserWarning, match="angle: is 30 radians.*if these are degrees") as seen:
+        scene_cuts(rotation, angle=30.0)
+    assert seen[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scene_cuts(rotation, angle=0.52)
+        TrackSmoother.default(25)(track())  # its own angle is checked where it is made

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gagjax.filters import AdaptiveSmoother, SavitzkyGolay, rts, scan
 from gagjax.track import Track
 from gagjax.track_smoother import TrackSmoother
-from tests.filters.registry import SMOOTHED, VECTOR, gaps, sequence, vectors
+from tests.filters.registry import RIGID, SMOOTHED, VECTOR, gaps, rotations, sequence, vectors
 
 few = settings(max_examples=8)
 seeds = st.integers(0, 999)
@@ -68,6 +68,37 @@ def test_filters_move_with_the_offset(name, seed, exponent, sign):
         )
         # At the very threshold of a gate a channel may fall on either side of it.
         assert close.all() if "gate" not in name and "Live" not in name and "lag" not in name else close.mean() > 0.8
+
+
+@few
+@given(seed=seeds, exponent=exponents)
+def test_rigid_transform_is_equivariant(seed, exponent):
+    """Another unit of length, another place of the camera and another way to hold it change nothing else."""
+    name, (camera, *_) = "RigidTransform", rotations(seed + 7, 2)
+    f, xs, valid, unit = RIGID[name], sequence(name, seed), gaps(seed), np.float32(2.0**exponent)
+    step = np.float32([3.0, -1.5, 20.0])
+    metres = dataclasses.replace(f, translation=in_unit(f.translation, unit), pivot=unit * f.pivot)
+    # A gap right after the first frame is bridged by an uncertainty 1e4 times the noise: float32 keeps three digits there.
+    runs = [
+        (lambda f, x: np.asarray(scan(f, x, valid=valid)[0]), 2e-4),
+        (lambda f, x: np.asarray(rts(f, x, valid)), 1e-2),
+    ]
+    for run, close in runs:
+        plain = run(f, xs)
+        scaled = run(metres, np.concatenate([xs[..., :3], unit * xs[..., 3:]], -1))
+        np.testing.assert_allclose(scaled[..., :3], plain[..., :3], atol=1e-6)
+        np.testing.assert_allclose(scaled[..., 3] / unit, plain[..., 3], rtol=1e-5, atol=1e-5)
+        moved = run(f, np.concatenate([xs[..., :3], xs[..., 3:] + step[:, None]], -1))
+        np.testing.assert_allclose(moved[..., :3], plain[..., :3], atol=1e-6)
+        np.testing.assert_allclose(moved[..., 3] - step, plain[..., 3], atol=close)
+        # `X_camera = X @ R + t`: another camera multiplies both from the right.
+        turned = run(f, held(xs, camera))
+        np.testing.assert_allclose(turned, held(plain, camera), atol=max(close, 2e-3))
+
+
+def held(xs, camera):
+    """Transforms `[R | t]` as a camera sees them that is turned, (T, 3, 4)."""
+    return np.concatenate([xs[..., :3] @ camera, (xs[..., 3] @ camera)[..., None]], -1)
 
 
 @pytest.fixture(scope="module")

@@ -136,3 +136,29 @@ def test_eth_xgaze_labels():
 def test_direction_of_is_the_rotated_axis():
     vector = jnp.array([0.2, -0.3, 0.1])
     np.testing.assert_allclose(gaze.direction_of(vector), so3.exp(vector) @ jnp.array([0.0, 0.0, 1.0]), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [5e-37, 1e-30, 1e-19, 1e19, 1e30, 1e38, 3e38])
+@pytest.mark.parametrize("unit", [(0.3, -0.4, 0.8), (0, 0, 1), (0, 0, -1), (1, 0, 0), (-0.6, 0.8, -0.1), (1, 1, 1)])
+def test_the_length_of_a_direction_does_not_matter_at_the_ends_of_the_range(size, unit):
+    """The square of 1e20 is beyond float32, and that of 1e-23 below it."""
+    unit, other = np.float32(unit), np.float32([0.5, 0.1, 0.7])
+    given = np.float32(size) * unit
+    functions = (gaze.rotation_to_direction, lambda d: gaze.angle_between(d, other), gaze.pitch_yaw)
+    for function in functions:
+        np.testing.assert_allclose(function(given), function(unit), atol=3e-6)
+        assert np.isfinite(jax.jacobian(function)(jnp.asarray(given))).all()
+    turn = gaze.rotation_towards(given, np.zeros(3, np.float32))
+    np.testing.assert_allclose(turn, gaze.rotation_to_direction(unit), atol=3e-6)
+
+
+@pytest.mark.parametrize("size", [1e-38, 1e-40, 1e-45])
+def test_directions_below_the_normal_numbers_are_right_or_none(size):
+    turn = np.asarray(gaze.rotation_to_direction(np.float32([size, 0, 0])))
+    assert np.allclose(turn, 0) or np.allclose(turn, [0, np.pi / 2, 0], atol=1e-6)
+
+
+def test_a_target_and_an_eye_at_opposite_ends_of_the_range():
+    far = np.float32([0, 0, 3.4e38])
+    np.testing.assert_allclose(gaze.rotation_towards(far, -far), np.zeros(3))
+    np.testing.assert_allclose(gaze.rotation_towards(-far, far), [0, np.pi, 0], rtol=1e-6)

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from scipy.spatial.transform import Rotation
 
 import gagjax as gj
@@ -16,6 +15,8 @@ from gagjax.reference import gaze
 from gagjax.reference.detail import edge_weight, enhance
 from gagjax.reference.temporal import EmaKalman
 from tests.oracles import reference as oracle
+
+torch = pytest.importorskip("torch", reason="needs torch")
 
 
 def make_track(frames=40, seed=0):
