@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from gagjax.errors import InputError
 from gagjax.flame.model import FlameModel, landmarks
-from gagjax.typing import AnyArray
+from gagjax.typing import AnyArray, Scalar
 
 STEPS = 39  # the tables hold one contour per degree of yaw up to this, to either side
 
