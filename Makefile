@@ -13,7 +13,7 @@ SUBSET := tests/io tests/metrics tests/flame tests/splatting tests/filters/test_
 .PHONY: help demo test lint quick subset docs bench clean
 help:
 	@echo "make demo   install what the demo needs into .venv and run it (no torch, no GPU); results in $(OUT)/"
-	@echo "make test   install everything for development, then lint, type-check and test"
+	@echo "make test   install everything for development and fetch the face networks, then lint, type-check and test"
 	@echo "make quick  the tests that need no long computation"
 	@echo "make docs   the documentation as web pages, in docs/_build/html; a warning is an error"
 	@echo "make subset a few minutes of tests over each library, without torch"
@@ -50,6 +50,10 @@ $(VENV)/test: $(VENV)/created pyproject.toml constraints.txt
 	$(PIP) install --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
+$(VENV)/models: $(VENV)/dev
+	$(BIN)/gagjax models
+	@touch $@
+
 $(VENV)/bench: $(VENV)/dev
 	$(PIP) install --constraint constraints.txt --editable '.[bench]'
 	@touch $@
@@ -62,7 +66,7 @@ lint: $(VENV)/dev
 	@if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then $(BIN)/pre-commit run --all-files; \
 	 else $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy; fi
 
-test: lint
+test: lint $(VENV)/models
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --nbmake tests notebooks
 
 quick: $(VENV)/dev

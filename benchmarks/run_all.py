@@ -29,6 +29,8 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "rasterize_speed": (),
     "avatar_sheet": (),
     "enhancement_memory": (),
+    "tracking_quality": (),
+    "tracking_speed": (),
     "fit_quality": (),
     "bridge_overhead": (),
     "reenact_speed": (),

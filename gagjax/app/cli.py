@@ -40,6 +40,8 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "demo": Command("demo", "Demo", "the whole way on built-in data, measured against known truth"),
     "fit": Command("fit", "Fit", "a personal avatar from a tracked clip, and a better track"),
+    "track": Command("track", "Track", "a film or a picture in, a track of its face out"),
+    "models": Command("models", "Models", "the face networks that tracking needs, fetched once"),
     "reenact": Command("reenact", "Reenact", "an avatar driven by a track, enhanced on the way"),
     "enhance": Command("enhance", "Enhance", "a track in, a steadier track out"),
     "video": Command("video", "Video", "the frame enhancements on any video"),

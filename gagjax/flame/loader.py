@@ -70,6 +70,7 @@ def load(path: str | Path, *, masks: str | Path | None = None, landmarks: str | 
         fields["masks"] = dict(ours["masks"])
     elif found is not None:
         fields["masks"] = _masks(load_pickle(found), count, Path(found))
+    fields |= _mediapipe(content.get("lmk_embeddings_mediapipe"), file)
     fields["colors"] = ours.get("colors")
     try:
         model = FlameModel(**fields)
@@ -115,6 +116,11 @@ def save(model: FlameModel, path: str | Path, *, force: bool = False) -> None:
     if model.contour_faces is not None and model.contour_bary is not None:
         content["lmk_embeddings"]["dynamic_lmk_faces_idx"] = np.asarray(model.contour_faces, np.int64)
         content["lmk_embeddings"]["dynamic_lmk_bary_coords"] = np.asarray(model.contour_bary)
+    if model.mediapipe_faces is not None and model.mediapipe_bary is not None:
+        content["lmk_embeddings_mediapipe"] = {
+            "lmk_face_idx": np.asarray(model.mediapipe_faces, np.int64),
+            "lmk_b_coords": np.asarray(model.mediapipe_bary),
+        }
     if model.colors is not None:
         content[_OURS]["colors"] = np.asarray(model.colors)
     with output(path, force) as temporary:
@@ -167,6 +173,18 @@ def _embedding(content: object, file: Path) -> dict[str, Any]:
     raise InputError("holds no landmark embedding", file=file, fix=_EMBEDDING_FIX)
 
 
+def _mediapipe(content: Any, file: Path) -> dict[str, Any]:
+    """The 105 MediaPipe landmarks of `FLAME_with_eye.pt`, where it has them."""
+    if not isinstance(content, Mapping) or not {"lmk_face_idx", "lmk_b_coords"} <= set(content):
+        return {}
+    try:
+        faces = np.asarray(content["lmk_face_idx"], np.int64).reshape(-1)
+        bary = np.asarray(content["lmk_b_coords"], np.float32).reshape(-1, 3)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError("is no landmark embedding", file=file, field="lmk_embeddings_mediapipe") from error
+    return {"mediapipe_faces": faces, "mediapipe_bary": bary}
+
+
 _EMBEDDING_FIX = (
     "Expected keys are full_lmk_faces_idx(_with_eye), static_lmk_faces_idx or lmk_face_idx with their weights; a "
     "landmark_embedding.npy has to be saved anew as a pickle of its dictionary"
@@ -197,7 +215,13 @@ def _masks(content: object, count: int, file: Path) -> dict[str, np.ndarray]:
 def _check_indices(model: FlameModel, file: Path) -> None:
     """JAX clamps an index that lies outside; a damaged file must not pass as a strange face."""
     count = len(model.v_template)
-    for name, limit in (("faces", count), ("landmark_faces", len(model.faces)), ("contour_faces", len(model.faces))):
+    triangles = len(model.faces)
+    for name, limit in (
+        ("faces", count),
+        ("landmark_faces", triangles),
+        ("contour_faces", triangles),
+        ("mediapipe_faces", triangles),
+    ):
         value = getattr(model, name)
         if value is not None and value.size and not 0 <= int(value.min()) <= int(value.max()) < limit:
             raise InputError(f"refers to {int(value.max())}, there are {limit}", file=file, field=name)

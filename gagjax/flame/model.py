@@ -46,6 +46,8 @@ class FlameModel:
         colors: Albedo, (V, 3) in [0, 1], or None.
         contour_faces: Triangle of each jaw-line landmark by head yaw, (79, 17), or None.
         contour_bary: Barycentric weights in them, (79, 17, 3), or None.
+        mediapipe_faces: Triangles of the 105 MediaPipe landmarks that FLAME's authors embed, (105,), or None.
+        mediapipe_bary: Barycentric weights in them, (105, 3), or None.
         parents: Parent joint of each joint, -1 for the root.
 
     Raises:
@@ -64,6 +66,8 @@ class FlameModel:
     colors: Float[AnyArray, "V 3"] | None = None
     contour_faces: Integer[AnyArray, "79 17"] | None = None
     contour_bary: Float[AnyArray, "79 17 3"] | None = None
+    mediapipe_faces: Int[AnyArray, "105"] | None = None
+    mediapipe_bary: Float[AnyArray, "105 3"] | None = None
     parents: tuple[int, ...] = static(default=PARENTS)
 
     def __post_init__(self) -> None:
@@ -84,6 +88,8 @@ class FlameModel:
             "colors": (count, 3),
             "contour_faces": (None, None),
             "contour_bary": (*jnp.shape(self.contour_faces if self.contour_faces is not None else 0), 3),
+            "mediapipe_faces": (105,),
+            "mediapipe_bary": (105, 3),
         }
         for name, shape in wanted.items():
             value = getattr(self, name)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gagjax.track import Track
 
 CHUNK = 16  # frames rendered and enhanced at once
+STILL_SECONDS = 4.0  # for how long a picture that drives is shown
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Reenact:
 
     examples:
       gagjax reenact -d clip/ -o result.mp4 --enhanced
+      gagjax reenact -i photo.jpg -d film.mp4 -o result.mp4
       gagjax reenact -i tracked.pt -d clip/ -r GAGAvatar.pt --flame FLAME_with_eye.pt -o result.mp4 --preset balanced
       gagjax reenact --avatar avatar/ -d clip/ -o result.mp4 --enhanced
       gagjax reenact -d clip/ -o views.mp4 --orbit 40 --still
@@ -36,7 +38,7 @@ class Reenact:
     """
 
     driver: Annotated[Path, tyro.conf.arg(aliases=["-d", "--driver-path"])]
-    """The driver's track: a GAGAvatar_track folder, .pkl, .npz (`gagjax info` says what a file is)."""
+    """The driver: a track (GAGAvatar_track folder, .pkl, .npz), or a film or a picture, which is tracked first."""
     portrait: Annotated[Path | None, tyro.conf.arg(aliases=["-i", "--image-path"])] = None
     """Whom to drive: a tracked portrait (tracked.pt or a tracking folder). The built-in avatar takes any image, too."""
     checkpoint: Annotated[Path | None, tyro.conf.arg(aliases=["-r", "--resume-path"])] = None
@@ -71,6 +73,8 @@ class Reenact:
     """Picture size of the built-in avatar and of personal ones, pixels."""
     fps: float | None = None
     """Frame rate, where the driver's file holds none (25 otherwise)."""
+    force_retrack: Annotated[bool, tyro.conf.arg(aliases=["-f"])] = False
+    """Track films and pictures again, although their tracks lie beside the output."""
     force: bool = False
     """Replace an existing output."""
 
@@ -95,7 +99,10 @@ class Reenact:
 
         atomic.check(self.out, self.force, folder=video.kind_of(self.out) == "pictures")
         stack = presets.stack_of(self.preset, self.enhancements())
+        film = self._track_first()
         track = load_track(self.driver, fps=self.fps).validate(str(self.driver))
+        if film is not None and len(track) < 2:  # a picture: its face held for a while
+            track = held(track, STILL_SECONDS)
         if len(track) < 2:
             raise InputError("has one frame", file=self.driver, fix="A driver needs at least two; a still needs none")
         if self.grid > 1:
@@ -115,7 +122,7 @@ class Reenact:
             if each:
                 print(each)
         track = in_a_row(track)
-        audio = None if self.still or len(track.sequences) > 1 else audio_beside(self.driver)
+        audio = None if self.still or len(track.sequences) > 1 else audio_beside(self.driver if film is None else film)
         if self.still or self.orbit:
             track = avatars[0].seen(track)  # the camera goes about the head, wherever that is
         track = held(track, 4.0) if self.still else track
@@ -126,6 +133,16 @@ class Reenact:
         sound = f", sound of {audio}" if audio else ""
         print(f"{self.out}: {count} frames at {track.fps} fps, {_ran(stack)}{sound}")
         return 0
+
+    def _track_first(self) -> Path | None:
+        """Put a track in the place of a film or picture; gives the driver's film or picture, if it was one."""
+        from gagjax.app.workflows.track import tracked_first
+
+        given = self.driver
+        self.driver = tracked_first(given, self.out, flame=self.flame, again=self.force_retrack)
+        if self.portrait is not None and self.checkpoint is not None:
+            self.portrait = tracked_first(self.portrait, self.out, flame=self.flame, again=self.force_retrack)
+        return None if self.driver == given else given
 
     def enhancements(self) -> tuple[str, ...]:
         """What the flags switch on."""

@@ -1,0 +1,123 @@
+"""Tracking as a step of other commands: a film or a picture where a track is expected is tracked first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gagjax.errors import InputError
+
+
+def track_file(
+    path: Path,
+    out: Path,
+    *,
+    flame: Path | None = None,
+    face: str | int = "largest",
+    focal: float | None = None,
+    fps: str | None = None,
+    look: Path | None = None,
+    force: bool = False,
+) -> Any:
+    """Track a film, a picture or a folder of pictures, and write the track; a run that was interrupted goes on.
+
+    Args:
+        path: What to track.
+        out: `.npz`, a folder, or `.pt` for a picture.
+        flame: A head model's file; None takes the built-in head.
+        face: "largest", or a number from the left.
+        focal: Focal length in longer picture sides, if known.
+        fps: Frame rate of a folder of pictures.
+        look: Where to write a film of landmarks and mesh, if anywhere.
+        force: Replace existing outputs.
+
+    Returns:
+        The `TrackedClip`.
+
+    Raises:
+        InputError: If the models are missing, the output exists, or there is no face.
+    """
+    from tqdm import tqdm
+
+    from gagjax import flame as heads
+    from gagjax.io import atomic, video
+    from gagjax.track import as_rate
+    from gagjax.tracking import files, models, sources
+    from gagjax.tracking.clip import track_clip
+    from gagjax.tracking.fit.shot import subject
+    from gagjax.tracking.look import look as overlay
+    from gagjax.tracking.store import LandmarkStore
+
+    models.path_of("face_mesh")
+    source = sources.open_source(path, None if fps is None else as_rate(fps))
+    kind = files.kind_of(out, source)
+    atomic.check(out, force, folder=kind == "folder")
+    if look is not None:
+        atomic.check(look, force)
+    head = subject(heads.builtin() if flame is None else heads.load(flame))
+    store = LandmarkStore(out, source, face)
+    with tqdm(total=source.count, desc="landmarks", unit="frame", disable=source.count < 2) as bar:
+        store.collect(lambda done: bar.update(done - bar.n))
+    landmarks, cuts = store.landmarks(), store.cuts()
+    clip = track_clip(head, landmarks, cuts, source, focal=focal)
+    files.write(clip, landmarks, source, out, force=force)
+    if look is not None:
+        video.write(look, overlay(head, clip, landmarks, source), source.fps, force=force)
+    store.remove()
+    return clip
+
+
+def tracked_first(path: Path, output: Path, *, flame: Path | None = None, again: bool = False) -> Path:
+    """A path that holds a track: the path itself, or for a film or a picture its track, made beside an output.
+
+    Args:
+        path: What a command was given as a track.
+        output: The command's output; the track is kept beside it as `<name>_tracked` and used again.
+        flame: A head model's file.
+        again: Track although there is a track.
+
+    Returns:
+        The track: a GAGAvatar folder for a film, `_tracked.pt` for a picture.
+
+    Raises:
+        InputError: As `track_file` raises it.
+    """
+    from gagjax.io import suffixes
+
+    if not path.is_file() or not (suffixes.is_video(path) or suffixes.is_image(path)):
+        return path
+    film = suffixes.is_video(path)
+    kept = output.parent / (f"{path.stem}_tracked" if film else f"{path.stem}_tracked.pt")
+    made = kept / "optim.pkl" if film else kept
+    if made.is_file() and not again and made.stat().st_mtime >= path.stat().st_mtime:
+        print(f"{path}: tracked before, in {kept}")
+        return kept
+    print(f"{path}: tracked first, into {kept}")
+    clip = track_file(path, kept, flame=flame, force=True)
+    print(report(clip))
+    if not clip.track.valid.any():
+        raise InputError(
+            "no frame's fit is good", file=path, fix="Look at it: gagjax track FILM -o a.npz --look look.mp4"
+        )
+    return kept
+
+
+def report(clip: Any) -> str:
+    """Figures of a tracked clip: found, fitted, residual and camera of each shot."""
+    import numpy as np
+
+    lines = []
+    for shot in clip.shots:
+        name = f"frames {shot.start}-{shot.stop - 1}"
+        if shot.camera is None:
+            lines.append(f"{name}: no face")
+            continue
+        good = shot.residual[shot.valid] if shot.valid.any() else shot.residual[shot.found]
+        side = max(shot.camera.width, shot.camera.height)
+        lines.append(
+            f"{name}: face in {int(shot.found.sum())}, valid {int(shot.valid.sum())}, residual "
+            f"{1e2 * float(np.mean(good)):.2f} % of the distance between the eyes, focal length {shot.camera.focal / side:.2f}"
+        )
+    if len(clip.shots) > 1:
+        lines.append(f"cuts at frames {', '.join(str(shot.start) for shot in clip.shots[1:])}")
+    return "\n".join(lines)

@@ -1,0 +1,138 @@
+"""One face of a film or a camera, frame by frame as it comes: landmarks, two warm steps of the fit, gaze."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from gagjax import flame
+from gagjax.flame.model import EXPRESSIONS
+from gagjax.tracking.camera import PictureCamera
+from gagjax.tracking.faces.following import Follower
+from gagjax.tracking.fit.gaze import EyeModel, eye_angles, together
+from gagjax.tracking.fit.head import Person, Pose
+from gagjax.tracking.fit.shot import Subject, begin, corners_of, eye_radius, fit_shot, observed, settings_for
+from gagjax.tracking.fit.solver import frame_step, seen_at
+
+
+class LiveFrame(NamedTuple):
+    """What one frame of a live stream gave, as a Track's channels hold it.
+
+    Attributes:
+        expression: (100,).
+        jaw: (3,).
+        eyes: (6,).
+        transform: `[R | t]` in `camera`, (3, 4).
+        valid: Whether a face was found and the fit is good; else the values are the last good ones.
+        residual: A part of the distance between the pupils; NaN where no face was found.
+    """
+
+    expression: Float[np.ndarray, "100"]
+    jaw: Float[np.ndarray, "3"]
+    eyes: Float[np.ndarray, "6"]
+    transform: Float[np.ndarray, "3 4"]
+    valid: bool
+    residual: float
+
+
+@dataclasses.dataclass
+class LiveTracker:
+    """Tracks a stream; the person is learned from its first frames and then held.
+
+    Args:
+        subject: The head model.
+        which: The face to follow.
+        focal: Focal length in longer sides of the picture, if known.
+        learn: From how many frames with a face the person is learned; before that the mean head stands in.
+        most: Residual beyond which a frame is not valid.
+    """
+
+    subject: Subject
+    which: str | int = "largest"
+    focal: float | None = None
+    learn: int = 25
+    most: float = 0.05
+
+    def __post_init__(self) -> None:
+        self.follower = Follower(which=self.which)
+        self.camera: PictureCamera | None = None
+        self.person: Person | None = None
+        self._pose: Pose | None = None
+        self._seen: list[np.ndarray] = []
+        self._last: LiveFrame | None = None
+
+    def __call__(self, picture: UInt8[np.ndarray, "H W 3"]) -> LiveFrame | None:
+        """The next frame's parameters, or None before any face has been found.
+
+        Args:
+            picture: RGB, all of one size.
+
+        Raises:
+            InputError: If the models are not installed.
+        """
+        if self.camera is None:
+            self.camera = PictureCamera.of_picture(picture.shape[1], picture.shape[0], self.focal)
+        look = self.follower(picture)
+        if look.cut or look.detected:
+            self._pose = None
+        if look.cut:
+            self.person, self._seen = None, []
+        if not np.isfinite(look.points[0, 0]):
+            return None if self._last is None else self._last._replace(valid=False, residual=float("nan"))
+        frame = self._fitted(look.points[None])
+        if frame.valid or self._last is None:
+            self._last = frame
+            return frame
+        return self._last._replace(valid=False, residual=frame.residual)
+
+    def _fitted(self, points: Float[np.ndarray, "1 478 3"]) -> LiveFrame:
+        assert self.camera is not None
+        person = self._learned(points)
+        seen = observed(self.subject, points, self.camera)
+        settings = settings_for(self.subject.priors, self.camera, 1)
+        one, damping = jnp.ones(()), jnp.asarray(3e-3, jnp.float32)
+        steps = 2
+        if self._pose is None:
+            self._pose = begin(self.subject, person, points, self.camera)
+            self._pose = frame_step(self.subject.head, settings, person, self._pose, seen, 0 * one, 10 * damping)
+            steps = 6
+        for _ in range(steps):
+            self._pose = frame_step(self.subject.head, settings, person, self._pose, seen, one, damping)
+        pose = Pose(*(np.asarray(value) for value in self._pose))
+        middle = np.array([self.camera.cx, self.camera.cy], np.float32)
+        plane = np.asarray(seen_at(self.subject.head, person, self._pose)) + middle
+        from gagjax.tracking.fit.shot import residual_of
+
+        residual = float(residual_of(self.subject, plane, points)[0])
+        expression = np.zeros(EXPRESSIONS, np.float32)
+        expression[self.subject.priors.columns] = pose.expression[0]
+        transform = np.concatenate([pose.rotation[0], pose.shift[0][:, None]], 1)
+        return LiveFrame(
+            expression, pose.jaw[0], self._eyes(person, pose, plane, points), transform, residual < self.most, residual
+        )
+
+    def _eyes(self, person: Person, pose: Pose, plane: np.ndarray, points: np.ndarray) -> np.ndarray:
+        assert self.camera is not None
+        centres = np.asarray(flame.eye_centres(self.subject.model, np.asarray(person.shape)))[[1, 0]]
+        model = EyeModel(centres, eye_radius(self.subject.model))
+        corners = corners_of(self.subject, plane)
+        middle = (self.camera.cx, self.camera.cy)
+        angles, weights = eye_angles(model, pose.rotation, pose.shift, float(person.focal), points, corners, middle)
+        before = None if self._last is None else self._last.eyes
+        return together(angles[0], weights[0], before)
+
+    def _learned(self, points: np.ndarray) -> Person:
+        """The person so far: after `learn` frames fitted once, and then held."""
+        assert self.camera is not None
+        if self.person is not None and len(self._seen) >= self.learn:
+            return self.person
+        self._seen.append(points[0])
+        if self.person is None or len(self._seen) == self.learn:
+            whole = np.stack(self._seen)
+            self.person = fit_shot(self.subject, whole, self.camera, fixed_focal=self.focal is not None).person
+            self._pose = None
+        return self.person

@@ -1,0 +1,86 @@
+"""The three custom operators of MediaPipe's attention mesh: look closer at a region, and put its points back.
+
+The mesh network finds all points roughly, cuts the lips and each eye out of its own feature maps, upright and at one
+size, and finds their points again in the cut-out.
+
+Source: Grishchenko, Ablavatski, Kartynnik, Raveendran, Grundmann, "Attention Mesh: High-fidelity Face Mesh Prediction in
+Real-time", 2020; the operators' behaviour is that of MediaPipe's CPU kernels of the same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+_PRECISION = jax.lax.Precision.HIGHEST
+
+
+def region_matrix(points: Float[Array, "B L D"], options: Mapping[str, Any]) -> Float[Array, "B 4 4"]:
+    """The map from cut-out pixels to picture pixels of the box around some points, turned by two of them.
+
+    Args:
+        points: Points in pixels of the picture; x and y are used.
+        options: `subset_idxs` (the points), `left_rotation_idx` and `right_rotation_idx` (the cut-out's x axis),
+            `output_width` and `output_height` of the cut-out, `scale_x` and `scale_y` (room around the points).
+
+    Returns:
+        Homogeneous matrices; x and y alone are mapped.
+    """
+    plane = points[..., :2]
+    across = plane[:, options["right_rotation_idx"]] - plane[:, options["left_rotation_idx"]]
+    right = across / jnp.sqrt((across**2).sum(-1, keepdims=True) + 1e-12)
+    turn = jnp.stack([right, jnp.stack([-right[:, 1], right[:, 0]], -1)], 1)  # rows: the cut-out's axes
+    upright = jnp.einsum("bnc,bkc->bnk", plane[:, jnp.asarray(options["subset_idxs"])], turn, precision=_PRECISION)
+    low, high = upright.min(1), upright.max(1)
+    centre = jnp.einsum("bk,bkc->bc", (low + high) / 2, turn, precision=_PRECISION)
+    size = jnp.array([options["output_width"], options["output_height"]], points.dtype)
+    scale = (high - low) * jnp.array([options["scale_x"], options["scale_y"]], points.dtype) / size
+    linear = jnp.transpose(turn, (0, 2, 1)) * scale[:, None]
+    shift = centre - jnp.einsum("bij,j->bi", linear, size / 2, precision=_PRECISION)
+    matrix = jnp.zeros((points.shape[0], 4, 4), points.dtype)
+    matrix = matrix.at[:, :2, :2].set(linear).at[:, :2, 3].set(shift)
+    return matrix.at[:, 2, 2].set(1).at[:, 3, 3].set(1)
+
+
+def crop(
+    features: Float[Array, "B H W C"], matrix: Float[Array, "B 4 4"], options: Mapping[str, Any]
+) -> Float[Array, "B h w C"]:
+    """The cut-out of a feature map by bilinear interpolation; zero where it leaves the map.
+
+    Args:
+        features: The map.
+        matrix: From pixels of the cut-out to pixels of the map.
+        options: `output_width` and `output_height`.
+
+    Returns:
+        The cut-out.
+    """
+    height, width = options["output_height"], options["output_width"]
+    y, x = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij")
+    grid = jnp.stack([x, y], -1)
+    place = jnp.einsum("bij,hwj->bhwi", matrix[:, :2, :2], grid, precision=_PRECISION)
+    place = place + matrix[:, None, None, :2, 3] - 0.5
+    limit = jnp.array([features.shape[2] - 1, features.shape[1] - 1])
+    inside = ((place >= 0) & (place <= limit)).all(-1)
+    low = jnp.floor(place)
+    part = place - low
+    low = low.astype(jnp.int32)
+    batch = jnp.arange(features.shape[0])[:, None, None]
+
+    def at(dx: int, dy: int) -> Array:
+        column, row = (jnp.clip(low[..., k] + (dx, dy)[k], 0, limit[k]) for k in (0, 1))
+        return features[batch, row, column]
+
+    px, py = part[..., :1], part[..., 1:]
+    y = (1 - py) * ((1 - px) * at(0, 0) + px * at(1, 0)) + py * ((1 - px) * at(0, 1) + px * at(1, 1))
+    return jnp.where(inside[..., None], y, 0.0)
+
+
+def placed(points: Float[Array, "B N D"], matrix: Float[Array, "B 4 4"]) -> Float[Array, "B N 2"]:
+    """Points found in a cut-out, in pixels of the picture; what they have beyond x and y is dropped."""
+    plane = jnp.einsum("bij,bnj->bni", matrix[:, :2, :2], points[..., :2], precision=_PRECISION)
+    return plane + matrix[:, None, :2, 3]

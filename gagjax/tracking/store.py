@@ -1,0 +1,109 @@
+"""Landmarks on the disk while a film is gone through: what is there is not looked for again, and memory stays small."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from gagjax.tracking.faces.cuts import CutFinder
+from gagjax.tracking.faces.following import Follower
+from gagjax.tracking.faces.regions import Region
+from gagjax.tracking.sources import Source
+
+EVERY = 50  # frames from one note of progress to the next
+_ROW = 478 * 3 + 2  # landmarks, confidence, whether a shot begins
+
+
+class LandmarkStore:
+    """The landmarks of a source, in a hidden folder beside the output.
+
+    Args:
+        output: The output that they are for.
+        source: What is tracked.
+        which: The face that is followed.
+    """
+
+    def __init__(self, output: Path, source: Source, which: str | int) -> None:
+        self.folder = output.parent / f".{output.name}.tracking"
+        self.source, self.which = source, which
+        self._rows, self._note = self.folder / "landmarks.f32", self.folder / "progress.json"
+
+    def collect(self, tell: Callable[[int], None] = lambda done: None) -> None:
+        """Go through the frames that have not been looked at yet.
+
+        Args:
+            tell: Told how many frames are done, frame by frame.
+
+        Raises:
+            InputError: If a frame cannot be read, or the models are not installed.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        done, follower = self._resumed()
+        with self._rows.open("r+b" if self._rows.exists() else "w+b") as file:
+            file.truncate(done * _ROW * 4)
+            file.seek(0, 2)
+            tell(done)
+            for picture in self.source.frames(done):
+                look = follower(picture)
+                row = np.concatenate([look.points.ravel(), [look.confidence, float(look.cut)]])
+                file.write(row.astype("<f4").tobytes())
+                done += 1
+                tell(done)
+                if done % EVERY == 0:
+                    file.flush()
+                    self._write(done, follower)
+            file.flush()
+            self._write(done, follower)
+
+    def landmarks(self) -> Float[np.ndarray, "T 478 3"]:
+        """The landmarks in pixels, NaN where no face was found; read from the disk as they are used."""
+        return self._mapped()[:, : _ROW - 2].reshape(-1, 478, 3)
+
+    def cuts(self) -> np.ndarray:
+        """Whether a shot begins with each frame, (T,)."""
+        return np.asarray(self._mapped()[:, -1]) > 0.5
+
+    def remove(self) -> None:
+        """Remove what was kept: the output is there."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _mapped(self) -> np.ndarray:
+        return np.memmap(self._rows, "<f4", "r").reshape(-1, _ROW)
+
+    def _key(self) -> dict[str, Any]:
+        return {"source": self.source.mark(), "face": str(self.which), "row": _ROW}
+
+    def _resumed(self) -> tuple[int, Follower]:
+        follower = Follower(which=self.which)
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            note = json.loads(self._note.read_text("utf-8"))
+            if note["key"] == self._key() and self._rows.stat().st_size >= note["done"] * _ROW * 4:
+                state = note["state"]
+                follower.region = Region(*state["region"]) if state["region"] else None
+                follower.last = Region(*state["last"]) if state["last"] else None
+                follower.missing = int(state["missing"])
+                before = state["before"]
+                thumbnail = None if before is None else np.array(before, np.float32)
+                follower.cuts = CutFinder(before=thumbnail, recent=tuple(state["recent"]))
+                return int(note["done"]), follower
+        return 0, follower
+
+    def _write(self, done: int, follower: Follower) -> None:
+        cuts = follower.cuts
+        state = {
+            "region": follower.region,
+            "last": follower.last,
+            "missing": follower.missing,
+            "before": None if cuts.before is None else cuts.before.tolist(),
+            "recent": list(cuts.recent),
+        }
+        temporary = self._note.with_suffix(".new")
+        temporary.write_text(json.dumps({"key": self._key(), "done": done, "state": state}), "utf-8")
+        temporary.replace(self._note)
