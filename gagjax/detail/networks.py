@@ -23,6 +23,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gagjax.errors import InputError
+from gagjax.io.untrusted.checkpoints import load_npz
 from gagjax.typing import AnyArray
 
 LEVELS = 4
@@ -176,13 +177,13 @@ def load(path: str | Path) -> Networks:
         InputError: If the file is not one of these.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            found: dict[str, dict[int, Layer]] = {}
-            for name in sorted({key.rsplit(".", 1)[0] for key in stored.files}):
-                network, position = name.rsplit(".", 1)
-                layer = Layer(*(stored[f"{name}.{part}"].astype(np.float32) for part in ("kernel", "bias")))
-                found.setdefault(network, {})[int(position)] = layer
-    except (OSError, KeyError, ValueError, TypeError) as error:
+        stored = load_npz(path)
+        found: dict[str, dict[int, Layer]] = {}
+        for name in sorted({key.rsplit(".", 1)[0] for key in stored}):
+            network, position = name.rsplit(".", 1)
+            layer = Layer(*(stored[f"{name}.{part}"].astype(np.float32) for part in ("kernel", "bias")))
+            found.setdefault(network, {})[int(position)] = layer
+    except (KeyError, ValueError, TypeError) as error:
         raise InputError("holds no network weights", file=path, fix="Use a file written by networks.save") from error
     networks = {name: tuple(layers[i] for i in sorted(layers)) for name, layers in found.items()}
     if "eyes" not in networks:

@@ -23,6 +23,7 @@ from jaxtyping import UInt8
 
 from gagjax.errors import InputError
 from gagjax.io import atomic
+from gagjax.io.untrusted.checkpoints import load_npz
 from gagjax.io.video import encoding, opened
 from gagjax.io.video.encoding import Coding
 from gagjax.io.video.sound import Sound
@@ -50,10 +51,13 @@ class Parts:
         self._files: list[Path] = []
         self._starts: list[Fraction] = []
         while (end := folder / f"{len(self._files):05d}.npz").is_file():
-            with np.load(end) as stored:
+            stored = load_npz(end)
+            try:
                 self.frames = int(stored["frames"])
                 self._starts.append(Fraction(str(stored["start"])))
                 self.state = [stored[f"state{i}"] for i in range(int(stored["leaves"]))]
+            except (KeyError, ValueError, TypeError) as error:
+                raise InputError("is no part of a video", file=end, fix=f"Remove the folder {folder}") from error
             self._files.append(end.with_suffix(encoding.part_suffix(kind)))
 
     @contextlib.contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import itertools
+import json
 import pickle
 import resource
 import struct
@@ -14,7 +16,7 @@ import pytest
 
 from gagjax.app import presets
 from gagjax.errors import InputError
-from gagjax.io import images, tracks, video
+from gagjax.io import frame_database, images, tracks, video
 from gagjax.io.untrusted import checkpoints
 
 
@@ -128,3 +130,197 @@ def test_a_video_that_claims_an_absurd_size(tmp_path):
     path.write_bytes(bytes(data))
     read, info = video.read(path)  # the pictures say what they are, whatever the container claims
     assert (info.width, info.height) == (16, 16) and len(list(read)) == 3
+
+
+def zipped(tmp_path, entries, compress=zipfile.ZIP_DEFLATED, name="a.npz"):
+    path = tmp_path / name
+    with zipfile.ZipFile(path, "w", compress) as file:
+        for key, data in entries:
+            file.writestr(key, data)
+    return path
+
+
+def test_zeros_that_a_small_archive_unpacks_to(tmp_path):
+    """Half a megabyte of deflate stands for half a gigabyte of zeros, and the array is as large as it says."""
+    count = 100_000_000
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file, file.open("a.npy", "w") as entry:
+        entry.write(npy_header((count,)))
+        for _ in range(100):
+            entry.write(bytes(4 * count // 100))
+    assert path.stat().st_size < 1 << 20
+    with pytest.raises(InputError, match="would unpack to more"):
+        checkpoints.load_npz(path)
+    with pytest.raises(InputError, match="would unpack to more"):
+        tracks.load_track(path)
+
+
+def test_a_long_still_clip_is_no_bomb(tmp_path):
+    """Ten hours of frames that do not move pack well and are read."""
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, a=np.zeros((500_000, 100), np.float32))
+    assert path.stat().st_size < 1 << 20
+    assert checkpoints.load_npz(path)["a"].shape == (500_000, 100)
+
+
+def test_entries_that_lie_on_each_other(tmp_path):
+    """One run of compressed bytes, named a thousand times in the index: what Fifield's archives are made of."""
+    kernel = npy_header((1_000_000,)) + bytes(4_000_000)
+    data = bytearray(archive("00000.npy", kernel))
+    start, end = data.rfind(b"PK\x01\x02"), data.rfind(b"PK\x05\x06")
+    entry = bytes(data[start:end])
+    names = [f"{n:05}.npy".encode() for n in range(1000)]
+    index = b"".join(entry.replace(b"00000.npy", name) for name in names)
+    tail = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1000, 1000, len(index), start, 0)
+    path = tmp_path / "a.npz"
+    path.write_bytes(bytes(data[:start]) + index + tail)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(InputError, match="would unpack to more"):
+        checkpoints.load_npz(path)
+
+
+@pytest.mark.parametrize(
+    "shape", ["(99999999999999999999,)", "(-1,)", "(1 << 40,)", "(2,) * 40", f"({'1, ' * 70})", f"({'9' * 5000},)"]
+)
+def test_headers_that_lie(shape, tmp_path):
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n"
+    entry = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode() + bytes(16)
+    path = zipped(tmp_path, [("a.npy", entry)])
+    with pytest.raises(InputError) as caught:
+        checkpoints.load_npz(path)
+    assert len(str(caught.value)) < 1000
+
+
+def test_torch_files_that_are_compressed_or_claim_more_than_they_are(tmp_path):
+    torch_like = [("a/data.pkl", pickle.dumps({"x": 1})), ("a/version", b"3\n"), ("a/data/0", bytes(300_000_000))]
+    path = zipped(tmp_path, torch_like, name="a.pt")
+    assert path.stat().st_size < 1 << 20
+    with pytest.raises(InputError, match=r"unpack|compressed"):
+        checkpoints.load_torch(path)
+
+
+def test_a_torch_tensor_of_one_number_seen_a_billion_times(tmp_path):
+    torch = pytest.importorskip("torch", reason="writes the file with torch")
+    path = tmp_path / "a.pt"
+    torch.save({"x": torch.zeros(1).expand(1_000_000_000)}, path)
+    assert path.stat().st_size < 1 << 14
+    with pytest.raises(InputError, match="far more data than it holds"):
+        checkpoints.load_torch(path)
+
+
+def safetensors(header, data=b"", length=None):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if length is None else length) + text + data
+
+
+LIARS = {
+    "a header of 2^63 bytes": safetensors({}, length=1 << 63),
+    "a header longer than the file": safetensors({}, length=50_000_000),
+    "a shape of a trillion": safetensors(
+        {"a": {"dtype": "F32", "shape": [10**12], "data_offsets": [0, 16]}}, bytes(16)
+    ),
+    "a shape that overflows": safetensors(
+        {"a": {"dtype": "F32", "shape": [2**32, 2**32], "data_offsets": [0, 0]}}, bytes(0)
+    ),
+    "offsets outside": safetensors({"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 1 << 62]}}, bytes(16)),
+    "a thousand tensors on one place": safetensors(
+        {f"a{n}": {"dtype": "U8", "shape": [1_000_000], "data_offsets": [0, 1_000_000]} for n in range(1000)},
+        bytes(1_000_000),
+    ),
+    "lists in lists": safetensors(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+    "a number of 100,000 digits": safetensors(
+        b'{"a":{"dtype":"F32","shape":[' + b"9" * 100_000 + b'],"data_offsets":[0,4]}}', bytes(4)
+    ),
+}
+
+
+@pytest.mark.parametrize("data", LIARS.values(), ids=LIARS)
+def test_safetensors_that_lie(data, tmp_path):
+    pytest.importorskip("safetensors")
+    from gagjax.avatars.personal import tensors
+
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(data)
+    with pytest.raises(InputError) as caught:
+        tensors.read(path)
+    assert len(str(caught.value)) < 2000
+
+
+def lmdb_page(number, flags, body, page=65536, count=0):
+    return (struct.pack("<QHHHH", number, 0, flags, 16 + 2 * count, 0) + body).ljust(page, b"\0")[:page]
+
+
+def lmdb_meta(page=65536, pages=3):
+    free = struct.pack("<I", page).ljust(48, b"\0")
+    main = bytes(40) + struct.pack("<Q", 2)
+    meta = struct.pack("<II8sQ48s48sQQ", 0xBEEFC0DE, 1, b"", 0, free, main, pages - 1, 1)
+    return lmdb_page(0, 8, meta) + lmdb_page(1, 8, meta)
+
+
+def test_a_database_whose_keys_lie_on_each_other(tmp_path):
+    """One page of 64 KiB that holds 3,000 keys of 30,000 bytes."""
+    first, count = 8192, 3000
+    body = bytearray(65536)
+    nodes = [first + 8 * n for n in range(count)]
+    struct.pack_into(f"<{count}H", body, 16, *nodes)
+    for node in nodes:
+        struct.pack_into("<HHHH", body, node, 0, 0, 0, 30_000)
+    body[first + 8 * count :] = (
+        np.random.default_rng(0).integers(32, 127, 65536 - first - 8 * count, np.uint8).tobytes()
+    )
+    refuse_database(tmp_path, lmdb_meta() + lmdb_page(2, 2, bytes(body[16:]), count=count), "wrong kind")
+
+
+def test_a_database_whose_values_are_all_the_same_bytes(tmp_path):
+    """A thousand frames that are one picture of a megabyte, each another's name for it."""
+    count, size = 1000, 1_000_000
+    body = bytearray(65536)
+    at = 16 + 2 * count
+    for n in range(count):
+        struct.pack_into("<H", body, 16 + 2 * n, at)
+        struct.pack_into("<HHHH", body, at, size & 0xFFFF, size >> 16, 1, 4)
+        body[at + 8 : at + 12] = f"{n:04}".encode()
+        struct.pack_into("<Q", body, at + 12, 3)
+        at += 20
+    pages = 3 + -(-(size + 16) // 65536)
+    data = lmdb_meta(pages=pages) + lmdb_page(2, 2, bytes(body[16:]), count=count)
+    refuse_database(tmp_path, data.ljust(pages * 65536, b"\0"), "on each other")
+
+
+def refuse_database(tmp_path, data, said):
+    (tmp_path / "data.mdb").write_bytes(data)
+    with pytest.raises(InputError, match=said):
+        frame_database.FrameDatabase(tmp_path)
+
+
+@pytest.mark.parametrize("box", [b"stsz", b"stts", b"stsc", b"stco", b"ctts", b"elst", b"mvhd", b"mdhd"])
+@pytest.mark.parametrize("number", [0xFFFFFFFF, 0x7FFFFFFF, 100_000_000])
+def test_counts_of_a_video_that_lie(box, number, tmp_path):
+    """Billions of frames, of entries or of seconds: what is there is read or the file is refused, in little memory."""
+    path = tmp_path / "a.mp4"
+    video.write(path, (np.full((16, 16, 3), 20 * n, np.uint8) for n in range(3)), 25)
+    data = bytearray(path.read_bytes())
+    at = data.find(box)
+    if at < 0:
+        pytest.skip("FFmpeg writes no such box here")
+    for place in (8, 12, 16, 20):
+        if place + 4 <= struct.unpack(">I", data[at - 4 : at])[0] - 4:
+            spoiled = bytearray(data)
+            struct.pack_into(">I", spoiled, at + place, number)
+            path.write_bytes(bytes(spoiled))
+            try:
+                read, _ = video.read(path)
+                with read:
+                    assert sum(1 for _ in itertools.islice(read, 100)) <= 3
+            except InputError as error:
+                assert len(str(error)) < 1000
+
+
+def test_a_video_of_black_frames_is_read_frame_by_frame(tmp_path):
+    """A hundred frames of 2,000 x 1,000 pixels in some kilobytes: 600 MB, of which a few frames are held."""
+    path = tmp_path / "a.mp4"
+    video.write(path, (np.zeros((1000, 2000, 3), np.uint8) for _ in range(100)), 25)
+    assert path.stat().st_size < 300_000
+    read, _ = video.read(path)
+    with read:
+        assert sum(1 for _ in read) == 100

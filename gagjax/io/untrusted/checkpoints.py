@@ -26,6 +26,7 @@ GIBIBYTE = 1 << 30
 PICKLE_LIMIT = 4 * GIBIBYTE
 TORCH_LIMIT = 32 * GIBIBYTE
 NPZ_LIMIT = 2 * GIBIBYTE
+NPZ_SMALL, NPZ_RATIO = GIBIBYTE >> 2, 64  # beyond that size, an archive unpacks to so many times itself at most
 ENTRIES = 100_000
 
 _SAFER = "It was not loaded and nothing in it ran. Do not open it with pickle.load or torch.load either"
@@ -281,7 +282,8 @@ def _entries(archive: zipfile.ZipFile, file: Path, *, compressed: bool) -> list[
     infos = archive.infolist()
     if len(infos) > ENTRIES:
         raise Refused(f"it has {len(infos)} entries")
-    limit = NPZ_LIMIT if compressed else file.stat().st_size
+    size = file.stat().st_size
+    limit = min(NPZ_LIMIT, max(NPZ_SMALL, NPZ_RATIO * size)) if compressed else size
     if sum(info.file_size for info in infos) > limit:
         raise Refused(f"it would unpack to more than {limit / GIBIBYTE:.3g} GiB")
     for info in infos:

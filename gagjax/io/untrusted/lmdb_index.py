@@ -16,6 +16,7 @@ _MAGIC, _VERSION = 0xBEEFC0DE, 1
 _HEADER = 16  # bytes before the content of a page
 _BRANCH, _LEAF, _OVERFLOW = 0x01, 0x02, 0x04
 _BIG = 0x01  # a node whose value lies on pages of its own
+_LONGEST = 511  # bytes of a key, as LMDB writes them
 _NO_ROOT = (1 << 64) - 1
 _META = struct.Struct("<II8sQ48s48sQQ")  # magic, version, address, size, free and main database, last page, transaction
 
@@ -46,6 +47,7 @@ def index(file: BinaryIO, length: int) -> dict[bytes, Value]:
     if root == _NO_ROOT:
         return found
     seen: set[int] = set()
+    left = length  # values do not lie on each other, so that together they fill no more than the file
     waiting = [root]
     while waiting:
         number = waiting.pop()
@@ -67,6 +69,9 @@ def index(file: BinaryIO, length: int) -> dict[bytes, Value]:
             for node in nodes:
                 key, value = _entry(file, data, node, number * page, page, length)
                 found[key] = value
+                left -= value.size + len(key)
+                if left < 0:
+                    raise DamagedError("its values lie on each other")
     return found
 
 
@@ -108,7 +113,7 @@ def _entry(file: BinaryIO, data: bytes, node: int, base: int, page: int, length:
         raise DamagedError("a node lies outside its page")
     low, high, flags, size_of_key = struct.unpack_from("<HHHH", data, node)
     at, size = node + 8 + size_of_key, low | high << 16
-    if at > page or flags & ~_BIG:
+    if at > page or flags & ~_BIG or not 0 < size_of_key <= _LONGEST:
         raise DamagedError("a node is of a wrong kind")
     key = data[node + 8 : at]
     if not flags & _BIG:
