@@ -224,7 +224,7 @@ def enhance_track(stack: Stack, track: Track) -> Track:
 def enhance_frames(
     stack: Stack,
     frames: Float[AnyArray, "T H W 3"] | UInt8[AnyArray, "T H W 3"],
-    eye_centres: Float[AnyArray, "T 2 2"] | Float[AnyArray, "2 2"] | None = None,
+    eye_centres: Float[AnyArray, "T 2 2"] | Float[AnyArray, "2 2"] | Sequence[Sequence[float]] | None = None,
     state: FramesState | None = None,
 ) -> tuple[Float[Array, "T H W 3"] | UInt8[Array, "T H W 3"], FramesState]:
     """Run the frame stages over frames of one video, or a chunk of it.

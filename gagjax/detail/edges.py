@@ -19,7 +19,7 @@ Padding = Literal["zero", "edge", "reflect"]
 _MODES = {"zero": "constant", "edge": "edge", "reflect": "reflect"}
 
 
-def luma(image: Float[AnyArray, "*#batch H W 3"]) -> Float[Array, "*#batch H W 1"]:
+def luma(image: Float[AnyArray, "*#batch H W 3"] | Float[AnyArray, "*#batch H W 1"]) -> Float[Array, "*#batch H W 1"]:
     """The luma of RGB images, BT.601 weights; what has one channel is returned as it is."""
     image = jnp.asarray(image)
     if image.shape[-1] == 1:

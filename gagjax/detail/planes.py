@@ -37,7 +37,7 @@ def once(plane: Float[AnyArray, "H W"]) -> Float[Array, "H+4 W"]:
     return jnp.concatenate([rows, plane, rows])
 
 
-def edged(plane: Float[AnyArray, "H W"], reach: int) -> Float[Array, "H+2r W+2r"]:
+def edged(plane: Float[AnyArray, "H W"], reach: int) -> Float[Array, "H+2*{reach} W+2*{reach}"]:
     """The plane with its edge pixels repeated `reach` times on all sides."""
     return jnp.pad(plane, reach, mode="edge")
 
@@ -57,7 +57,7 @@ def binomial_inside(plane: Float[AnyArray, "H W"]) -> Float[Array, "H-4 W-4"]:
     return cut_rows(taps(1, once(taps(0, plane))))
 
 
-def box_inside(plane: Float[AnyArray, "H W"], side: int = 5) -> Float[Array, "H-s+1 W-s+1"]:
+def box_inside(plane: Float[AnyArray, "H W"], side: int = 5) -> Float[Array, "H-{side}+1 W-{side}+1"]:
     """The mean over squares of `side` pixels where they fit."""
     total: Any = sum(windows(once(sum(windows(plane, 0, side))), 1, side))
     return cut_rows(total) * (1 / side**2)

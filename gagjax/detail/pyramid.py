@@ -10,6 +10,7 @@ Images are (..., H, W, C) of any size; a level has floor(n/2) samples (`bilinear
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
@@ -60,7 +61,9 @@ def laplacian_pyramid(
 
 @functools.partial(jax.jit, static_argnames="kind")
 def reconstruct(
-    bands: list[Float[AnyArray, "*#batch _h _w C"]], base: Float[AnyArray, "*#batch _h _w C"], kind: Kind = "bilinear"
+    bands: Sequence[Float[AnyArray, "*#batch _h _w C"]],
+    base: Float[AnyArray, "*#batch _h _w C"],
+    kind: Kind = "bilinear",
 ) -> Float[Array, "*#batch H W C"]:
     """The image of bands and base: the inverse of `laplacian_pyramid` of the same kind.
 

@@ -13,7 +13,7 @@ def neutral(
     valid: Bool[AnyArray, "T"] | None = None,
     *,
     share: float = 0.25,
-    penalty: Float[AnyArray, "T"] | None = None,
+    penalty: Float[AnyArray, "T"] | Bool[AnyArray, "T"] | None = None,
 ) -> Float[Array, "C"]:
     """A person's resting expression: the mean of the frames that lie closest to the clip's median.
 

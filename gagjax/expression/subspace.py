@@ -91,7 +91,7 @@ class PCA:
         return cls.from_moments(moments(rows), rank)
 
     @classmethod
-    def fit_batches(cls, batches: Iterable[Float[AnyArray, "N C"]], rank: int | None = None) -> PCA:
+    def fit_batches(cls, batches: Iterable[Float[AnyArray, "_N C"]], rank: int | None = None) -> PCA:
         """The components of a stream of batches, equal to those of all rows at once.
 
         Raises:

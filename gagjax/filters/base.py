@@ -25,7 +25,7 @@ from jaxtyping import Bool, Float
 from gagjax.errors import InputError
 from gagjax.protocols import Filter, TimeStepped
 from gagjax.pytree import is_concrete, pytree
-from gagjax.typing import AnyArray, Scalar, Tree, Values
+from gagjax.typing import AnyArray, Mask, Scalar, Tree, Values
 
 State = TypeVar("State")
 Frame = Any
@@ -89,7 +89,7 @@ def scan(
     return _call(_scan, filter_, xs, state, valid, dt, unroll, turns)
 
 
-def check_lengths(frames: int, **per_frame: Values | None) -> None:
+def check_lengths(frames: int, **per_frame: Values | Mask | None) -> None:
     """Refuse what should hold one value for each frame and does not; JAX would read the last value again and again.
 
     Args:

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from gagjax.errors import InputError
 from gagjax.flame.model import FlameModel, landmarks
-from gagjax.typing import AnyArray
+from gagjax.typing import AnyArray, Scalar
 
 STEPS = 39  # the tables hold one contour per degree of yaw up to this, to either side
 
@@ -19,7 +19,7 @@ def yaw_of(rotation: Float[AnyArray, "*#batch 3 3"]) -> Float[Array, "*#batch"]:
 
 
 def dynamic_landmarks(
-    model: FlameModel, vertices: Float[AnyArray, "*#batch V 3"], yaw: Float[AnyArray, "*#batch"]
+    model: FlameModel, vertices: Float[AnyArray, "*#batch V 3"], yaw: Scalar | Float[AnyArray, "*#batch"]
 ) -> Float[Array, "*#batch L 3"]:
     """The landmarks with points 0 to 16 on the jaw line that is seen at a given yaw.
 

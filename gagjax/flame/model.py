@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Integer
 
 from gagjax import so3
 from gagjax.errors import InputError
@@ -59,12 +59,12 @@ class FlameModel:
     posedirs: Float[AnyArray, "V 3 36"]
     J_regressor: Float[AnyArray, "5 V"]
     weights: Float[AnyArray, "V 5"]
-    faces: Int[AnyArray, "F 3"]
-    landmark_faces: Int[AnyArray, "L"]
+    faces: Integer[AnyArray, "F 3"]
+    landmark_faces: Integer[AnyArray, "L"]
     landmark_bary: Float[AnyArray, "L 3"]
     masks: Mapping[str, Float[AnyArray, "V"]] = dataclasses.field(default_factory=dict)
     colors: Float[AnyArray, "V 3"] | None = None
-    contour_faces: Int[AnyArray, "79 17"] | None = None
+    contour_faces: Integer[AnyArray, "79 17"] | None = None
     contour_bary: Float[AnyArray, "79 17 3"] | None = None
     mediapipe_faces: Int[AnyArray, "105"] | None = None
     mediapipe_bary: Float[AnyArray, "105 3"] | None = None
@@ -123,7 +123,7 @@ def _array(value: AnyArray, name: str, shape: tuple[int | None, ...], kind: type
 def vertices(
     model: FlameModel,
     shape: Float[AnyArray, "*#batch S"],
-    expression: Float[AnyArray, "*#batch 100"],
+    expression: Float[AnyArray, "*#batch E"],
     pose: Float[AnyArray, "*#batch 6"],
     eyes: Float[AnyArray, "*#batch 6"],
     neck: Float[AnyArray, "*#batch 3"] | None = None,
@@ -155,7 +155,7 @@ def vertices(
 def joints(
     model: FlameModel,
     shape: Float[AnyArray, "*#batch S"],
-    expression: Float[AnyArray, "*#batch 100"],
+    expression: Float[AnyArray, "*#batch E"],
     pose: Float[AnyArray, "*#batch 6"],
     eyes: Float[AnyArray, "*#batch 6"],
     neck: Float[AnyArray, "*#batch 3"] | None = None,
@@ -180,7 +180,7 @@ def landmarks(model: FlameModel, vertices: Float[AnyArray, "*#batch V 3"]) -> Fl
 
 def on_surface(
     vertices: Float[AnyArray, "*#batch V 3"],
-    faces: Int[AnyArray, "F 3"],
+    faces: Integer[AnyArray, "F 3"],
     triangles: Int[AnyArray, "*points"],
     bary: Float[AnyArray, "*points 3"],
 ) -> Float[Array, "*#batch *points 3"]:

@@ -15,9 +15,9 @@ COLOURS = ((255, 196, 0), (0, 200, 255))  # left eye, right eye
 
 def draw_gaze(
     frames: AnyArray,
-    centres: Float[AnyArray, "T 2 3"],
+    centres: Float[AnyArray, "T 2 3"] | Float[AnyArray, "2 3"],
     directions: Float[AnyArray, "T 2 3"],
-    transform: Float[AnyArray, "T 3 4"],
+    transform: Float[AnyArray, "T 3 4"] | Float[AnyArray, "3 4"],
     length: float = 0.06,
 ) -> np.ndarray:
     """Frames with a line from each eye along its gaze.
@@ -26,7 +26,7 @@ def draw_gaze(
         frames: RGB, (T, H, W, 3), uint8 or floats in [0, 1].
         centres: Eye centres in the head's world, (T, 2, 3) or (2, 3), metres.
         directions: Unit gaze directions in the same frame (`gaze_of`), (T, 2, 3).
-        transform: The track's `[R | t]`, (T, 3, 4).
+        transform: The track's `[R | t]`, (T, 3, 4), or (3, 4) for all frames.
         length: Length of the line, metres. A gaze into the lens is a dot.
 
     Returns:

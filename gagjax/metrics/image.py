@@ -84,7 +84,9 @@ def psnr(frames: Shaped[AnyArray, "T H W C"], truth: Shaped[AnyArray, "T H W C"]
 
 @jax.jit
 def masked_psnr(
-    frames: Shaped[AnyArray, "T H W C"], truth: Shaped[AnyArray, "T H W C"], mask: Float[AnyArray, "T H W"]
+    frames: Shaped[AnyArray, "T H W C"],
+    truth: Shaped[AnyArray, "T H W C"],
+    mask: Shaped[AnyArray, "T H W"] | Shaped[AnyArray, "H W"],
 ) -> Float[Array, "T"]:
     """PSNR of a region: the squared error of a pixel counts by its weight, sum(m e^2) / sum(m), dB.
 

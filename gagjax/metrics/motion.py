@@ -21,8 +21,8 @@ from gagjax import so3
 from gagjax.numerics import safe_sqrt
 from gagjax.typing import AnyArray, FrameRate, Scalar
 
-Points = Float[Array, "T *dims D"]
-Valid = Bool[Array, "T"] | None
+Points = Float[AnyArray, "T *dims D"]
+Valid = Bool[AnyArray, "T"] | None
 
 
 @jax.jit

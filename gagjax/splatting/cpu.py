@@ -98,7 +98,7 @@ def _composite_fwd(width: int, height: int, *arguments: AnyArray) -> Any:
     return _composite(width, height, *arguments), arguments
 
 
-def _composite_bwd(width: int, height: int, arguments: AnyArray, cotangents: Tree) -> Any:
+def _composite_bwd(width: int, height: int, arguments: tuple[AnyArray, ...], cotangents: Tree) -> Any:
     shapes = tuple(a.shape for a in arguments[:5])
     grads = _on_host(functools.partial(_backward, width, height), shapes, *arguments, *cotangents)
     return *grads, jnp.zeros_like(arguments[5])

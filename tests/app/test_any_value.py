@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from gagjax.app import presets
 from gagjax.app.cli import main
-from gagjax.app.streaming.track_lines import Session
+from gagjax.app.streaming.track_lines import TrackLineSession
 from gagjax.errors import InputError
 from gagjax.io.formats import gagavatar, json_lines, numbering
 from gagjax.io.tracks import load_track, save_track
@@ -148,7 +148,7 @@ values = st.recursive(
 
 @pytest.fixture(scope="module")
 def session():
-    live = Session(Stack.live(), 25.0, None)
+    live = TrackLineSession(Stack.live(), 25.0, None)
     live.answer(json.dumps(LINE).encode())
     return live
 

@@ -49,7 +49,8 @@ class OwnTrackStage:
     """A user's stage over whole clips: the mean expression."""
 
     def apply(self, channels: Channels, *, valid: Any, dt: Any) -> Channels:
-        mean = jnp.broadcast_to(channels.expression.mean(0), channels.expression.shape)
+        seen = jnp.ones(len(channels.expression)) if valid is None else jnp.asarray(valid, jnp.float32)
+        mean = jnp.broadcast_to(seen @ channels.expression / seen.sum(), channels.expression.shape)
         return channels._replace(expression=mean)
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gagjax import simulate
-from gagjax.app.streaming.track_lines import Session
+from gagjax.app.streaming.track_lines import TrackLineSession
 from gagjax.conventions import track_units
 from gagjax.filters import Ema
 from gagjax.filters.scene_cuts import scene_cuts
@@ -89,7 +89,7 @@ def test_degrees_where_radians_are_meant():
 def test_live_lines_say_it_once(capsys):
     frame = {"expression": [0.0] * 100, "jaw": [25.0, 0, 0], "eyes": [0.0] * 6, "transform": np.eye(3, 4).tolist()}
     assert isinstance(json_lines.parse(json.dumps(frame)).channels, Channels)
-    session = Session(Stack.live(enable=("temporal",)), 25.0, None)
+    session = TrackLineSession(Stack.live(enable=("temporal",)), 25.0, None)
     for _ in range(3):
         session.answer(json.dumps(frame).encode())
     assert capsys.readouterr().err.count("25 radians") == 1

@@ -74,6 +74,7 @@ def test_it_runs_inside_a_retargeter_with_finite_gradients(case):
     assert jnp.isfinite(tangent).all() and jnp.abs(tangent).max() > 0.1
 
 
+@pytest.mark.misuse
 def test_a_model_without_landmarks_is_named():
     bare = dataclasses.replace(toy_head(), landmark_faces=np.zeros(0), landmark_bary=np.zeros((0, 3)))
     with pytest.raises(InputError, match="fewer than 68 landmarks"):

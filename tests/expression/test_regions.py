@@ -62,7 +62,7 @@ def test_the_files_own_masks_are_used_smaller_ones_first_and_blurred(model):
     soft = {"a": np.full(len(points), 0.3), "b": np.full(len(points), 0.7)}
     kept = expression.region_weights(dataclasses.replace(model, masks=soft))
     np.testing.assert_allclose(kept["a"], 0.3, atol=1e-6)
-    bare = dataclasses.replace(model, landmark_faces=np.zeros(0), landmark_bary=np.zeros((0, 3)))
+    bare = dataclasses.replace(model, landmark_faces=np.zeros(0, np.int32), landmark_bary=np.zeros((0, 3)))
     with pytest.raises(InputError, match="neither masks nor 68 landmarks"):
         expression.region_weights(bare)
 

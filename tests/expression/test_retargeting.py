@@ -129,6 +129,7 @@ def test_live_does_frame_by_frame_what_a_clip_with_a_given_neutral_does():
     np.testing.assert_allclose(live.expression, stage.apply(channels).expression, atol=1e-6)
 
 
+@pytest.mark.misuse
 def test_wrong_settings_are_named():
     with pytest.raises(InputError, match=r"target_neutral: has shape \(50,\), expected \(100,\)"):
         expression.Retargeter(target_neutral=np.zeros(50))

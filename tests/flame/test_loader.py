@@ -180,6 +180,7 @@ CASES = {
 }
 
 
+@pytest.mark.misuse
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_no_flame_model_is_refused_by_name(tmp_path, name):
     path = tmp_path / "model.pkl"

@@ -113,6 +113,7 @@ def test_eye_centres_are_the_eye_joints(model):
     np.testing.assert_allclose(flame.eye_centres(model, shape), posed[3:5], atol=1e-6)
 
 
+@pytest.mark.misuse
 def test_a_wrong_array_is_named():
     arrays = oracle.golden_arrays() | {"posedirs": np.zeros((5023, 3, 35))}
     with pytest.raises(InputError, match=r"posedirs: has shape \(5023, 3, 35\), expected \(5023, 3, 36\)"):

@@ -156,6 +156,7 @@ def test_bytes_are_measured_like_the_floats_they_stand_for(name, pair):
     )
 
 
+@pytest.mark.misuse
 @pytest.mark.parametrize("name", MEASURES)
 def test_mixed_and_other_types_are_refused(name, pair):
     x, y = pair

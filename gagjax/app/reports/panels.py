@@ -66,7 +66,7 @@ def split(before: AnyArray, after: AnyArray, share: float = 0.5) -> UInt8[np.nda
     return out
 
 
-def as_bytes(frame: AnyArray) -> UInt8[np.ndarray, "*H W 3"]:
+def as_bytes(frame: AnyArray) -> UInt8[np.ndarray, "..."]:
     """A frame as uint8; floats are clipped to [0, 1]."""
     frame = np.asarray(frame)
     if frame.dtype == np.uint8:

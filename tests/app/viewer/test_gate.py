@@ -9,7 +9,7 @@ import pytest
 
 from gagjax import flame, simulate
 from gagjax.app.viewer import gate
-from gagjax.app.viewer.session import Session
+from gagjax.app.viewer.session import ViewerSession
 from gagjax.errors import InputError
 from gagjax.stack import Stack
 
@@ -23,7 +23,7 @@ def viewer(tmp_path_factory):
 
     track = simulate.driver(TRACK_FRAMES, seed=1)
     folder = tmp_path_factory.mktemp("view") / "presets"
-    opened = Viewer(Session(track, Stack.default(), flame.builtin()), port=8950, folder=folder)
+    opened = Viewer(ViewerSession(track, Stack.default(), flame.builtin()), port=8950, folder=folder)
     opened.folder = folder
     yield opened
     opened.close()
@@ -140,6 +140,6 @@ def test_a_server_that_cannot_be_guarded_does_not_start(monkeypatch):
     from gagjax.app.viewer.page import Viewer
 
     monkeypatch.setattr(gate, "guarded", lambda gate: contextlib.nullcontext())
-    session = Session(simulate.driver(TRACK_FRAMES, seed=1), Stack.default(), flame.builtin())
+    session = ViewerSession(simulate.driver(TRACK_FRAMES, seed=1), Stack.default(), flame.builtin())
     with pytest.raises(InputError, match="answers to everybody"):
         Viewer(session, port=8960)
