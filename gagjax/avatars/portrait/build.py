@@ -1,0 +1,211 @@
+"""From a sighting to an avatar."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from scipy import ndimage
+
+from gagjax import flame
+from gagjax.avatars.binding import Binding
+from gagjax.avatars.builtin import sampling
+from gagjax.avatars.parameters import Parameters
+from gagjax.avatars.personal.canonical import person
+from gagjax.avatars.portrait import eyes, ground, light, pixels, zbuffer
+from gagjax.avatars.portrait.avatar import PortraitAvatar
+from gagjax.avatars.portrait.parts import EYE, RIM, SKIN, TEETH, Parts, parts_of, smoothstep
+from gagjax.avatars.portrait.sighting import Sighting
+from gagjax.avatars.rendering import drawn
+from gagjax.camera import Camera
+from gagjax.errors import InputError
+from gagjax.flame.model import FlameModel
+
+ROUNDS = 4  # in which colours are corrected until the avatar in the photo's pose is the photo
+_INSIDE_HEAD = 0.6  # matte from which a pixel is the person's
+_FEWEST = 400  # pixels of the face that a photo must have
+
+
+def build(sighting: Sighting, model: FlameModel | None = None, *, rounds: int = ROUNDS) -> PortraitAvatar:
+    """The avatar of the person in a photo.
+
+    Args:
+        sighting: The photo and where the head is in it.
+        model: The head that was fitted to it; None for the built-in one.
+        rounds: Corrections of the colours against the photo.
+
+    Returns:
+        An avatar whose front view is the photo.
+
+    Raises:
+        InputError: If hardly any pixel shows the head.
+    """
+    base = flame.builtin() if model is None else model
+    parameters, camera = sighting.parameters, sighting.camera
+    head = person(base, np.asarray(parameters.shape))
+    parts = parts_of(base)
+    posed = posed_vertices(head, parameters)
+    faces = np.asarray(head.faces)
+    seen = zbuffer.seen(posed, faces, camera)
+    about = pixels.facts(seen, faces, np.asarray(flame.normals(head, jnp.asarray(posed, jnp.float32))), camera)
+    photo = np.asarray(sighting.photo, np.float64)
+    linear = np.clip(photo, 0, 1) ** light.GAMMA
+    of = np.where(seen.triangles >= 0, parts.of[seen.triangles], -1)
+    mine = np.asarray(sighting.matte) > _INSIDE_HEAD
+    usable = mine & (of >= 0) & ~about.edge & (about.cosine > 0.12)
+    if usable.sum() < _FEWEST:
+        raise InputError(
+            f"shows the head in {int(usable.sum())} pixels",
+            field="photo",
+            fix="Use a photo in which the face is larger and not covered",
+        )
+    glow = _light(parts, faces, seen, about, linear, usable & (of == SKIN))
+    lit_share = _lit(of)
+    bright = 1 + lit_share[..., None] * (_irradiance(glow, about.normals) - 1)
+    albedo = linear / bright
+
+    chosen = usable & np.isin(of, (SKIN, RIM, EYE, TEETH))
+    fine, fine_bary = pixels.gaussians(posed, faces, camera, seen, chosen)
+    fade = smoothstep(0.12, 0.35, about.cosine[chosen])
+    floor = ground.cover(head, parts)
+    sure = _sureness(floor, posed, faces, camera, seen, about, mine)
+    colour = _ground_colours(base, head, floor, posed, faces, camera, albedo, sure)
+    colour = _paint_eyes(head, parts, floor, seen, of, usable, linear, colour)
+    floor = ground.sunk(floor, head, sure * np.isin(floor.part, (SKIN, RIM)))
+    placed = sampling.join(fine, floor.placed)
+    lit = np.concatenate([lit_share[chosen], _lit(floor.part)])
+    avatar = PortraitAvatar(
+        model=head,
+        binding=Binding(
+            np.int32(placed.triangles), np.float32(placed.offsets), np.float32(placed.factors), frame="affine"
+        ),
+        corners=np.float32(np.concatenate([fine_bary, floor.bary])),
+        opacities=np.float32(np.concatenate([0.96 * fade, np.full(len(floor.bary), 0.97)])),
+        albedo=np.float32(np.concatenate([albedo[chosen], colour])),
+        lit=np.float32(lit),
+        light=np.float32(glow),
+        follow=np.float32(parts.follow),
+        pivot=np.float32(_pivot(head)),
+        view=np.float32(camera.viewmat),
+    )
+    return _corrected(avatar, sighting, chosen, rounds)
+
+
+def posed_vertices(head: FlameModel, parameters: Parameters) -> Float[np.ndarray, "V 3"]:
+    """A person's mesh as the photo has it, metres."""
+    return np.asarray(
+        flame.vertices(
+            head, jnp.zeros(0), parameters.expression, parameters.pose, parameters.eyes, parameters.neck
+        ),
+        np.float64,
+    )
+
+
+def _light(
+    parts: Parts, faces: np.ndarray, seen: zbuffer.Seen, about: pixels.Facts, linear: np.ndarray, skin: np.ndarray
+) -> np.ndarray:
+    face = parts.face[faces].all(1)
+    use = skin & (about.cosine > 0.3)
+    use[use] = face[seen.triangles[use]]
+    return light.fit(linear[use], about.normals[use], np.ones(int(use.sum()), bool))
+
+
+def _irradiance(glow: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    flat = np.asarray(light.irradiance(jnp.asarray(glow), jnp.asarray(normals.reshape(-1, 3), jnp.float32)))
+    return flat.reshape(normals.shape).astype(np.float64)
+
+
+def _lit(part: np.ndarray) -> np.ndarray:
+    """How far each part follows the photo's light."""
+    return np.select([part == SKIN, part == RIM, part == EYE], [1.0, 0.6, 0.3], 0.0)
+
+
+def _sureness(
+    floor: ground.Ground,
+    posed: np.ndarray,
+    faces: np.ndarray,
+    camera: Camera,
+    seen: zbuffer.Seen,
+    about: pixels.Facts,
+    mine: np.ndarray,
+) -> np.ndarray:
+    """How well the photo shows each Gaussian of the ground, 0 to 1."""
+    places = (posed[faces[floor.placed.triangles]] * floor.bary[..., None]).sum(1)
+    points = zbuffer.into_camera(places, camera)
+    plane = zbuffer.onto_picture(points, camera)
+    column, row = np.floor(plane).astype(int).T
+    inside = (column >= 0) & (row >= 0) & (column < camera.width) & (row < camera.height)
+    column, row = np.clip(column, 0, camera.width - 1), np.clip(row, 0, camera.height - 1)
+    near = inside & (points[:, 2] < seen.depth[row, column] + 0.02)
+    solid = ndimage.minimum_filter(np.where(mine & ~about.edge, about.cosine, 0), 3)
+    return near * smoothstep(0.15, 0.5, solid[row, column])
+
+
+def _ground_colours(
+    base: FlameModel,
+    head: FlameModel,
+    floor: ground.Ground,
+    posed: np.ndarray,
+    faces: np.ndarray,
+    camera: Camera,
+    albedo: np.ndarray,
+    sure: np.ndarray,
+) -> np.ndarray:
+    places = (posed[faces[floor.placed.triangles]] * floor.bary[..., None]).sum(1)
+    plane = zbuffer.onto_picture(zbuffer.into_camera(places, camera), camera)
+    own = pixels.sampled(albedo, plane)
+    return ground.fill(floor, head, np.asarray(base.v_template, np.float64), own, sure)
+
+
+def _paint_eyes(
+    head: FlameModel,
+    parts: Parts,
+    floor: ground.Ground,
+    seen: zbuffer.Seen,
+    of: np.ndarray,
+    usable: np.ndarray,
+    linear: np.ndarray,
+    colour: np.ndarray,
+) -> np.ndarray:
+    """Eyeballs by rings; as they were where the photo shows too little of them."""
+    rest, faces = np.asarray(head.v_template, np.float64), np.asarray(head.faces)
+    centres = np.asarray(flame.eye_centres(head, jnp.zeros(0)), np.float64)
+
+    def angle(triangles: np.ndarray, bary: np.ndarray) -> np.ndarray:
+        places = (rest[faces[triangles]] * bary[..., None]).sum(1)
+        return eyes.angles(eyes.axes_at_rest(places, parts.eye[triangles], centres))
+
+    ball = usable & (of == EYE)
+    clear = ndimage.binary_erosion(of == EYE, iterations=2)
+    ring = eyes.rings(angle(seen.triangles[ball], seen.bary[ball]), linear[ball], clear[ball])
+    if ring is None:
+        return colour
+    colour = colour.copy()
+    mine = floor.part == EYE
+    colour[mine] = eyes.painted(ring, angle(floor.placed.triangles[mine], floor.bary[mine]))
+    return colour
+
+
+def _pivot(head: FlameModel) -> np.ndarray:
+    """The lower end of the neck."""
+    return np.asarray(flame.joints(head, jnp.zeros(0), jnp.zeros(100), jnp.zeros(6), jnp.zeros(6)))[1]
+
+
+def _corrected(
+    avatar: PortraitAvatar, sighting: Sighting, chosen: np.ndarray, rounds: int
+) -> PortraitAvatar:
+    """Colours changed until the avatar, drawn as in the photo, is the photo: neighbours bleed into each other."""
+    count = int(chosen.sum())
+    goal = np.asarray(sighting.photo, np.float64)[chosen]
+    behind = jnp.zeros(3)
+    for _ in range(rounds):
+        picture, _ = drawn(avatar, sighting.parameters, behind)
+        miss = goal - np.asarray(picture, np.float64)[chosen]
+        old = np.asarray(avatar.albedo, np.float64)
+        shown = np.clip(old[:count], 1e-5, None) ** (1 / light.GAMMA)
+        albedo = old.copy()
+        albedo[:count] = np.clip(shown + miss, 0.0, 1.6) ** light.GAMMA
+        avatar = dataclasses.replace(avatar, albedo=np.float32(albedo))
+    return avatar
