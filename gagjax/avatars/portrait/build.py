@@ -6,16 +6,16 @@ import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 from scipy import ndimage
 
 from gagjax import flame
 from gagjax.avatars.binding import Binding
 from gagjax.avatars.builtin import sampling
-from gagjax.avatars.parameters import Parameters
 from gagjax.avatars.personal.canonical import person
-from gagjax.avatars.portrait import eyes, ground, light, pixels, zbuffer
+from gagjax.avatars.portrait import eyes, ground, layers, light, pixels, zbuffer
 from gagjax.avatars.portrait.avatar import PortraitAvatar
+from gagjax.avatars.portrait.bend import bent, looking, posed_vertices
+from gagjax.avatars.portrait.hull import swollen
 from gagjax.avatars.portrait.parts import EYE, RIM, SKIN, TEETH, Parts, parts_of, smoothstep
 from gagjax.avatars.portrait.sighting import Sighting
 from gagjax.avatars.rendering import drawn
@@ -25,6 +25,7 @@ from gagjax.flame.model import FlameModel
 
 ROUNDS = 4  # in which colours are corrected until the avatar in the photo's pose is the photo
 _INSIDE_HEAD = 0.6  # matte from which a pixel is the person's
+_BEYOND = 0.04  # display-encoded
 _FEWEST = 400  # pixels of the face that a photo must have
 
 
@@ -43,17 +44,20 @@ def build(sighting: Sighting, model: FlameModel | None = None, *, rounds: int = 
         InputError: If hardly any pixel shows the head.
     """
     base = flame.builtin() if model is None else model
-    parameters, camera = sighting.parameters, sighting.camera
-    head = person(base, np.asarray(parameters.shape))
-    parts = parts_of(base)
+    parts, camera = parts_of(base), sighting.camera
+    head = bent(person(base, np.asarray(sighting.parameters.shape)), sighting)
+    sighting = looking(head, sighting)
+    head = swollen(head, parts, sighting)
+    parameters = sighting.parameters
     posed = posed_vertices(head, parameters)
     faces = np.asarray(head.faces)
     seen = zbuffer.seen(posed, faces, camera)
     about = pixels.facts(seen, faces, np.asarray(flame.normals(head, jnp.asarray(posed, jnp.float32))), camera)
-    photo = np.asarray(sighting.photo, np.float64)
+    matte = np.asarray(sighting.matte, np.float64)
+    photo = layers.unmixed(np.asarray(sighting.photo, np.float64), matte)
     linear = np.clip(photo, 0, 1) ** light.GAMMA
     of = np.where(seen.triangles >= 0, parts.of[seen.triangles], -1)
-    mine = np.asarray(sighting.matte) > _INSIDE_HEAD
+    mine = matte > _INSIDE_HEAD
     usable = mine & (of >= 0) & ~about.edge & (about.cosine > 0.12)
     if usable.sum() < _FEWEST:
         raise InputError(
@@ -71,7 +75,7 @@ def build(sighting: Sighting, model: FlameModel | None = None, *, rounds: int = 
     fade = smoothstep(0.12, 0.35, about.cosine[chosen])
     floor = ground.cover(head, parts)
     sure = _sureness(floor, posed, faces, camera, seen, about, mine)
-    colour = _ground_colours(base, head, floor, posed, faces, camera, albedo, sure)
+    colour = _ground_colours(base, head, parts, floor, posed, camera, albedo, sure)
     colour = _paint_eyes(head, parts, floor, seen, of, usable, linear, colour)
     floor = ground.sunk(floor, head, sure * np.isin(floor.part, (SKIN, RIM)))
     placed = sampling.join(fine, floor.placed)
@@ -89,18 +93,9 @@ def build(sighting: Sighting, model: FlameModel | None = None, *, rounds: int = 
         follow=np.float32(parts.follow),
         pivot=np.float32(_pivot(head)),
         view=np.float32(camera.viewmat),
+        layer=layers.beside(photo, matte, chosen, seen, _follow(parts, faces, seen), camera),
     )
-    return _corrected(avatar, sighting, chosen, rounds)
-
-
-def posed_vertices(head: FlameModel, parameters: Parameters) -> Float[np.ndarray, "V 3"]:
-    """A person's mesh as the photo has it, metres."""
-    return np.asarray(
-        flame.vertices(
-            head, jnp.zeros(0), parameters.expression, parameters.pose, parameters.eyes, parameters.neck
-        ),
-        np.float64,
-    )
+    return _corrected(avatar, dataclasses.replace(sighting, photo=photo), chosen, rounds)
 
 
 def _light(
@@ -146,17 +141,18 @@ def _sureness(
 def _ground_colours(
     base: FlameModel,
     head: FlameModel,
+    parts: Parts,
     floor: ground.Ground,
     posed: np.ndarray,
-    faces: np.ndarray,
     camera: Camera,
     albedo: np.ndarray,
     sure: np.ndarray,
 ) -> np.ndarray:
+    faces = np.asarray(head.faces)
     places = (posed[faces[floor.placed.triangles]] * floor.bary[..., None]).sum(1)
     plane = zbuffer.onto_picture(zbuffer.into_camera(places, camera), camera)
     own = pixels.sampled(albedo, plane)
-    return ground.fill(floor, head, np.asarray(base.v_template, np.float64), own, sure)
+    return ground.fill(floor, head, np.asarray(base.v_template, np.float64), own, sure, parts.scalp)
 
 
 def _paint_eyes(
@@ -193,19 +189,28 @@ def _pivot(head: FlameModel) -> np.ndarray:
     return np.asarray(flame.joints(head, jnp.zeros(0), jnp.zeros(100), jnp.zeros(6), jnp.zeros(6)))[1]
 
 
-def _corrected(
-    avatar: PortraitAvatar, sighting: Sighting, chosen: np.ndarray, rounds: int
-) -> PortraitAvatar:
+def _follow(parts: Parts, faces: np.ndarray, seen: zbuffer.Seen) -> np.ndarray:
+    """How far the mesh goes with the head in each pixel."""
+    there = seen.triangles >= 0
+    out = np.zeros(there.shape)
+    out[there] = (parts.follow[faces[seen.triangles[there]]] * seen.bary[there]).sum(-1)
+    return out
+
+
+def _corrected(avatar: PortraitAvatar, sighting: Sighting, chosen: np.ndarray, rounds: int) -> PortraitAvatar:
     """Colours changed until the avatar, drawn as in the photo, is the photo: neighbours bleed into each other."""
     count = int(chosen.sum())
-    goal = np.asarray(sighting.photo, np.float64)[chosen]
-    behind = jnp.zeros(3)
+    photo = np.asarray(sighting.photo, np.float64)
+    goal = photo[chosen]
+    # A little beyond what the neighbourhood shows, no more: at hard edges colours would run away.
+    least = ndimage.minimum_filter(photo, (3, 3, 1))[chosen] - _BEYOND
+    most = ndimage.maximum_filter(photo, (3, 3, 1))[chosen] + _BEYOND
+    shown = goal
+    bright = np.asarray(avatar.albedo, np.float64)[:count] / np.maximum(goal, 1e-3) ** light.GAMMA
     for _ in range(rounds):
-        picture, _ = drawn(avatar, sighting.parameters, behind)
-        miss = goal - np.asarray(picture, np.float64)[chosen]
-        old = np.asarray(avatar.albedo, np.float64)
-        shown = np.clip(old[:count], 1e-5, None) ** (1 / light.GAMMA)
-        albedo = old.copy()
-        albedo[:count] = np.clip(shown + miss, 0.0, 1.6) ** light.GAMMA
+        picture, _ = drawn(avatar, sighting.parameters, jnp.zeros(3))
+        shown = np.clip(shown + goal - np.asarray(picture, np.float64)[chosen], np.maximum(least, 0), most)
+        albedo = np.asarray(avatar.albedo).copy()
+        albedo[:count] = shown**light.GAMMA * bright
         avatar = dataclasses.replace(avatar, albedo=np.float32(albedo))
     return avatar

@@ -5,20 +5,22 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy import sparse
 from scipy.sparse.linalg import factorized
 from scipy.spatial import cKDTree
 
 from gagjax.avatars.builtin import sampling
-from gagjax.avatars.portrait.parts import EYE, INSIDE, RIM, SKIN, TEETH, Parts
+from gagjax.avatars.portrait.parts import EYE, INSIDE, RIM, SKIN, TEETH, TONGUE, Parts
 from gagjax.flame.model import FlameModel
 
 #: Edge of a lattice cell by part, metres.
-_CELLS = {SKIN: 0.0034, RIM: 0.0014, EYE: 0.0011, INSIDE: 0.0032, TEETH: 0.0018}
+_CELLS = {SKIN: 0.0034, RIM: 0.0014, EYE: 0.0011, INSIDE: 0.0032, TEETH: 0.0018, TONGUE: 0.003}
 _FINE = 0.0017  # about the features
 _DIFFUSION, _PRIOR, _MIRROR = 0.05, 2e-6, 0.25
-_DEFAULTS = {INSIDE: (0.16, 0.05, 0.05), TEETH: (0.70, 0.66, 0.58), EYE: (0.7, 0.68, 0.66)}
+_DEFAULTS = {TEETH: (0.60, 0.55, 0.47), TONGUE: (0.30, 0.08, 0.075), EYE: (0.7, 0.68, 0.66)}
+#: How fast it gets dark behind the lips, metres.
+_DARK = {INSIDE: 0.009, TEETH: 0.03, TONGUE: 0.02}
 
 
 class Ground(NamedTuple):
@@ -69,6 +71,7 @@ def fill(
     rest: Float[np.ndarray, "V 3"],
     own: Float[np.ndarray, "N 3"],
     sure: Float[np.ndarray, "N"],
+    scalp: Float[np.ndarray, "V"],
 ) -> Float[np.ndarray, "N 3"]:
     """Albedo for all of the ground: the photo's where it is seen, else the mirrored side's, else its neighbourhood's.
 
@@ -78,6 +81,7 @@ def fill(
         rest: A symmetric head's vertices, by which the other side is found.
         own: Linear albedo from the photo, (N, 3).
         sure: How well each is seen, 0 to 1.
+        scalp: How much hair may lie on each vertex: its colours stay there, and the skin's stay on the skin.
     """
     faces = np.asarray(model.faces)
     skin = np.isin(ground.part, (SKIN, RIM))
@@ -88,22 +92,25 @@ def fill(
     mirrored = _MIRROR * sure[other] * skin * (1 - sure)
     direct = np.where(skin, sure, 0)
     usual = np.median(own[skin & (sure > 0.5)], 0) if (skin & (sure > 0.5)).any() else np.array([0.5, 0.33, 0.26])
-    wide = diffused(
-        faces,
-        len(rest),
-        ground.placed.triangles,
-        ground.bary,
-        np.where((direct > 0)[:, None], own, own[other]),
-        direct + 0.2 * mirrored,
-        usual,
-    )
     corners = faces[ground.placed.triangles]
-    low = (wide[corners] * ground.bary[..., None]).sum(1)
+    hairy = (scalp[corners] * ground.bary).sum(1)
+    known = np.where((direct > 0)[:, None], own, own[other])
+    where = (faces, len(rest), ground.placed.triangles, ground.bary, known)
+    heard = direct + 0.2 * mirrored
+    # Two fields of colour, the skin's and the hair's, so that neither runs into the other where nothing is seen.
+    low = (diffused(*where, heard * (1 - hairy), usual)[corners] * ground.bary[..., None]).sum(1)
+    if (heard * hairy).sum() > 1:
+        hair = (diffused(*where, heard * hairy**2, usual)[corners] * ground.bary[..., None]).sum(1)
+        low = low + hairy[:, None] * (hair - low)
     total = direct + mirrored + 0.02
     out = (direct[:, None] * own + mirrored[:, None] * own[other] + 0.02 * low) / total[:, None]
     for part, colour in _DEFAULTS.items():
-        chosen = ground.part == part
-        out[chosen] = _prior(model, ground, chosen, np.array(colour))
+        out[ground.part == part] = colour
+    for part, length in _DARK.items():
+        inner = ground.part == part
+        if inner.any():
+            depth = places[inner, 2].max() - places[inner, 2]
+            out[inner] *= np.exp(-depth / length)[:, None] * (1 - 0.05) + 0.05
     return out
 
 
@@ -132,13 +139,4 @@ def diffused(
     solve = factorized((sparse.diags(known + _PRIOR) + _DIFFUSION * laplacian).tocsc())
     right = right + _PRIOR * prior
     return np.stack([solve(right[:, c]) for c in range(right.shape[1])], -1)
-
-
-def _prior(model: FlameModel, ground: Ground, chosen: Bool[np.ndarray, "N"], colour: np.ndarray) -> np.ndarray:
-    if model.colors is None:
-        return np.broadcast_to(colour, (int(chosen.sum()), 3))
-    from gagjax.avatars.portrait.light import GAMMA
-
-    corners = np.asarray(model.faces)[ground.placed.triangles[chosen]]
-    return np.asarray((np.asarray(model.colors)[corners] ** GAMMA * ground.bary[chosen][..., None]).sum(1))
 

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from gagjax import flame
 from gagjax.flame.model import FlameModel
 
-SKIN, RIM, EYE, INSIDE, TEETH = range(5)
+SKIN, RIM, EYE, INSIDE, TEETH, TONGUE = range(6)
 
 
 class Parts(NamedTuple):
@@ -75,6 +75,6 @@ def _builtin_parts(faces: np.ndarray) -> np.ndarray | None:
     mesh = neutral_mesh()
     if mesh.faces.shape != faces.shape or not np.array_equal(mesh.faces, faces):
         return None
-    codes = {"lid_rim": RIM, "mouth_bag": INSIDE, "tongue": INSIDE, "teeth_upper": TEETH, "teeth_lower": TEETH}
+    codes = {"lid_rim": RIM, "mouth_bag": INSIDE, "tongue": TONGUE, "teeth_upper": TEETH, "teeth_lower": TEETH}
     table = np.array([codes.get(name, SKIN) for name in PARTS])
     return np.asarray(table[mesh.part[mesh.faces].max(1)])

@@ -1,0 +1,103 @@
+"""What the matte has and the mesh has not: hair far from the skull, hats, shoulders, clothes; and the background."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import ndimage
+
+from gagjax.avatars.avatar import UNITS
+from gagjax.avatars.portrait import pixels
+from gagjax.avatars.portrait.avatar import Layer
+from gagjax.avatars.portrait.light import GAMMA
+from gagjax.avatars.portrait.parts import smoothstep
+from gagjax.avatars.portrait.zbuffer import Seen
+from gagjax.camera import Camera
+
+_SPREAD = 0.8  # pixels: wide enough for neighbours at other distances to close
+_LEAST = 0.08  # matte from which there is something
+_SMOOTH = 0.03  # of the depth, in picture widths
+
+
+def beside(
+    photo: Float[np.ndarray, "H W 3"],
+    matte: Float[np.ndarray, "H W"],
+    covered: Bool[np.ndarray, "H W"],
+    seen: Seen,
+    follow: Float[np.ndarray, "H W"],
+    camera: Camera,
+) -> Layer | None:
+    """A layer of the person's pixels that no Gaussian on the mesh covers.
+
+    Its depth is that of the mesh's nearest outline, smoothed: where hair and clothes begin, they begin at the head.
+
+    Args:
+        photo: Display-encoded.
+        matte: The person's.
+        covered: Pixels that have their Gaussian on the mesh.
+        seen: What the photo sees of the mesh.
+        follow: How far the mesh goes with the head in each pixel that it covers.
+        camera: The photo's.
+
+    Returns:
+        The layer; None where nothing is left.
+    """
+    there = seen.triangles >= 0
+    chosen = (matte > _LEAST) & ~covered
+    if not chosen.any() or not there.any():
+        return None
+    distance, nearest = ndimage.distance_transform_edt(~there, return_indices=True)
+    depth = np.where(there, seen.depth, 0)[tuple(nearest)].astype(float)
+    smooth = ndimage.gaussian_filter(depth, _SMOOTH * camera.width)
+    share = smoothstep(0, 3 * _SMOOTH * camera.width, distance)
+    depth = depth + share * (smooth - depth)
+    # Behind what the mesh has there: an outline's pixels are half somebody else's.
+    depth = depth + np.where(there, 0.01 * UNITS, 0.002 * UNITS)
+    along = follow[tuple(nearest)]
+    sight = pixels.rays(camera)[chosen]
+    facing = np.broadcast_to([0.0, 0.0, -1.0], sight.shape)
+    view = np.asarray(camera.viewmat, np.float64)
+    root = pixels.footprint(facing, sight, depth[chosen], camera, _SPREAD)
+    means = (sight * depth[chosen][:, None] - view[:3, 3]) @ view[:3, :3] / UNITS
+    return Layer(
+        means=np.float32(means),
+        factors=np.float32(view[:3, :3].T @ root),
+        opacities=np.float32(0.96 * matte[chosen]),
+        colours=np.float32(np.clip(photo[chosen], 0, 1) ** GAMMA),
+        follow=np.float32(along[chosen]),
+    )
+
+
+def unmixed(
+    photo: Float[np.ndarray, "H W 3"], matte: Float[np.ndarray, "H W"]
+) -> Float[np.ndarray, "H W 3"]:
+    """The photo with the person's colours drawn out over the matte's soft edge, where they are mixed with what is behind."""
+    solid = matte > 0.9
+    if not solid.any():
+        return photo
+    nearest = ndimage.distance_transform_edt(~solid, return_distances=False, return_indices=True)
+    inner = photo[tuple(nearest)]
+    return np.where(solid[..., None], photo, inner)
+
+
+def behind(
+    photo: Float[np.ndarray, "H W 3"], matte: Float[np.ndarray, "H W"]
+) -> Float[np.ndarray, "H W 3"]:
+    """The background, filled in behind the person from around them: smooth, since nobody knows what is there."""
+    free = ndimage.binary_erosion(matte < 0.05, iterations=3, border_value=1)
+    if not free.any():
+        return np.broadcast_to(photo.mean((0, 1)), photo.shape).astype(np.float32)
+    out, weight = photo * free[..., None], free.astype(float)
+    filled = np.zeros_like(out)
+    done = np.zeros(weight.shape)
+    # Coarse to fine: what a narrow blur does not reach, a wider one does.
+    for width in (1.5, 4, 10, 25, 60, 150, 400):
+        blurred = ndimage.gaussian_filter(weight, width, mode="nearest")
+        value = np.stack(
+            [ndimage.gaussian_filter(out[..., c], width, mode="nearest") for c in range(3)], -1
+        ) / np.maximum(blurred, 1e-12)[..., None]
+        gain = np.clip(blurred / 0.15, 0, 1) * (1 - done)
+        filled += gain[..., None] * value
+        done += gain
+    filled /= np.maximum(done, 1e-9)[..., None]
+    return np.where(free[..., None], photo, filled).astype(np.float32)
