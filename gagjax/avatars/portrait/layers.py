@@ -43,7 +43,8 @@ def beside(
         The layer; None where nothing is left.
     """
     there = seen.triangles >= 0
-    chosen = (matte > _LEAST) & ~covered
+    # Of the mesh's own pixels only the outermost: further in, the ground is under them.
+    chosen = (matte > _LEAST) & ~covered & ndimage.binary_dilation(~there, iterations=2)
     if not chosen.any() or not there.any():
         return None
     distance, nearest = ndimage.distance_transform_edt(~there, return_indices=True)
