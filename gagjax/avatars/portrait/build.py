@@ -70,7 +70,7 @@ def build(sighting: Sighting, model: FlameModel | None = None, *, rounds: int = 
     bright = 1 + lit_share[..., None] * (_irradiance(glow, about.normals) - 1)
     albedo = linear / bright
 
-    chosen = usable & np.isin(of, (SKIN, RIM, EYE, TEETH))
+    chosen = usable
     fine, fine_bary = pixels.gaussians(posed, faces, camera, seen, chosen)
     fade = smoothstep(0.12, 0.35, about.cosine[chosen])
     floor = ground.cover(head, parts)
@@ -86,7 +86,7 @@ def build(sighting: Sighting, model: FlameModel | None = None, *, rounds: int = 
             np.int32(placed.triangles), np.float32(placed.offsets), np.float32(placed.factors), frame="affine"
         ),
         corners=np.float32(np.concatenate([fine_bary, floor.bary])),
-        opacities=np.float32(np.concatenate([0.96 * fade, np.full(len(floor.bary), 0.97)])),
+        opacities=np.float32(np.concatenate([0.96 * fade, 0.97 * _kept(floor, posed, faces, camera, matte)])),
         albedo=np.float32(np.concatenate([albedo[chosen], colour])),
         lit=np.float32(lit),
         light=np.float32(glow),
@@ -136,6 +136,17 @@ def _sureness(
     near = inside & (points[:, 2] < seen.depth[row, column] + 0.02)
     solid = ndimage.minimum_filter(np.where(mine & ~about.edge, about.cosine, 0), 3)
     return near * smoothstep(0.15, 0.5, solid[row, column])
+
+
+def _kept(
+    floor: ground.Ground, posed: np.ndarray, faces: np.ndarray, camera: Camera, matte: np.ndarray
+) -> np.ndarray:
+    """0 for Gaussians of the ground that the photo shows to be no part of the person, else 1."""
+    places = (posed[faces[floor.placed.triangles]] * floor.bary[..., None]).sum(1)
+    plane = zbuffer.onto_picture(zbuffer.into_camera(places, camera), camera)
+    outside = (plane < 0).any(1) | (plane > [camera.width, camera.height]).any(1)
+    wide = ndimage.maximum_filter(matte, 3)
+    return smoothstep(0.15, 0.5, np.where(outside, 1.0, pixels.sampled(wide, plane)))
 
 
 def _ground_colours(

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-RINGS = np.deg2rad(np.arange(0, 76, 2.5))  # from the line of gaze
-_WHITE = np.deg2rad(38.0)  # beyond: white for certain
-_FEW = 30  # pixels that a photo must show of both eyes
+from gagjax.avatars.portrait.parts import smoothstep
+
+RINGS = np.deg2rad(np.arange(0, 76, 1.25))  # from the line of gaze
+PUPIL, IRIS = np.deg2rad(11.0), np.deg2rad(28.5)  # where they end on an eyeball
+_FEW = 12  # pixels of iris and white that a photo must show
+_BLACK, _WHITE = np.array([0.012, 0.010, 0.010]), np.array([0.55, 0.52, 0.50])
 
 
 def angles(
@@ -20,7 +23,7 @@ def angles(
 def rings(
     angle: Float[np.ndarray, "N"], colours: Float[np.ndarray, "N 3"], lit: Bool[np.ndarray, "N"]
 ) -> Float[np.ndarray, "R 3"] | None:
-    """Colour of every ring, from the pixels of both eyes.
+    """Colour of every ring, from the pixels of both eyes: a black pupil, the photo's iris, dark at its rim, its white.
 
     Args:
         angle: Of each pixel.
@@ -28,28 +31,28 @@ def rings(
         lit: Pixels away from the lids, whose shadow is no colour of the eye.
 
     Returns:
-        Linear colours, or None if too little of the eyes is seen.
+        Linear colours, or None if too little of the irises is seen.
     """
-    if lit.sum() < _FEW:
+
+    def some(low: float, high: float, share: float) -> np.ndarray | None:
+        band = (angle > np.deg2rad(low)) & (angle < np.deg2rad(high))
+        chosen = colours[band & lit] if (band & lit).sum() >= _FEW else colours[band]
+        if len(chosen) < _FEW:
+            return None
+        # Reflections are bright, lashes dark: the middle, or a brighter part of it, is the eye's own colour.
+        bright = chosen.mean(1)
+        low_end, high_end = np.quantile(bright, [share - 0.25, share + 0.25])
+        return np.asarray(chosen[(bright >= low_end) & (bright <= high_end)].mean(0))
+
+    iris = some(13, 25, 0.5)
+    if iris is None:
         return None
-    which = np.clip(np.searchsorted(RINGS, angle[lit]) - 1, 0, len(RINGS) - 1)
-    inside = colours[lit]
-    out = np.full((len(RINGS), 3), np.nan)
-    for ring in range(len(RINGS)):
-        here = inside[which == ring]
-        if len(here) >= 4:
-            out[ring] = np.median(here, 0)
-    known = np.flatnonzero(np.isfinite(out[:, 0]))
-    for c in range(3):
-        out[:, c] = np.interp(np.arange(len(RINGS)), known, out[known, c])
-    # The white is what the lids leave of it, less what they darken: its brighter part.
-    beyond = inside[(angle[lit] > np.deg2rad(30)) & (angle[lit] < np.deg2rad(60))]
-    if len(beyond) >= 8:
-        bright = beyond.mean(1)
-        white = beyond[bright >= np.quantile(bright, 0.6)].mean(0)
-        share = np.clip((RINGS - np.deg2rad(30)) / (_WHITE - np.deg2rad(30)), 0, 1)[:, None]
-        out = out + share * (white - out)
-    return out
+    white = some(33, 55, 0.7)
+    if white is None or white.mean() < 1.3 * iris.mean():
+        white = np.maximum(_WHITE * min(1.0, 3 * iris.mean() + 0.3), iris)
+    out = np.broadcast_to(iris, (len(RINGS), 3)) * (1 - 0.45 * np.exp(-(((RINGS - IRIS) / np.deg2rad(3)) ** 2)))[:, None]
+    out = out + smoothstep(PUPIL + 0.03, PUPIL - 0.03, RINGS)[:, None] * (_BLACK - out)
+    return out + smoothstep(IRIS - 0.02, IRIS + 0.04, RINGS)[:, None] * (white - out)
 
 
 def painted(ring: Float[np.ndarray, "R 3"], angle: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N 3"]:

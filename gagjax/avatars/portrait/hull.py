@@ -18,7 +18,7 @@ from gagjax.avatars.portrait.parts import Parts
 from gagjax.avatars.portrait.sighting import Sighting
 from gagjax.flame.model import FlameModel
 
-_STEPS = np.linspace(-0.008, 0.07, 53)  # metres along the normal at which the matte is asked
+_STEPS = np.linspace(-0.025, 0.07, 64)  # metres along the normal at which the matte is asked
 _SIDEWAYS = 0.35  # cosine below which a normal lies in the picture's plane
 _SMOOTH = 0.6
 

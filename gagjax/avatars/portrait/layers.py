@@ -17,6 +17,7 @@ from gagjax.camera import Camera
 _SPREAD = 0.8  # pixels: wide enough for neighbours at other distances to close
 _LEAST = 0.08  # matte from which there is something
 _SMOOTH = 0.03  # of the depth, in picture widths
+_UNDER = 0.12  # how far the layer goes on behind the mesh, in picture widths
 
 
 def beside(
@@ -55,18 +56,40 @@ def beside(
     # Behind what the mesh has there: an outline's pixels are half somebody else's.
     depth = depth + np.where(there, 0.01 * UNITS, 0.002 * UNITS)
     along = follow[tuple(nearest)]
+    along = along + share * (ndimage.gaussian_filter(along, 2 * _SMOOTH * camera.width) - along)
+    layers = [_placed(photo, 0.96 * matte, chosen, depth, along, camera, _SPREAD)]
+    # It goes on behind the mesh, so that no gap opens beside a head that turns.
+    away, out = ndimage.distance_transform_edt(~(chosen & ~there), return_indices=True)
+    grid = np.zeros_like(chosen)
+    grid[::2, ::2] = True
+    under = there & grid & (away < _UNDER * camera.width)
+    if under.any():
+        blurred = ndimage.gaussian_filter(photo * (chosen & ~there)[..., None], (4, 4, 0))
+        weight = ndimage.gaussian_filter((chosen & ~there).astype(float), 4)[..., None]
+        soft = (blurred / np.maximum(weight, 1e-6))[tuple(out)]
+        edge = depth[tuple(out)]
+        deep = np.maximum(np.where(there, seen.depth, 0), edge) + 0.005 * UNITS
+        layers.append(_placed(soft, 0.9 * np.ones_like(matte), under, deep, along[tuple(out)], camera, 2 * _SPREAD))
+    return Layer(*(np.concatenate(parts) for parts in zip(*layers, strict=True)))
+
+
+def _placed(
+    colours: np.ndarray,
+    opacity: np.ndarray,
+    chosen: np.ndarray,
+    depth: np.ndarray,
+    follow: np.ndarray,
+    camera: Camera,
+    spread: float,
+) -> tuple[np.ndarray, ...]:
+    """Chosen pixels as a layer's arrays."""
     sight = pixels.rays(camera)[chosen]
     facing = np.broadcast_to([0.0, 0.0, -1.0], sight.shape)
     view = np.asarray(camera.viewmat, np.float64)
-    root = pixels.footprint(facing, sight, depth[chosen], camera, _SPREAD)
+    root = pixels.footprint(facing, sight, depth[chosen], camera, spread)
     means = (sight * depth[chosen][:, None] - view[:3, 3]) @ view[:3, :3] / UNITS
-    return Layer(
-        means=np.float32(means),
-        factors=np.float32(view[:3, :3].T @ root),
-        opacities=np.float32(0.96 * matte[chosen]),
-        colours=np.float32(np.clip(photo[chosen], 0, 1) ** GAMMA),
-        follow=np.float32(along[chosen]),
-    )
+    values = (means, view[:3, :3].T @ root, opacity[chosen], np.clip(colours[chosen], 0, 1) ** GAMMA, follow[chosen])
+    return tuple(np.float32(value) for value in values)
 
 
 def unmixed(

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from gagjax.avatars.parameters import Parameters
+from gagjax.avatars.portrait.matting import refined
 from gagjax.avatars.portrait.sighting import Marks, Sighting
 from gagjax.camera import from_track
 from gagjax.errors import InputError
@@ -91,7 +92,6 @@ def sighted(
     from gagjax.tracking.files import cropped
     from gagjax.tracking.matte import matte
 
-    whole = np.repeat((matte(picture) * 255).astype(np.uint8)[..., None], 3, 2)
     shape = np.zeros(0, np.float32) if track.shape is None else np.asarray(track.shape, np.float32)
     shape = shape if shape.ndim == 1 else shape[frame]
     jaw = np.asarray(track.jaw[frame], np.float32)
@@ -105,10 +105,22 @@ def sighted(
     )
     plane = (np.asarray(landmarks, np.float64)[:, :2] - [crop.x, crop.y]) * size / crop.side
     embedding = subject.embedding
+    photo = cropped(picture, crop, size)
+    # The network sees 256 pixels whatever it is given: the crop shows it the head's outline in more of them.
+    person = matte(photo)
     return Sighting(
-        cropped(picture, crop, size).astype(np.float32) / 255,
-        cropped(whole, crop, size)[..., 0].astype(np.float32) / 255,
+        photo.astype(np.float32) / 255,
+        refined(photo / np.float32(255), person) * _within(picture, crop, size),
         parameters,
         Marks(plane[embedding.numbers], np.asarray(embedding.faces), np.asarray(embedding.bary)),
         plane[[numbering.LEFT_PUPIL, numbering.RIGHT_PUPIL]],
     )
+
+
+def _within(picture: np.ndarray, crop: Crop, size: int) -> Float[np.ndarray, "size size"]:
+    """1 where a crop lies on the picture, 0 where it reaches beyond."""
+    at = (np.arange(size) + 0.5) * crop.side / size
+    rows, columns = crop.y + at, crop.x + at
+    height, width = picture.shape[:2]
+    inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))[None]
+    return inside.astype(np.float32)
