@@ -1,7 +1,7 @@
 """How much a portrait avatar looks like the person: against known truth, and against film of the same person.
 
-    python -m benchmarks.likeness truth
-    python -m benchmarks.likeness films ../shared
+python -m benchmarks.likeness truth
+python -m benchmarks.likeness films ../shared
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import argparse
 import dataclasses
 import time
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,6 @@ from gagjax.flame.builtin_head.identity import shape_coefficients
 from gagjax.metrics.image import ssim
 from gagjax.tracking import points
 from gagjax.tracking.clip import track_clip
-from gagjax.tracking.files import cropped
 from gagjax.tracking.fit.shot import subject
 from gagjax.tracking.following import Follower
 from gagjax.tracking.sources import Source, open_source
@@ -151,14 +149,7 @@ def warped(photo: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarr
 
 
 def pictures_of(path: Path) -> tuple[list[np.ndarray], Source]:
-    """All frames of a film or of a frame database."""
-    if path.is_dir():
-        from gagjax.io.frame_database import FrameDatabase
-
-        database = FrameDatabase(path)
-        frames = [database[name] for name in sorted(database, key=lambda n: int(n.rsplit("_", 1)[1]))]
-        height, width = frames[0].shape[:2]
-        return frames, Source(path, "folder", width, height, len(frames), Fraction(25))
+    """All frames of a film."""
     source = open_source(path)
     return list(source.frames()), source
 
@@ -178,7 +169,7 @@ def film(path: Path, size: int, every: int, sheet: Path | None) -> dict[str, lis
     avatar = build(first)
     behind = layers.behind(np.asarray(first.photo, np.float64), np.asarray(first.matte))
     seconds = time.perf_counter() - start
-    later = np.arange(every, len(frames), every)
+    later = np.arange(min(every, len(frames) - 1), len(frames), min(every, max(1, len(frames) // 6)))
     track = clip.track
     chosen = dataclasses.replace(
         track,
@@ -247,6 +238,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=5)
     parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 5])
     parser.add_argument("--sheets", type=Path)
+    parser.add_argument("--films", nargs="*", default=["obama", "footage a"])
     options = parser.parse_args()
     if options.what == "truth":
         head = ["identity", *(f"{t} deg" for t in TURNS), "blink", "open mouth", "smile", "gaze 20", "least alpha"]
@@ -257,10 +249,9 @@ def main() -> None:
         films: dict[str, Any] = {
             "obama": options.shared / "video" / "obama.mp4",
             "footage a": options.shared / "footage" / "a" / "clip.mp4",
-            "vfhq_demo": options.shared / "video" / "vfhq_demo",
         }
         print("| film | what | PSNR in matte | SSIM | PSNR eyes | PSNR mouth |\n|---|---|---|---|---|---|")
-        for name, path in films.items():
+        for name, path in ((n, films[n]) for n in options.films):
             sheet = None if options.sheets is None else options.sheets / f"{name.split()[0]}.png"
             found = film(path, options.size, options.every, sheet)
             for what in ("avatar", "still photo", "2D warp"):

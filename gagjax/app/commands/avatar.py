@@ -44,9 +44,7 @@ class Avatar:
 
         atomic.check(self.out / files.JSON, self.force)
         made = make(self.photo, flame=self.flame, size=self.size)
-        files.save(
-            self.out, made.avatar, made.background, made.head, builtin=self.flame is None, force=self.force
-        )
+        files.save(self.out, made.avatar, made.background, made.head, builtin=self.flame is None, force=self.force)
         where = f", frame {made.frame}" if made.frame else ""
         print(f"{self.out}: {len(made.avatar)} Gaussians, built from one picture ({self.photo}{where}), no network")
         return 0

@@ -17,6 +17,9 @@ from gagjax.flame.model import FlameModel
 from gagjax.pytree import pytree
 from gagjax.splatting.gaussians import Gaussians
 
+#: How far shoulders move when the head does: a head leans and turns on a body that mostly stays.
+LEAN = 0.2
+
 
 @pytree
 class Layer:
@@ -108,7 +111,7 @@ class PortraitAvatar:
         then, now = jnp.asarray(self.view), view
         pivot = self.pivot * UNITS
         moved = (now[:3, :3] - then[:3, :3]) @ pivot + now[:3, 3] - then[:3, 3]
-        still = points * UNITS @ then[:3, :3].T + then[:3, 3] + moved
+        still = points * UNITS @ then[:3, :3].T + then[:3, 3] + LEAN * moved
         back = (still - now[:3, 3]) @ now[:3, :3] / UNITS
         return points + (1 - follow)[:, None] * (back - points)
 

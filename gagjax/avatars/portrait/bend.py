@@ -86,9 +86,7 @@ def _step(
 
 def posed_vertices(head: FlameModel, parameters: Parameters) -> Float[np.ndarray, "V 3"]:
     """A person's mesh as the photo has it, metres."""
-    posed = flame.vertices(
-        head, jnp.zeros(0), parameters.expression, parameters.pose, parameters.eyes, parameters.neck
-    )
+    posed = flame.vertices(head, jnp.zeros(0), parameters.expression, parameters.pose, parameters.eyes, parameters.neck)
     return np.asarray(posed, np.float64)
 
 

@@ -16,7 +16,7 @@ from gagjax.avatars.portrait import eyes, ground, layers, light, pixels, zbuffer
 from gagjax.avatars.portrait.avatar import PortraitAvatar
 from gagjax.avatars.portrait.bend import bent, looking, posed_vertices
 from gagjax.avatars.portrait.hull import swollen
-from gagjax.avatars.portrait.parts import EYE, RIM, SKIN, TEETH, Parts, parts_of, smoothstep
+from gagjax.avatars.portrait.parts import EYE, RIM, SKIN, Parts, parts_of, smoothstep
 from gagjax.avatars.portrait.sighting import Sighting
 from gagjax.avatars.rendering import drawn
 from gagjax.camera import Camera
@@ -138,9 +138,7 @@ def _sureness(
     return near * smoothstep(0.15, 0.5, solid[row, column])
 
 
-def _kept(
-    floor: ground.Ground, posed: np.ndarray, faces: np.ndarray, camera: Camera, matte: np.ndarray
-) -> np.ndarray:
+def _kept(floor: ground.Ground, posed: np.ndarray, faces: np.ndarray, camera: Camera, matte: np.ndarray) -> np.ndarray:
     """0 for Gaussians of the ground that the photo shows to be no part of the person, else 1."""
     places = (posed[faces[floor.placed.triangles]] * floor.bary[..., None]).sum(1)
     plane = zbuffer.onto_picture(zbuffer.into_camera(places, camera), camera)

@@ -50,7 +50,9 @@ def rings(
     white = some(33, 55, 0.7)
     if white is None or white.mean() < 1.3 * iris.mean():
         white = np.maximum(_WHITE * min(1.0, 3 * iris.mean() + 0.3), iris)
-    out = np.broadcast_to(iris, (len(RINGS), 3)) * (1 - 0.45 * np.exp(-(((RINGS - IRIS) / np.deg2rad(3)) ** 2)))[:, None]
+    out = (
+        np.broadcast_to(iris, (len(RINGS), 3)) * (1 - 0.45 * np.exp(-(((RINGS - IRIS) / np.deg2rad(3)) ** 2)))[:, None]
+    )
     out = out + smoothstep(PUPIL + 0.03, PUPIL - 0.03, RINGS)[:, None] * (_BLACK - out)
     return out + smoothstep(IRIS - 0.02, IRIS + 0.04, RINGS)[:, None] * (white - out)
 

@@ -117,9 +117,7 @@ def load(folder: str | Path, head: FlameModel | None = None) -> Saved:
         raise InputError("needs the FLAME model that it was built with", file=file, fix="Pass --flame")
     base = flame.builtin() if head is None else head
     if about["head"].get("digest") != digest(base):
-        raise InputError(
-            "belongs to another head model", file=file, field="head", fix="Pass the one it was built with"
-        )
+        raise InputError("belongs to another head model", file=file, field="head", fix="Pass the one it was built with")
     filled = tensors.fill(_structure(about, base), tensors.read(data), data)
     triangles = filled["triangles"]
     if len(triangles) and not 0 <= triangles.min() <= triangles.max() < len(base.faces):

@@ -139,4 +139,3 @@ def diffused(
     solve = factorized((sparse.diags(known + _PRIOR) + _DIFFUSION * laplacian).tocsc())
     right = right + _PRIOR * prior
     return np.stack([solve(right[:, c]) for c in range(right.shape[1])], -1)
-

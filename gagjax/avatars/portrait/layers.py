@@ -16,6 +16,7 @@ from gagjax.camera import Camera
 
 _SPREAD = 0.8  # pixels: wide enough for neighbours at other distances to close
 _LEAST = 0.08  # matte from which there is something
+_GAP = 6  # pixels between the person and what is taken for background
 _SMOOTH = 0.03  # of the depth, in picture widths
 _UNDER = 0.12  # how far the layer goes on behind the mesh, in picture widths
 
@@ -62,7 +63,7 @@ def beside(
     away, out = ndimage.distance_transform_edt(~(chosen & ~there), return_indices=True)
     grid = np.zeros_like(chosen)
     grid[::2, ::2] = True
-    under = there & grid & (away < _UNDER * camera.width)
+    under = there & grid & (away < _UNDER * camera.width) & (matte > 0.5)
     if under.any():
         blurred = ndimage.gaussian_filter(photo * (chosen & ~there)[..., None], (4, 4, 0))
         weight = ndimage.gaussian_filter((chosen & ~there).astype(float), 4)[..., None]
@@ -92,11 +93,9 @@ def _placed(
     return tuple(np.float32(value) for value in values)
 
 
-def unmixed(
-    photo: Float[np.ndarray, "H W 3"], matte: Float[np.ndarray, "H W"]
-) -> Float[np.ndarray, "H W 3"]:
+def unmixed(photo: Float[np.ndarray, "H W 3"], matte: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W 3"]:
     """The photo with the person's colours drawn out over the matte's soft edge, where they are mixed with what is behind."""
-    solid = matte > 0.9
+    solid = ndimage.binary_erosion(matte > 0.9, iterations=2, border_value=1)
     if not solid.any():
         return photo
     nearest = ndimage.distance_transform_edt(~solid, return_distances=False, return_indices=True)
@@ -104,11 +103,9 @@ def unmixed(
     return np.where(solid[..., None], photo, inner)
 
 
-def behind(
-    photo: Float[np.ndarray, "H W 3"], matte: Float[np.ndarray, "H W"]
-) -> Float[np.ndarray, "H W 3"]:
+def behind(photo: Float[np.ndarray, "H W 3"], matte: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W 3"]:
     """The background, filled in behind the person from around them: smooth, since nobody knows what is there."""
-    free = ndimage.binary_erosion(matte < 0.05, iterations=3, border_value=1)
+    free = ndimage.binary_erosion(matte < 0.02, iterations=_GAP, border_value=1)
     if not free.any():
         return np.broadcast_to(photo.mean((0, 1)), photo.shape).astype(np.float32)
     out, weight = photo * free[..., None], free.astype(float)
@@ -117,9 +114,10 @@ def behind(
     # Coarse to fine: what a narrow blur does not reach, a wider one does.
     for width in (1.5, 4, 10, 25, 60, 150, 400):
         blurred = ndimage.gaussian_filter(weight, width, mode="nearest")
-        value = np.stack(
-            [ndimage.gaussian_filter(out[..., c], width, mode="nearest") for c in range(3)], -1
-        ) / np.maximum(blurred, 1e-12)[..., None]
+        value = (
+            np.stack([ndimage.gaussian_filter(out[..., c], width, mode="nearest") for c in range(3)], -1)
+            / np.maximum(blurred, 1e-12)[..., None]
+        )
         gain = np.clip(blurred / 0.15, 0, 1) * (1 - done)
         filled += gain[..., None] * value
         done += gain

@@ -130,4 +130,3 @@ def sampled(picture: Float[np.ndarray, "H W *C"], places: Float[np.ndarray, "N 2
     return np.stack(
         [ndimage.map_coordinates(picture[..., c], at, order=1, mode="nearest") for c in range(picture.shape[-1])], -1
     )
-

@@ -58,4 +58,3 @@ def composed(
     """One frame before a picture of its size."""
     picture, coverage = drawn(avatar, parameters, jnp.zeros(3), backend=backend)
     return picture + (1 - coverage[..., None]) * plate
-
