@@ -138,7 +138,7 @@ _PLAIN = ("corners", "opacities", "albedo", "lit", "light", "follow", "pivot", "
 
 
 def _tree(avatar: PortraitAvatar) -> dict[str, Any]:
-    tree = {
+    tree: dict[str, Any] = {
         "template": np.asarray(avatar.model.v_template),
         "triangles": np.asarray(avatar.binding.triangles),
         "offsets": np.asarray(avatar.binding.offsets),

@@ -134,8 +134,8 @@ def diffused(
     a, b = edges.T
     ones = np.ones(len(a))
     graph = sparse.coo_matrix((ones, (a, b)), (count, count))
-    graph = graph + graph.T
-    laplacian = sparse.diags(np.asarray(graph.sum(1)).ravel()) - graph
+    degree = np.bincount(edges.ravel(), minlength=count).astype(float)
+    laplacian = sparse.diags(degree) - graph - graph.T
     solve = factorized((sparse.diags(known + _PRIOR) + _DIFFUSION * laplacian).tocsc())
-    right = right + _PRIOR * prior
-    return np.stack([solve(right[:, c]) for c in range(right.shape[1])], -1)
+    wanted = right + _PRIOR * prior
+    return np.stack([solve(wanted[:, c]) for c in range(wanted.shape[1])], -1)

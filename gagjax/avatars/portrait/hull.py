@@ -45,9 +45,10 @@ def swollen(head: FlameModel, parts: Parts, sighting: Sighting) -> FlameModel:
         return head
     ladder = points[asked, None] + (normals[asked] @ turn.T)[:, None] * (_STEPS * UNITS)[:, None]
     plane = zbuffer.onto_picture(ladder.reshape(-1, 3), camera)
-    inside = pixels.sampled(np.asarray(sighting.matte, np.float64), plane).reshape(ladder.shape[:2]) > 0.5
-    within = (plane > 1).all(1) & (plane < [camera.width - 1, camera.height - 1]).all(1)
-    within = within.reshape(inside.shape)
+    asked_matte = pixels.sampled(np.asarray(sighting.matte, np.float64), plane)
+    inside = np.asarray(asked_matte.reshape(ladder.shape[:2]) > 0.5)
+    limits = np.array([camera.width, camera.height]) - 1
+    within = np.all((plane > 1) & (plane < limits), axis=1).reshape(inside.shape)
     ends = np.argmin(inside, 1)  # the first step outside
     known = inside[:, 0] & ~inside.all(1) & within[np.arange(len(asked)), ends]
     if known.sum() < 8:

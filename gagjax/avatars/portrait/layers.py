@@ -90,7 +90,7 @@ def _placed(
     root = pixels.footprint(facing, sight, depth[chosen], camera, spread)
     means = (sight * depth[chosen][:, None] - view[:3, 3]) @ view[:3, :3] / UNITS
     values = (means, view[:3, :3].T @ root, opacity[chosen], np.clip(colours[chosen], 0, 1) ** GAMMA, follow[chosen])
-    return tuple(np.float32(value) for value in values)
+    return tuple(np.asarray(value, np.float32) for value in values)
 
 
 def unmixed(photo: Float[np.ndarray, "H W 3"], matte: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W 3"]:
