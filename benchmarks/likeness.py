@@ -22,7 +22,7 @@ from benchmarks import common
 from gagjax import avatars, flame
 from gagjax.avatars.parameters import Parameters
 from gagjax.avatars.portrait import PortraitAvatar, Sighting, build, layers, zbuffer
-from gagjax.avatars.portrait.observe import sighted
+from gagjax.avatars.portrait.observing.observe import sighted
 from gagjax.avatars.portrait.parts import parts_of
 from gagjax.avatars.portrait.rendering import frames as drawn_frames
 from gagjax.avatars.rendering import BACKGROUND, drawn
@@ -31,8 +31,8 @@ from gagjax.flame.builtin_head.identity import shape_coefficients
 from gagjax.metrics.image import ssim
 from gagjax.tracking import points
 from gagjax.tracking.clip import track_clip
+from gagjax.tracking.faces.following import Follower
 from gagjax.tracking.fit.shot import subject
-from gagjax.tracking.following import Follower
 from gagjax.tracking.sources import Source, open_source
 
 TURNS = (0, 10, 20, 30, 40)

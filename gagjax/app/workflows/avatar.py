@@ -44,7 +44,7 @@ def make(photo: Path, *, flame: Path | None = None, size: int = 512) -> Made:
 
     from gagjax import flame as heads
     from gagjax.avatars.portrait import build, layers
-    from gagjax.avatars.portrait.observe import observe
+    from gagjax.avatars.portrait.observing.observe import observe
     from gagjax.tracking.fit.shot import subject
     from gagjax.tracking.sources import open_source
 
@@ -70,7 +70,7 @@ def best_frame(source: Any, most: int = 60) -> tuple[int, Any]:
         InputError: If none shows a face.
     """
     from gagjax.tracking import points
-    from gagjax.tracking.following import Follower
+    from gagjax.tracking.faces.following import Follower
 
     follow, best, found = Follower(), (-np.inf, 0, None), 0
     step = max(1, source.count // most)

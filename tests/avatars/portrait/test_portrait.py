@@ -10,7 +10,8 @@ import pytest
 
 from gagjax import InputError, avatars, flame
 from gagjax.avatars.parameters import Parameters
-from gagjax.avatars.portrait import Sighting, build, files, layers, light, matting, zbuffer
+from gagjax.avatars.portrait import Sighting, build, files, layers, light, zbuffer
+from gagjax.avatars.portrait.observing import matting
 from gagjax.avatars.portrait.parts import parts_of
 from gagjax.avatars.rendering import drawn
 from gagjax.camera import from_track
@@ -132,16 +133,17 @@ def test_light_of_a_plain_sphere_is_found(rng):
     shade = 1 + 0.3 * normals[:, 0] - 0.2 * normals[:, 1]
     skin = np.array([0.5, 0.3, 0.2])
     found = light.fit(skin * shade[:, None], normals, np.ones(len(normals), bool))
+    # Drawn a little towards even light, which would be off by 0.36.
     again = np.asarray(light.irradiance(jnp.asarray(found), jnp.asarray(normals, jnp.float32)))
-    np.testing.assert_allclose(again / again.mean(0), (shade / shade.mean())[:, None] * np.ones(3), atol=0.03)
+    np.testing.assert_allclose(again / again.mean(0), (shade / shade.mean())[:, None] * np.ones(3), atol=0.06)
 
 
 def test_matte_is_drawn_to_the_edge(rng):
-    photo = np.zeros((100, 100, 3))
-    photo[:, 50:] = [0.8, 0.6, 0.5]
+    photo = np.zeros((120, 120, 3))
+    photo[:, 60:] = [0.8, 0.6, 0.5]
     photo += rng.normal(0, 0.01, photo.shape)
-    coarse = np.zeros((100, 100))
-    coarse[:, 47:] = 1
+    coarse = np.zeros((120, 120))
+    coarse[:, 58:] = 1
     fine = matting.refined(photo, coarse)
     assert np.abs(fine - (photo[..., 0] > 0.4)).mean() < 0.6 * np.abs(coarse - (photo[..., 0] > 0.4)).mean()
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from gagjax.avatars.parameters import Parameters
-from gagjax.avatars.portrait.matting import refined
+from gagjax.avatars.portrait.observing.matting import refined
 from gagjax.avatars.portrait.sighting import Marks, Sighting
 from gagjax.camera import from_track
 from gagjax.errors import InputError
@@ -52,7 +52,7 @@ def observe(
         InputError: If no face is found, or the models are not installed.
     """
     from gagjax.tracking.clip import track_clip
-    from gagjax.tracking.following import Follower
+    from gagjax.tracking.faces.following import Follower
     from gagjax.tracking.sources import Source
 
     path = path or Path("picture")
