@@ -29,7 +29,7 @@ class Layer:
         means: Where they are in the photo, in the head's axes, metres, (N, 3).
         factors: Roots of their covariances, (N, 3, 3).
         opacities: (N,).
-        colours: Linear light, (N, 3).
+        colours: Display-encoded, (N, 3).
         follow: 1 goes with the head, 0 stays where the photo has it, (N,).
     """
 
@@ -47,9 +47,9 @@ class PortraitAvatar:
     Args:
         model: The person's head: the shape is in the template, no shape columns are left.
         binding: Place and width of the Gaussians on it, affine.
-        corners: Barycentric place at which each takes its normal, (N, 3).
+        corners: Barycentric place at which each takes its light, (N, 3).
         opacities: (N,).
-        albedo: Linear colour with the photo's light divided out, (N, 3).
+        albedo: Display-encoded colour with the photo's light divided out, (N, 3); may exceed 1.
         lit: How far each follows the light: 1 skin, 0 eyes and teeth, (N,).
         light: The photo's light for `irradiance`, (9, 3), which stands with the camera.
         follow: How far each vertex goes with the head, (V,): the neck's lower end stays with the shoulders.
@@ -91,18 +91,18 @@ class PortraitAvatar:
         view = jnp.asarray(self.view) if camera is None else camera.viewmat
         vertices = self._held(vertices, self.follow, view)
         means, factors = self.binding.place(vertices, self.model.faces)
-        corners = flame.normals(self.model, vertices)[self.model.faces[self.binding.triangles]]
-        normals = _unit((corners * self.corners[..., None]).sum(1))
+        # Light varies slowly: it is found on the vertices, which are few, and encoded there.
         turn = jnp.asarray(FRONT) if camera is None else view[:3, :3]
-        bright = 1 + self.lit[:, None] * (irradiance(self.light, normals @ turn.T) - 1)
-        colours, opacities = self.albedo * bright, self.opacities
+        glow = irradiance(self.light, flame.normals(self.model, vertices) @ turn.T) ** (1 / GAMMA)
+        bright = (glow[self.model.faces[self.binding.triangles]] * self.corners[..., None]).sum(1)
+        colours, opacities = self.albedo * (1 + self.lit[:, None] * (bright - 1)), self.opacities
         if self.layer is not None:
             there = self._held(self.layer.means, self.layer.follow, view)
             means, factors = jnp.concatenate([means, there]), jnp.concatenate([factors, self.layer.factors])
             colours = jnp.concatenate([colours, self.layer.colours])
             opacities = jnp.concatenate([opacities, self.layer.opacities])
         covariances = (factors[:, :, None, :] * factors[:, None, :, :]).sum(-1) * UNITS**2
-        return Gaussians(means * UNITS, covariances, opacities, jnp.clip(colours, 1e-5, 1.0) ** (1 / GAMMA))
+        return Gaussians(means * UNITS, covariances, opacities, jnp.clip(colours, 0.0, 1.0))
 
     def _held(
         self, points: Float[Array, "N 3"], follow: Float[Array, "N"], view: Float[Array, "4 4"]
@@ -114,7 +114,3 @@ class PortraitAvatar:
         still = points * UNITS @ then[:3, :3].T + then[:3, 3] + LEAN * moved
         back = (still - now[:3, 3]) @ now[:3, :3] / UNITS
         return points + (1 - follow)[:, None] * (back - points)
-
-
-def _unit(x: Float[Array, "N 3"]) -> Float[Array, "N 3"]:
-    return x * jax.lax.rsqrt((x**2).sum(-1, keepdims=True) + 1e-16)

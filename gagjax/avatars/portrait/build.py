@@ -87,7 +87,7 @@ def build(sighting: Sighting, model: FlameModel | None = None, *, rounds: int = 
         ),
         corners=np.float32(np.concatenate([fine_bary, floor.bary])),
         opacities=np.float32(np.concatenate([0.96 * fade, 0.97 * _kept(floor, posed, faces, camera, matte)])),
-        albedo=np.float32(np.concatenate([albedo[chosen], colour])),
+        albedo=np.float32(np.clip(np.concatenate([albedo[chosen], colour]), 0, None) ** (1 / light.GAMMA)),
         lit=np.float32(lit),
         light=np.float32(glow),
         follow=np.float32(parts.follow),
@@ -215,11 +215,11 @@ def _corrected(avatar: PortraitAvatar, sighting: Sighting, chosen: np.ndarray, r
     least = ndimage.minimum_filter(photo, (3, 3, 1))[chosen] - _BEYOND
     most = ndimage.maximum_filter(photo, (3, 3, 1))[chosen] + _BEYOND
     shown = goal
-    bright = np.asarray(avatar.albedo, np.float64)[:count] / np.maximum(goal, 1e-3) ** light.GAMMA
+    bright = np.asarray(avatar.albedo, np.float64)[:count] / np.maximum(goal, 1e-3)
     for _ in range(rounds):
         picture, _ = drawn(avatar, sighting.parameters, jnp.zeros(3))
         shown = np.clip(shown + goal - np.asarray(picture, np.float64)[chosen], np.maximum(least, 0), most)
         albedo = np.asarray(avatar.albedo).copy()
-        albedo[:count] = shown**light.GAMMA * bright
+        albedo[:count] = shown * bright
         avatar = dataclasses.replace(avatar, albedo=np.float32(albedo))
     return avatar

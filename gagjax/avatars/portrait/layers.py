@@ -9,7 +9,6 @@ from scipy import ndimage
 from gagjax.avatars.avatar import UNITS
 from gagjax.avatars.portrait import pixels
 from gagjax.avatars.portrait.avatar import Layer
-from gagjax.avatars.portrait.light import GAMMA
 from gagjax.avatars.portrait.parts import smoothstep
 from gagjax.avatars.portrait.zbuffer import Seen
 from gagjax.camera import Camera
@@ -89,7 +88,7 @@ def _placed(
     view = np.asarray(camera.viewmat, np.float64)
     root = pixels.footprint(facing, sight, depth[chosen], camera, spread)
     means = (sight * depth[chosen][:, None] - view[:3, 3]) @ view[:3, :3] / UNITS
-    values = (means, view[:3, :3].T @ root, opacity[chosen], np.clip(colours[chosen], 0, 1) ** GAMMA, follow[chosen])
+    values = (means, view[:3, :3].T @ root, opacity[chosen], np.clip(colours[chosen], 0, 1), follow[chosen])
     return tuple(np.asarray(value, np.float32) for value in values)
 
 
