@@ -45,7 +45,7 @@ def transform(yaw: float, pitch: float = 0.0, distance: float = 9.5) -> np.ndarr
     about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
     rotation = (about_x @ about_y).T @ np.diag([-1.0, 1, -1])
-    return np.float32(np.concatenate([rotation, [[0.0], [-0.02], [distance]]], 1))
+    return np.asarray(np.concatenate([rotation, [[0.0], [-0.02], [distance]]], 1), np.float32)
 
 
 def at_rest(seed: int, size: int, yaw: float = 0.0, pitch: float = 0.0) -> Parameters:
@@ -86,6 +86,7 @@ def regions(parameters: Parameters) -> tuple[np.ndarray, np.ndarray]:
     """Pixels of the face, and of the head above the neck, three pixels within its outline."""
     model = flame.builtin()
     parts, faces = parts_of(model), np.asarray(model.faces)
+    assert parameters.camera is not None
     v = flame.vertices(
         model, parameters.shape, parameters.expression, parameters.pose, parameters.eyes, parameters.neck
     )
@@ -196,7 +197,7 @@ def film(path: Path, size: int, every: int, sheet: Path | None) -> dict[str, lis
         from gagjax.io import images
 
         some = np.concatenate([rows[k] for k in np.linspace(0, len(rows) - 1, 5).astype(int)], 0)
-        images.write(sheet, np.uint8(np.clip(some, 0, 1) * 255), force=True)
+        images.write(sheet, np.asarray(np.clip(some, 0, 1) * 255, np.uint8), force=True)
     out = {name: list(np.mean(values, 0)) for name, values in sums.items()}
     out["seconds"] = [seconds]
     return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from gagjax import flame
 from gagjax.avatars.avatar import UNITS
@@ -16,6 +16,7 @@ from gagjax.camera import Camera
 from gagjax.flame.model import FlameModel
 from gagjax.pytree import pytree
 from gagjax.splatting.gaussians import Gaussians
+from gagjax.typing import AnyArray
 
 #: How far shoulders move when the head does: a head leans and turns on a body that mostly stays.
 LEAN = 0.2
@@ -33,11 +34,11 @@ class Layer:
         follow: 1 goes with the head, 0 stays where the photo has it, (N,).
     """
 
-    means: Float[Array, "N 3"]
-    factors: Float[Array, "N 3 3"]
-    opacities: Float[Array, "N"]
-    colours: Float[Array, "N 3"]
-    follow: Float[Array, "N"]
+    means: Float[AnyArray, "N 3"]
+    factors: Float[AnyArray, "N 3 3"]
+    opacities: Float[AnyArray, "N"]
+    colours: Float[AnyArray, "N 3"]
+    follow: Float[AnyArray, "N"]
 
 
 @pytree
@@ -60,21 +61,21 @@ class PortraitAvatar:
 
     model: FlameModel
     binding: Binding
-    corners: Float[Array, "N 3"]
-    opacities: Float[Array, "N"]
-    albedo: Float[Array, "N 3"]
-    lit: Float[Array, "N"]
-    light: Float[Array, "9 3"]
-    follow: Float[Array, "V"]
-    pivot: Float[Array, "3"]
-    view: Float[Array, "4 4"]
+    corners: Float[AnyArray, "N 3"]
+    opacities: Float[AnyArray, "N"]
+    albedo: Float[AnyArray, "N 3"]
+    lit: Float[AnyArray, "N"]
+    light: Float[AnyArray, "9 3"]
+    follow: Float[AnyArray, "V"]
+    pivot: Float[AnyArray, "3"]
+    view: Float[AnyArray, "4 4"]
     layer: Layer | None = None
 
     def __len__(self) -> int:
         return len(self.binding) + (0 if self.layer is None else self.layer.means.shape[0])
 
     @jax.jit
-    def gaussians(self, parameters: Parameters | Float[Array, "V 3"], camera: Camera | None = None) -> Gaussians:
+    def gaussians(self, parameters: Parameters | Float[AnyArray, "V 3"], camera: Camera | None = None) -> Gaussians:
         """The Gaussians of a frame; arguments as in `MeshAvatar.gaussians`.
 
         Args:
@@ -105,8 +106,8 @@ class PortraitAvatar:
         return Gaussians(means * UNITS, covariances, opacities, jnp.clip(colours, 0.0, 1.0))
 
     def _held(
-        self, points: Float[Array, "N 3"], follow: Float[Array, "N"], view: Float[Array, "4 4"]
-    ) -> Float[Array, "N 3"]:
+        self, points: Float[AnyArray, "N 3"], follow: Float[AnyArray, "N"], view: Float[AnyArray, "4 4"]
+    ) -> Float[AnyArray, "N 3"]:
         """Points that go with the head only in part: the rest of them stays as the photo shows it, moved, not turned."""
         then, now = jnp.asarray(self.view), view
         pivot = self.pivot * UNITS

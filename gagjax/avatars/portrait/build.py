@@ -82,17 +82,15 @@ def build(sighting: Sighting, model: FlameModel | None = None, *, rounds: int = 
     lit = np.concatenate([lit_share[chosen], _lit(floor.part)])
     avatar = PortraitAvatar(
         model=head,
-        binding=Binding(
-            np.int32(placed.triangles), np.float32(placed.offsets), np.float32(placed.factors), frame="affine"
-        ),
-        corners=np.float32(np.concatenate([fine_bary, floor.bary])),
-        opacities=np.float32(np.concatenate([0.96 * fade, 0.97 * _kept(floor, posed, faces, camera, matte)])),
-        albedo=np.float32(np.clip(np.concatenate([albedo[chosen], colour]), 0, None) ** (1 / light.GAMMA)),
-        lit=np.float32(lit),
-        light=np.float32(glow),
-        follow=np.float32(parts.follow),
-        pivot=np.float32(_pivot(head)),
-        view=np.float32(camera.viewmat),
+        binding=Binding(_i32(placed.triangles), _f32(placed.offsets), _f32(placed.factors), frame="affine"),
+        corners=_f32(np.concatenate([fine_bary, floor.bary])),
+        opacities=_f32(np.concatenate([0.96 * fade, 0.97 * _kept(floor, posed, faces, camera, matte)])),
+        albedo=_f32(np.clip(np.concatenate([albedo[chosen], colour]), 0, None) ** (1 / light.GAMMA)),
+        lit=_f32(lit),
+        light=_f32(glow),
+        follow=_f32(parts.follow),
+        pivot=_f32(_pivot(head)),
+        view=np.asarray(camera.viewmat, np.float32),
         layer=layers.beside(photo, matte, chosen, seen, _follow(parts, faces, seen), camera),
     )
     return _corrected(avatar, dataclasses.replace(sighting, photo=photo), chosen, rounds)
@@ -221,5 +219,13 @@ def _corrected(avatar: PortraitAvatar, sighting: Sighting, chosen: np.ndarray, r
         shown = np.clip(shown + goal - np.asarray(picture, np.float64)[chosen], np.maximum(least, 0), most)
         albedo = np.asarray(avatar.albedo).copy()
         albedo[:count] = shown * bright
-        avatar = dataclasses.replace(avatar, albedo=np.float32(albedo))
+        avatar = dataclasses.replace(avatar, albedo=_f32(albedo))
     return avatar
+
+
+def _f32(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values, np.float32)
+
+
+def _i32(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values, np.int32)

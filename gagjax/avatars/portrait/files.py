@@ -91,7 +91,7 @@ def save(
         tensors.write(temporary, _tree(avatar))
     with atomic.output(folder / PLY, force) as temporary:
         ply.write(temporary, splats(avatar.gaussians(avatar.model.v_template)))
-    images.write(folder / BACKGROUND, np.uint8(np.clip(background, 0, 1) * 255 + 0.5), force=force)
+    images.write(folder / BACKGROUND, np.asarray(np.clip(background, 0, 1) * 255 + 0.5, np.uint8), force=force)
     with atomic.output(folder / JSON, force) as temporary:
         temporary.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 

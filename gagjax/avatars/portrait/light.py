@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
+
+from gagjax.typing import AnyArray
 
 GAMMA = 2.2
 #: How far light on one place may differ from the mean: harmonics say little about directions that no pixel faces.
@@ -12,7 +14,7 @@ LEAST, MOST = 0.4, 1.9
 _RIDGE = (0.0, 0.02, 0.02, 0.02, 0.1, 0.1, 0.1, 0.1, 0.1)
 
 
-def basis(normals: Float[Array, "N 3"]) -> Float[Array, "N 9"]:
+def basis(normals: Float[AnyArray, "N 3"]) -> Float[AnyArray, "N 9"]:
     """Real spherical harmonics to degree 2, without their constants, of unit vectors.
 
     Source: Ramamoorthi and Hanrahan, An efficient representation for irradiance environment maps, SIGGRAPH 2001: nine
@@ -23,7 +25,7 @@ def basis(normals: Float[Array, "N 3"]) -> Float[Array, "N 9"]:
     return jnp.stack([one, x, y, z, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y], -1)
 
 
-def irradiance(light: Float[Array, "9 3"], normals: Float[Array, "N 3"]) -> Float[Array, "N 3"]:
+def irradiance(light: Float[AnyArray, "9 3"], normals: Float[AnyArray, "N 3"]) -> Float[AnyArray, "N 3"]:
     """Light on places by their normals in camera axes, 1 on average over the photo's skin."""
     return jnp.clip(basis(normals) @ light, LEAST, MOST)
 

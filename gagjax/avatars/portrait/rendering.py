@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from gagjax.avatars.parameters import Parameters
 from gagjax.avatars.portrait.avatar import PortraitAvatar
 from gagjax.avatars.rendering import drawn
 from gagjax.camera import from_track
 from gagjax.track import Track
+from gagjax.typing import AnyArray
 
 
 def frames(
@@ -53,8 +54,8 @@ def frames(
 
 @jax.jit(static_argnames=("backend",))
 def composed(
-    avatar: PortraitAvatar, parameters: Parameters, plate: Float[Array, "H W 3"], *, backend: str = "auto"
-) -> Float[Array, "H W 3"]:
+    avatar: PortraitAvatar, parameters: Parameters, plate: Float[AnyArray, "H W 3"], *, backend: str = "auto"
+) -> Float[AnyArray, "H W 3"]:
     """One frame before a picture of its size."""
     picture, coverage = drawn(avatar, parameters, jnp.zeros(3), backend=backend)
     return picture + (1 - coverage[..., None]) * plate
