@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bridge
+import gagjax.splatting
 from bridge import gsplat
 from gagjax.camera import Camera, from_track
 from gagjax.errors import SplattingError
