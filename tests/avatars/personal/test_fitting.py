@@ -13,6 +13,7 @@ import pytest
 from gagjax import InputError, flame
 from gagjax.avatars.personal import clip as clips
 from gagjax.avatars.personal import densification, files, losses, motion, tensors
+from gagjax.avatars.personal.training import AvatarFit
 from gagjax.avatars.rendering import drawn
 from gagjax.io import images
 from gagjax.io.tracks import save_track
