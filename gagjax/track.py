@@ -153,6 +153,22 @@ class Track:
     def __len__(self) -> int:
         return self.expression.shape[0]
 
+    def __repr__(self) -> str:
+        """Shapes and facts, not numbers: a track fits on one screen."""
+        lost = f", {int((~np.asarray(self.valid)).sum())} lost" if is_concrete(self.valid) else ""
+        arrays = {
+            name: value for name, value in self.channels._asdict().items() if name != "extra" and value is not None
+        }
+        arrays |= {} if self.shape is None else {"shape": self.shape}
+        parts = [f"{name}={tuple(np.shape(value))}" for name, value in arrays.items()]
+        parts += [f"extra.{name}={tuple(np.shape(value))}" for name, value in self.extra.items()]
+        if self.names is not None:
+            parts.append(f"names={self.names[0]!r}..{self.names[-1]!r}")
+        lens = "" if self.intrinsics is None else f", filmed at {self.intrinsics.width} x {self.intrinsics.height}"
+        return (
+            f"Track({len(self)} frames at {self.fps} fps{lost}, {self.source or 'no source'}: {', '.join(parts)}{lens})"
+        )
+
     def __getitem__(self, frames: slice) -> Track:
         """The frames of a slice, as a track; with a step, fps is divided by it."""
         if not isinstance(frames, slice):

@@ -87,3 +87,8 @@ def test_rates_are_exact():
     assert as_rate(29.97) == Fraction(30000, 1001)
     assert as_rate(23.976) == Fraction(24000, 1001)
     assert as_rate(25.0) == 25 and as_rate("30/1") == 30 and as_rate(12.5) == Fraction(25, 2)
+
+
+def test_a_track_shows_itself_on_one_screen():
+    text = repr(gj.simulate.driver(500, seed=0))
+    assert len(text) < 1000 and "500 frames at 25 fps" in text and "expression=(500, 100)" in text

@@ -125,7 +125,7 @@ class Kinematic(Robustness, Noises):
         return dataclasses.replace(self, dt=dt)
 
     def init(self, first: Tree) -> Any:
-        """Nothing known but `first`."""
+        """Diffuse prior at the first observation."""
         return jax.tree.map(self._fresh, first)
 
     def step(self, state: Tree, x: Tree) -> tuple[Any, Any]:

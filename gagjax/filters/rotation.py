@@ -191,7 +191,7 @@ class RotationConstantVelocity:
         return dataclasses.replace(self, dt=dt)
 
     def init(self, first: Float[AnyArray, "*#batch 3 3"]) -> RotationMoments:
-        """Nothing known but `first`."""
+        """Diffuse prior at the first observation."""
         return self._fresh(so3.quaternion_from_matrix(first))
 
     def step(self, state: RotationMoments, x: AnyArray) -> tuple[RotationMoments, Any]:

@@ -13,7 +13,7 @@ import gagjax as gj
 from gagjax import flame
 from gagjax.app import presets
 from gagjax.app.cli import main
-from gagjax.app.commands.enhance import fitting
+from gagjax.app.workflows.enhance import fitting
 from gagjax.expression import Openings, apertures, driven
 from gagjax.expression.from_template import ratios
 from gagjax.filters.adaptive import AdaptiveSmoother, trust

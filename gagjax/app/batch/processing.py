@@ -89,7 +89,7 @@ def _process(source: Path, result: Path, config: Mapping[str, Any]) -> None:
     import jax
     import numpy as np
 
-    from gagjax.app.commands.enhance import fitting
+    from gagjax.app.workflows.enhance import fitting
     from gagjax.io.tracks import find, read, save_track
     from gagjax.stack import enhance_track
 

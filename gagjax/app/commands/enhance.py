@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,6 @@ from gagjax.errors import InputError
 
 if TYPE_CHECKING:
     from gagjax.stack import Stack
-    from gagjax.track import Track
-
-MARK = "+enhanced"  # in a track's source: it has been through here
 
 
 @dataclass
@@ -129,7 +125,7 @@ class Enhance:
                 "has one frame", file=found.file, fix="A clip has at least two; a still needs no smoothing"
             )
         stack, said = fitting(stack, track)
-        after = _enhanced(stack, track)
+        after = enhanced(stack, track)
         tracks.save_track(
             after,
             out,
@@ -138,11 +134,11 @@ class Enhance:
             fill_gaps=self.fill_gaps,
             frames_from=source if source.is_dir() else None,
         )
-        parts, enhanced = track.split(), after.split()
+        parts, after_parts = track.split(), after.split()
         for name, part in parts.items():
             if len(parts) > 1:
                 print(f"sequence {name}: {len(part)} frames")
-            print(summary.table(part, enhanced[name]))
+            print(summary.table(part, after_parts[name]))
         missing = summary.gaps(track)
         if missing:
             print(f"missing frames: {missing}")
@@ -150,45 +146,6 @@ class Enhance:
             print(line)
         where = "a folder, since it has no suffix: " if out.is_dir() and not source.is_dir() else ""
         print(f"{out}: {where}{len(after)} frames at {track.fps} fps, {tracks.FORMATS[layout]}, by {_ran(stack)}")
-
-
-def fitting(stack: Stack, track: Track) -> tuple[Stack, list[str]]:
-    """The stack without stages that cannot work on a track, and a line on each of those and on what is left alone."""
-    import numpy as np
-
-    from gagjax.gaze import eyes_estimated
-    from gagjax.reference.gaze import ReferenceGaze
-
-    said: list[str] = []
-    if track.source.startswith("liveportrait") and not np.any(track.expression) and not np.any(track.eyes):
-        names = [name for name in ("expression", "gaze") if getattr(stack, name) is not None]
-        if names:
-            said.append(f"left out: {', '.join(names)} (this format holds no FLAME expression and eyes)")
-        return dataclasses.replace(stack, **dict.fromkeys(names)), said
-    aimed = stack.gaze is not None
-    frame = getattr(getattr(stack.gaze, "corrector", stack.gaze), "frame", "camera")
-    if aimed and not isinstance(stack.gaze, ReferenceGaze) and frame == "camera" and not track.camera_known:
-        said.append("left out: gaze (the camera that filmed is not in this file; transforms.json beside it says it)")
-        stack, aimed = dataclasses.replace(stack, gaze=None), False
-    if not eyes_estimated(track):
-        rest = "they are aimed because you asked" if aimed else "they are left as they are"
-        said.append(f"eyes: the tracker did not estimate them (constant to .05 degrees); {rest}")
-    return stack, said
-
-
-def _enhanced(stack: Stack, track: Track) -> Any:
-    import warnings
-
-    import jax
-    import numpy as np
-
-    from gagjax.stack import enhance_track
-
-    if track.source.endswith(MARK):
-        warnings.warn("this track has been enhanced already; a second pass smooths what is left", stacklevel=1)
-    after = jax.tree.map(np.asarray, enhance_track(stack, track))
-    source = track.source.removesuffix(MARK) + MARK
-    return dataclasses.replace(after, source=source, names=track.names, fps=track.fps, origin=track.origin)
 
 
 def _ran(stack: Stack) -> str:

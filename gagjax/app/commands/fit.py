@@ -42,23 +42,23 @@ class Fit:
     blend: Literal["linear", "sigmoid"] = "linear"
     """How the field's two branches share the head."""
     channels: Literal[3, 32] = 3
-    """Of each of the field's Gaussians; 32 bring a small network that makes the picture of them."""
+    """Feature channels of each of the field's Gaussians; 32 add a small network that turns them into the picture."""
     upscale: Literal[1, 2, 4] = 1
-    """Draw the field's Gaussians so many times smaller than the picture, and let that network enlarge them."""
+    """Render the field's features at 1/N of the picture's size and let that network upsample them."""
     size: int = 128
     """Pictures are fitted at this size, pixels."""
     gaussians: int = 8000
-    """At most so many Gaussians."""
+    """Upper limit on the number of Gaussians."""
     steps: int = 3000
     """Optimiser steps."""
     motion: bool = True
     """Correct the track as well."""
     hold_out: int = 8
-    """Every so manieth frame is not learned from, but measured; 0 learns from all."""
+    """Hold out every N-th frame for measuring; 0 fits all frames."""
     pictures: int = 500
     """Steps between pictures of the progress; 0 for none."""
     seed: int = 0
-    """Of the first weights and the order of frames."""
+    """Seed of the initial weights and of the order of frames."""
     fps: float | None = None
     """Frame rate, where the track holds none (25 otherwise)."""
     force: bool = False
@@ -82,7 +82,7 @@ class Fit:
             raise InputError(f"is no multiple of {self.upscale}", field="--size", fix="Choose another, or --upscale 1")
         if self.hold_out == 1:
             raise InputError("leaves no frame to learn from", field="--hold-out", fix="Use 0, or 2 and more")
-        from gagjax.app.workflows import fit
+        from gagjax.app.workflows.fit import FitOptions, fit
 
-        print(fit.fit(self))
+        print(fit(FitOptions(**vars(self))))
         return 0

@@ -96,7 +96,7 @@ def _of_track(track: Track) -> Lines:
 
 
 def _remarks(found: Found, track: Track, path: Path) -> Iterable[str]:
-    from gagjax.app.commands.enhance import MARK
+    from gagjax.app.workflows.enhance import MARK
     from gagjax.io import tracks
 
     if track.source == "gagavatar-smoothed":

@@ -90,9 +90,9 @@ class Reenact:
         if self.avatar is not None and (self.checkpoint or self.portrait or self.grid > 1):
             raise InputError("goes without -r, -i and --grid", field="--avatar", fix="Leave those out, or --avatar")
         from gagjax.app import presets
-        from gagjax.app.commands.enhance import fitting
         from gagjax.app.streaming.pipeline import ahead
         from gagjax.app.workflows.avatar_source import open_avatar, open_avatars
+        from gagjax.app.workflows.enhance import fitting
         from gagjax.app.workflows.orbit import held, orbit
         from gagjax.expression import driven
         from gagjax.io import atomic, video
@@ -175,19 +175,6 @@ class Reenact:
             labels = ([] if source is None else ["source"]) + ["driver", "result"]
             height = result.shape[0]
             yield panels.beside([panels.resized(each, height) for each in pictures], labels)
-
-
-def in_a_row(track: Track) -> Track:
-    """The track with its sequences one after the other, and a line that names them where there are several."""
-    found = track.sequences
-    if len(found) == 1:
-        return track
-    starts, places = 0, []
-    for name, frames in found.items():
-        places.append(f"{name} (frames {starts}-{starts + len(frames) - 1})")
-        starts += len(frames)
-    print(f"sequences: {', '.join(places)}")
-    return track.one_after_another()
 
 
 def results_of(stack: Stack, avatar: Source, track: Track) -> Iterator[Any]:

@@ -63,10 +63,9 @@ class View:
             raise InputError("needs viser", field="gagjax view", fix="pip install 'gagjax[viewer]'") from error
         from gagjax import flame
         from gagjax.app import presets
-        from gagjax.app.commands.enhance import fitting
-        from gagjax.app.commands.reenact import in_a_row
         from gagjax.app.viewer.page import Viewer
         from gagjax.app.viewer.session import ViewerSession
+        from gagjax.app.workflows.enhance import fitting, in_a_row
         from gagjax.io.tracks import load_track
 
         if self.presets.exists() and not self.presets.is_dir():

@@ -13,10 +13,10 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from gagjax.app.commands.enhance import fitting
 from gagjax.app.reports import html_page
 from gagjax.app.reports.ablation import Shown, parts_of
 from gagjax.app.workflows.avatar_source import Source, open_avatar
+from gagjax.app.workflows.enhance import fitting
 from gagjax.errors import InputError
 from gagjax.flame.builtin_head import CONTROLS
 from gagjax.io.tracks import load_track

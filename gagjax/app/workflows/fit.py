@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from gagjax.errors import InputError
 
 if TYPE_CHECKING:
-    from gagjax.app.commands.fit import Fit
     from gagjax.avatars.personal import training
     from gagjax.flame.model import FlameModel
     from gagjax.track import Track
@@ -20,7 +19,30 @@ CHECKPOINT, PROGRESS = "checkpoint.safetensors", "progress"
 SAVE_EVERY = 250
 
 
-def fit(options: Fit) -> str:
+@dataclasses.dataclass(frozen=True)
+class FitOptions:
+    """What to fit and how; the fields are the options of `gagjax fit`, which explains them."""
+
+    clip: Path
+    out: Path
+    flame: Path | None = None
+    head_seed: int = 0
+    model: Literal["appearance", "field"] = "appearance"
+    blend: Literal["linear", "sigmoid"] = "linear"
+    channels: Literal[3, 32] = 3
+    upscale: Literal[1, 2, 4] = 1
+    size: int = 128
+    gaussians: int = 8000
+    steps: int = 3000
+    motion: bool = True
+    hold_out: int = 8
+    pictures: int = 500
+    seed: int = 0
+    fps: float | None = None
+    force: bool = False
+
+
+def fit(options: FitOptions) -> str:
     """Fit as the command's options say; what came of it, for the user.
 
     Raises:
@@ -114,7 +136,7 @@ def panel(run: training.AvatarFit, index: int) -> np.ndarray:
     return (np.clip(row, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def _start(options: Fit, model: FlameModel, track: Track) -> Any:
+def _start(options: FitOptions, model: FlameModel, track: Track) -> Any:
     from gagjax.avatars.personal import appearance, deformation
 
     if options.model == "appearance":
@@ -133,7 +155,7 @@ def _start(options: Fit, model: FlameModel, track: Track) -> Any:
     return deformation.guide(made, *channels, seed=options.seed)
 
 
-def _run(run: training.AvatarFit, options: Fit) -> None:
+def _run(run: training.AvatarFit, options: FitOptions) -> None:
     from tqdm import tqdm
 
     from gagjax.io import images

@@ -119,7 +119,7 @@ def spread(model: FlameModel, count: int) -> tuple[Canonical, Float[np.ndarray, 
     corners = np.concatenate([1 - placed.offsets[:, :2].sum(1, keepdims=True), placed.offsets[:, :2]], 1)
     pieces = np.bincount(placed.triangles, minlength=len(f))
     width = _WIDTH * np.sqrt(area[placed.triangles] / pieces[placed.triangles])
-    if len(placed.triangles) > count:  # more triangles than Gaussians: every so manieth, wider
+    if len(placed.triangles) > count:  # more triangles than Gaussians: every N-th triangle, with wider Gaussians
         kept = np.unique(np.linspace(0, len(placed.triangles) - 1, count).round().astype(int))
         width = width[kept] * np.sqrt(len(placed.triangles) / len(kept))
         corners, triangles = corners[kept], placed.triangles[kept]

@@ -1,0 +1,65 @@
+"""What `gagjax enhance` does to one track, and what every command that enhances tracks asks first."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gagjax.stack import Stack
+    from gagjax.track import Track
+
+MARK = "+enhanced"  # in a track's source: it has been enhanced
+
+
+def fitting(stack: Stack, track: Track) -> tuple[Stack, list[str]]:
+    """The stack without stages that cannot work on a track, and a line on each of those and on what is left alone."""
+    import numpy as np
+
+    from gagjax.gaze import eyes_estimated
+    from gagjax.reference.gaze import ReferenceGaze
+
+    said: list[str] = []
+    if track.source.startswith("liveportrait") and not np.any(track.expression) and not np.any(track.eyes):
+        names = [name for name in ("expression", "gaze") if getattr(stack, name) is not None]
+        if names:
+            said.append(f"left out: {', '.join(names)} (this format holds no FLAME expression and eyes)")
+        return dataclasses.replace(stack, **dict.fromkeys(names)), said
+    aimed = stack.gaze is not None
+    frame = getattr(getattr(stack.gaze, "corrector", stack.gaze), "frame", "camera")
+    if aimed and not isinstance(stack.gaze, ReferenceGaze) and frame == "camera" and not track.camera_known:
+        said.append("left out: gaze (the camera that filmed is not in this file; transforms.json beside it says it)")
+        stack, aimed = dataclasses.replace(stack, gaze=None), False
+    if not eyes_estimated(track):
+        rest = "they are aimed because you asked" if aimed else "they are left as they are"
+        said.append(f"eyes: the tracker did not estimate them (constant to .05 degrees); {rest}")
+    return stack, said
+
+
+def enhanced(stack: Stack, track: Track) -> Track:
+    """The track with the stack's track stages run over it, marked as enhanced; warns if it was already."""
+    import warnings
+
+    import jax
+    import numpy as np
+
+    from gagjax.stack import enhance_track
+
+    if track.source.endswith(MARK):
+        warnings.warn("this track has been enhanced already; a second pass smooths what is left", stacklevel=1)
+    after = jax.tree.map(np.asarray, enhance_track(stack, track))
+    source = track.source.removesuffix(MARK) + MARK
+    return dataclasses.replace(after, source=source, names=track.names, fps=track.fps, origin=track.origin)
+
+
+def in_a_row(track: Track) -> Track:
+    """The track with its sequences one after the other, and a line that names them where there are several."""
+    found = track.sequences
+    if len(found) == 1:
+        return track
+    starts, places = 0, []
+    for name, frames in found.items():
+        places.append(f"{name} (frames {starts}-{starts + len(frames) - 1})")
+        starts += len(frames)
+    print(f"sequences: {', '.join(places)}")
+    return track.one_after_another()
