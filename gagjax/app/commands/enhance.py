@@ -104,6 +104,7 @@ class Enhance:
 
     def _one(self, source: Path, out: Path, stack: Any) -> None:
         from gagjax.app.reports import summary
+        from gagjax.app.workflows.enhance import enhanced, fitting
         from gagjax.io import tracks
 
         found = tracks.find(source)

@@ -92,7 +92,7 @@ class Reenact:
         from gagjax.app import presets
         from gagjax.app.streaming.pipeline import ahead
         from gagjax.app.workflows.avatar_source import open_avatar, open_avatars
-        from gagjax.app.workflows.enhance import fitting
+        from gagjax.app.workflows.enhance import fitting, in_a_row
         from gagjax.app.workflows.orbit import held, orbit
         from gagjax.expression import driven
         from gagjax.io import atomic, video
