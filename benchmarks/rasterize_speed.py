@@ -19,14 +19,15 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 from numba import njit
+from splatting.gaussians import Gaussians
+from splatting.projection import splats
 
 import bridge
 from benchmarks import torch_rasterizer
 from benchmarks.common import RESULTS, timed, write_table
+from gagjax import splatting
 from gagjax.camera import from_track
 from gagjax.splatting import cpu
-from gagjax.splatting.gaussians import Gaussians
-from gagjax.splatting.projection import splats
 
 EVALUATION = 25  # floating-point operations of one alpha: exponent, exponential, cap, transmittance
 TRANSFORM = np.float32([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 10]])
@@ -153,10 +154,10 @@ def scaling() -> None:
     series["channels"] = [(c, *ours(scene(c, 1.8), 512, repeats)) for c in (3, 8, 16, 32)]
     series["resolution (pixels)"] = [(s, *ours(scene(3, 1.8 * s / 512), s, repeats)) for s in (128, 256, 512, 1024)]
     threads = []
-    for count in range(1, gagjax.splatting.threads() + 1):
-        gagjax.splatting.set_threads(count)
+    for count in range(1, splatting.threads() + 1):
+        splatting.set_threads(count)
         threads.append((count, *ours(scene(32, 1.8), 512, repeats)))
-    gagjax.splatting.set_threads(None)
+    splatting.set_threads(None)
     series["threads"] = threads
     figure = Figure(figsize=(12, 3), layout="constrained")
     for axes, (name, points) in zip(figure.subplots(1, 4), series.items(), strict=True):
@@ -178,7 +179,7 @@ def main() -> None:
     quick = "--quick" in sys.argv
     sheet, repeats = (100, 3) if quick else (296, 7)
     torch.set_num_threads(2)
-    gagjax.splatting.set_threads(2)
+    splatting.set_threads(2)
     peak = peak_flops()
     rows, notes = [], []
     for name, median in (("light", 1.8), ("heavy", 4.6)):
@@ -205,7 +206,7 @@ def main() -> None:
         f"{len(small):,} Gaussians, 3 channels, 512 x 512: {fps:.0f} frames/s.",
         f"Share of the float32 peak: useful operations ({EVALUATION} per alpha, 2 per channel and blended contribution) over "
         f"the whole forward time, projection and sorting included, against a matrix product at {peak / 1e9:.0f} GFLOP/s.",
-        f"Medians, compilation apart; the peer's forward + backward ran once. Threads of both: {gagjax.splatting.threads()}.",
+        f"Medians, compilation apart; the peer's forward + backward ran once. Threads of both: {splatting.threads()}.",
         "Scaling plot: `python -m benchmarks.rasterize_speed --scaling` writes rasterize_scaling.png.",
     ]
     header = [

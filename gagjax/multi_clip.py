@@ -13,8 +13,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from gagjax import forked, shape_bucketing
 from gagjax.conventions import track_units
 from gagjax.filters.base import check_observed
+from gagjax.protocols import Filter, TrackStage
 from gagjax.stack import Stack, enhance_track, run_stages, track_stages
-from gagjax.track import Track, interleaved
+from gagjax.track import Channels, Track, interleaved
+from gagjax.typing import AnyArray
 
 AXIS = "clips"
 

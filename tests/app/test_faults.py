@@ -125,7 +125,7 @@ def test_a_frame_that_the_database_lacks(tmp_path):
 
 @needs_full
 def test_the_output_of_live_on_a_full_device(tmp_path):
-    from tests.app.test_live import as_lines
+    from tests.app.streaming.test_live import as_lines
 
     (tmp_path / "in.jsonl").write_text("".join(as_lines(simulate.driver(3, seed=0))))
     words = [sys.executable, "-m", "gagjax", "live", str(tmp_path / "in.jsonl")]

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import bridge
 from bridge import gsplat
+from gagjax import splatting
 from gagjax.camera import Camera, from_track
 from gagjax.errors import SplattingError
 from gagjax.splatting.gaussians import Gaussians, covariance
@@ -296,14 +297,14 @@ def test_results_do_not_depend_on_threads():
     runs = []
     try:
         for count in (1, 2, 1):
-            gagjax.splatting.set_threads(count)
+            splatting.set_threads(count)
             runs.append(jax.tree.map(np.asarray, (draw(g, camera(), b), gradients(g, camera(), weights, b))))
     finally:
-        gagjax.splatting.set_threads(None)
+        splatting.set_threads(None)
     jax.tree.map(np.testing.assert_array_equal, runs[0], runs[1])
     jax.tree.map(np.testing.assert_array_equal, runs[0], runs[2])
     with pytest.raises(ValueError, match="threads"):
-        gagjax.splatting.set_threads(0)
+        splatting.set_threads(0)
 
 
 def test_batches_vmap_and_scan_agree_with_single_calls():
@@ -325,6 +326,7 @@ def test_batches_vmap_and_scan_agree_with_single_calls():
     np.testing.assert_allclose(grad.means[1], alone.means, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.misuse
 def test_wrong_shapes_and_backends_are_named():
     with pytest.raises(SplattingError, match="opacities"):
         bridge.rasterize(dataclasses.replace(scene(4), opacities=np.ones(3)), camera())
@@ -338,7 +340,7 @@ def test_wrong_shapes_and_backends_are_named():
 def test_gsplat_where_it_cannot_run_says_what_is_missing():
     with pytest.raises(SplattingError, match=r"gsplat.*cannot run here: .*(CUDA|install|CPU)"):
         bridge.rasterize(scene(4), camera(), backend="gsplat")
-    assert gagjax.splatting.backend_report().startswith("cpu: ")
+    assert splatting.backend_report().startswith("cpu: ")
 
 
 @pytest.mark.gpu

@@ -13,6 +13,7 @@ import pytest
 from gagjax import InputError, flame
 from gagjax.avatars.personal import clip as clips
 from gagjax.avatars.personal import densification, files, losses, motion, tensors
+from gagjax.avatars.personal.training import AvatarFit
 from gagjax.avatars.rendering import drawn
 from gagjax.io import images
 from gagjax.io.tracks import save_track
@@ -25,7 +26,7 @@ def gaussians_of(avatar, parameters):
 
 @pytest.fixture(scope="module")
 def fitted(start, clip, settings):
-    fit = Fit(start, clip, settings, held_out=[3])
+    fit = AvatarFit(start, clip, settings, held_out=[3])
     fit.history = []
     fit.run(report=lambda _, figures: fit.history.append(figures["loss"]))
     return fit
@@ -43,10 +44,10 @@ def test_held_out_frames_do_not_move(fitted):
 
 
 def test_a_stopped_fit_goes_on_bit_for_bit(fitted, start, clip, settings, tmp_path):
-    first = Fit(start, clip, settings, held_out=[3])
+    first = AvatarFit(start, clip, settings, held_out=[3])
     first.run(17)
     first.save(tmp_path / "checkpoint.safetensors")
-    second = Fit(start, clip, settings, held_out=[3])
+    second = AvatarFit(start, clip, settings, held_out=[3])
     second.resume(tmp_path / "checkpoint.safetensors")
     assert second.done == 17
     second.run()
@@ -55,7 +56,7 @@ def test_a_stopped_fit_goes_on_bit_for_bit(fitted, start, clip, settings, tmp_pa
 
 def test_a_checkpoint_of_other_settings_is_refused(fitted, start, clip, settings, tmp_path):
     fitted.save(tmp_path / "checkpoint.safetensors")
-    other = Fit(start, clip, dataclasses.replace(settings, steps=40), held_out=[3])
+    other = AvatarFit(start, clip, dataclasses.replace(settings, steps=40), held_out=[3])
     with pytest.raises(InputError, match="other settings"):
         other.resume(tmp_path / "checkpoint.safetensors")
 
