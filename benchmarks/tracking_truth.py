@@ -38,7 +38,10 @@ class Case(NamedTuple):
     light: str
 
 
+#: The films on which the fit's constants (priors, weights, slide, depth of the iris) were chosen.
 CASES = (Case(3, 12.0, "even"), Case(5, 7.0, "side"), Case(8, 4.5, "dim"))
+#: Films that nothing was chosen on.
+HELD_OUT = (Case(4, 12.0, "side"), Case(6, 7.0, "dim"), Case(9, 4.5, "even"))
 
 
 def performance(case: Case, frames: int = FRAMES) -> Track:

@@ -39,6 +39,7 @@ class Command:
 # To add a command: write its module, add one line here.
 COMMANDS: dict[str, Command] = {
     "demo": Command("demo", "Demo", "the whole way on built-in data, measured against known truth"),
+    "avatar": Command("portrait.avatar", "Avatar", "one photo in, an avatar that looks like the person out"),
     "fit": Command("fit", "Fit", "a personal avatar from a tracked clip, and a better track"),
     "track": Command("track", "Track", "a film or a picture in, a track of its face out"),
     "models": Command("models", "Models", "the face networks that tracking needs, fetched once"),

@@ -283,14 +283,14 @@ def observations(valid: AnyArray | None, frames: int) -> Scalar:
 def trust(count: Scalar) -> Float[Array, ""]:
     """How far an estimated noise level is trusted: the share of it that is certain.
 
-    A median of n deviations is off by about 1.2 / sqrt(n) of itself; the level is lowered by 1.7 times that (and raised by
+    A median of n deviations is off by about 1.2 / sqrt(n) of itself; the level is lowered by twice that (and raised by
     as much where it decides what is thrown out), relative to a clip of thirty, from which on it is taken as it is.
 
     Args:
         count: Of second differences, `observations`.
     """
-    share = 1 - 2 / jnp.sqrt(jnp.maximum(jnp.asarray(count, jnp.float32), 1.0))
-    return jnp.clip(share / (1 - 2 / jnp.sqrt(jnp.float32(30.0))), 0.1, 1.0)
+    share = 1 - 2.4 / jnp.sqrt(jnp.maximum(jnp.asarray(count, jnp.float32), 1.0))
+    return jnp.clip(share / (1 - 2.4 / jnp.sqrt(jnp.float32(30.0))), 0.1, 1.0)
 
 
 def second_difference_noise(xs: Float[AnyArray, "T C"], observed: Bool[AnyArray, "T"]) -> Float[Array, "C"]:

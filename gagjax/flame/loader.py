@@ -173,7 +173,7 @@ def _embedding(content: object, file: Path) -> dict[str, Any]:
     raise InputError("holds no landmark embedding", file=file, fix=_EMBEDDING_FIX)
 
 
-def _mediapipe(content: Any, file: Path) -> dict[str, Any]:
+def _mediapipe(content: object, file: Path) -> dict[str, Any]:
     """The 105 MediaPipe landmarks of `FLAME_with_eye.pt`, where it has them."""
     if not isinstance(content, Mapping) or not {"lmk_face_idx", "lmk_b_coords"} <= set(content):
         return {}

@@ -116,7 +116,7 @@ def _on_host(function: Callable[..., None], shapes: tuple[tuple[int, ...], ...],
     if jax.default_backend() == "cpu":
         from jax.experimental.buffer_callback import buffer_callback
 
-        def in_place(_: object, outputs: Tree, *inputs: object) -> None:
+        def in_place(_: object, outputs: Any, *inputs: Any) -> None:  # XLA's own buffers, no arrays yet
             function([np.asarray(o) for o in outputs], *(np.asarray(i) for i in inputs))
 
         return buffer_callback(in_place, results, vmap_method="sequential")(*arguments)

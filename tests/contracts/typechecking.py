@@ -13,7 +13,7 @@ import beartype
 from jaxtyping import install_import_hook
 
 PACKAGES = ("gagjax", "bridge")
-COMPILED = ("gagjax.splatting.kernels",)
+COMPILED = ("gagjax.splatting.kernels", "gagjax.avatars.portrait.kernel")
 # Millions of calls for one file, against the clock.
 TIMED = ("gagjax.io.untrusted.pickle_scan",)
 # An int is a float to everybody who calls a function (PEP 484), and is taken as one by all of ours.

@@ -25,13 +25,15 @@ STILL_SECONDS = 4.0  # for how long a picture that drives is shown
 class Reenact:
     """Drive an avatar with a tracked performance.
 
-    With a GAGAvatar checkpoint it drives the portrait's own avatar; without one, the built-in avatar, and says so. The
+    With a GAGAvatar checkpoint it drives the portrait's own avatar; without one, an avatar built from the photo without
+    a network, or where there is no photo, the built-in avatar; it says which. The
     video shows source, driver and result side by side where the driver's frames are at hand, else the result alone.
 
     examples:
       gagjax reenact -d clip/ -o result.mp4 --enhanced
       gagjax reenact -i photo.jpg -d film.mp4 -o result.mp4
       gagjax reenact -i tracked.pt -d clip/ -r GAGAvatar.pt --flame FLAME_with_eye.pt -o result.mp4 --preset balanced
+      gagjax reenact -i portrait.jpg -d clip/ -o result.mp4 --enhanced
       gagjax reenact --avatar avatar/ -d clip/ -o result.mp4 --enhanced
       gagjax reenact -d clip/ -o views.mp4 --orbit 40 --still
       gagjax reenact -i tracked.pt -d clip/ -r GAGAvatar.pt --flame FLAME_with_eye.pt -o all.mp4 --grid 6
@@ -40,11 +42,11 @@ class Reenact:
     driver: Annotated[Path, tyro.conf.arg(aliases=["-d", "--driver-path"])]
     """The driver: a track (GAGAvatar_track folder, .pkl, .npz), or a film or a picture, which is tracked first."""
     portrait: Annotated[Path | None, tyro.conf.arg(aliases=["-i", "--image-path"])] = None
-    """Whom to drive: a tracked portrait (tracked.pt or a tracking folder). The built-in avatar takes any image, too."""
+    """Whom to drive: a tracked portrait (tracked.pt or a tracking folder), or a photo."""
     checkpoint: Annotated[Path | None, tyro.conf.arg(aliases=["-r", "--resume-path"])] = None
-    """GAGAvatar.pt; without it, the built-in avatar is driven."""
+    """GAGAvatar.pt; without it, no network is used."""
     avatar: Path | None = None
-    """A personal avatar's folder, as `gagjax fit` writes it, instead of -i and -r."""
+    """An avatar's folder, as `gagjax avatar` or `gagjax fit` writes it, instead of -i and -r."""
     flame: Path | None = None
     """FLAME_with_eye.pt or generic_model.pkl, for GAGAvatar, and for a personal avatar that was fitted with it."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("reenacted.mp4")

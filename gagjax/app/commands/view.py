@@ -38,7 +38,7 @@ class View:
     flame: Path | None = None
     """A FLAME file; the built-in head otherwise."""
     avatar: Path | None = None
-    """Show the Gaussians of a personal avatar, the folder that `gagjax fit` wrote."""
+    """Show an avatar's Gaussians: the folder that `gagjax avatar` or `gagjax fit` wrote."""
     gaussians: bool = False
     """Show the built-in avatar's Gaussians instead of the mesh."""
     fps: str | None = None
@@ -98,7 +98,11 @@ class View:
 
         if self.avatar is not None:
             from gagjax.avatars.personal import files
+            from gagjax.avatars.portrait import files as portraits
 
+            if portraits.is_portrait(self.avatar):
+                kept = portraits.load(self.avatar, head)
+                return kept.avatar, kept.model
             saved = files.load(self.avatar, head)
             return saved.avatar, saved.model
         if self.gaussians:

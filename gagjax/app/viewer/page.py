@@ -134,7 +134,7 @@ class Viewer:
             self._draw()
             self._show()
 
-    def _save(self, name: Any, said: Any) -> None:
+    def _save(self, name: object, said: Any) -> None:
         if not isinstance(name, str) or not NAME.fullmatch(name):
             said.content = "**not saved:** name it like mine.yaml, with letters, digits, - and _"
             return

@@ -93,6 +93,8 @@ def open_avatar(
     """
     if personal is not None:
         return _personal(personal, flame, size)
+    if checkpoint is None and portrait is not None and is_photo(portrait):
+        return _from_photo(portrait, flame, size)
     if checkpoint is None:
         return _builtin(portrait, flame, size, name)
     for path, what in ((checkpoint, "checkpoint"), (portrait, "portrait"), (flame, "FLAME file")):
@@ -161,12 +163,16 @@ def _source_of(avatar: Avatar, size: int, described: str) -> Source:
 def _personal(folder: Path, flame: Path | None, size: int) -> Source:
     from gagjax import avatars
     from gagjax.avatars.personal import files
+    from gagjax.avatars.portrait import files as portraits
 
     head = None
     if flame is not None:
         from gagjax import flame as heads
 
         head = heads.load(flame)
+    if portraits.is_portrait(folder):
+        kept = portraits.load(folder, head)
+        return _portrait_source(kept.avatar, kept.model, kept.background, size, f"the avatar {folder}")
     saved = files.load(folder, head)
     colour = (float(saved.background[0]), float(saved.background[1]), float(saved.background[2]))
     return Source(
@@ -178,6 +184,26 @@ def _personal(folder: Path, flame: Path | None, size: int) -> Source:
             saved.avatar, dataclasses.replace(track, shape=None), size=size, background=colour
         ),
     )
+
+
+def _portrait_source(avatar: Any, model: Any, background: Any, size: int, described: str) -> Source:
+    from gagjax.avatars.portrait import rendering
+
+    return Source(
+        model,
+        size,
+        np.zeros(SHAPES, np.float32),
+        described,
+        lambda track: rendering.frames(avatar, track, background, size=size),
+    )
+
+
+def _from_photo(photo: Path, flame: Path | None, size: int) -> Source:
+    from gagjax.app.workflows.avatar import make
+
+    made = make(photo, flame=flame)
+    why = f"an avatar built from one photo ({photo}), no network"
+    return _portrait_source(made.avatar, made.model, made.background, size, why)
 
 
 def _builtin(portrait: Path | None, flame: Path | None, size: int, name: str | None) -> Source:
@@ -194,6 +220,11 @@ def _builtin(portrait: Path | None, flame: Path | None, size: int, name: str | N
     seed = 0 if shape is None else zlib.crc32(np.round(shape, 3).astype("<f4").tobytes())
     why = "no checkpoint was given (-r GAGAvatar.pt); it does not look like the portrait"
     return _source_of(avatars.builtin(seed), size, f"the built-in avatar: {why}")
+
+
+def is_photo(path: Path) -> bool:
+    """Whether a path is an image by its name, and not a tracked portrait."""
+    return path.is_file() and path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 def tracked_shape(portrait: Path, name: str | None = None) -> np.ndarray | None:

@@ -25,7 +25,7 @@ class VideoInfo:
         fps: Frames per second, exact where the file says so; the average of a variable rate.
         width, height: Size of the upright picture, in pixels as they are stored.
         frames: Number of frames that are shown.
-        variable: Whether frames are not evenly spaced in time (by more than half a frame).
+        variable: Whether frames are not evenly spaced in time (by half a frame or more).
         audio: Names of the audio codecs, one a stream.
         codec: Name of the video codec, or of the kind of pictures.
         rotation: Degrees counterclockwise by which players turn the stored picture; frames are read turned.
@@ -94,7 +94,7 @@ def of_film(path: Path) -> VideoInfo:
     if not 1e-4 < rate < 1e5:
         raise InputError(f"declares {float(rate):.3g} frames per second", file=path, fix=DAMAGED)
     even = (abs(time - times[0] - number / rate) for number, time in enumerate(times))
-    variable = len(times) > 2 and max(even) > Fraction(1, 2) / rate
+    variable = len(times) > 2 and max(even) >= Fraction(1, 2) / rate
     width, height = shown.size[::-1] if shown.place.sideways else shown.size
     remarks = tuple(_remarks(shown))
     for remark in remarks:

@@ -75,7 +75,7 @@ def cut(picture: UInt8[np.ndarray, "H W 3"], region: Region, size: int) -> UInt8
         box = [int(region.x - reach), int(region.y - reach), int(region.x + reach) + 1, int(region.y + reach) + 1]
         box = [max(box[0], 0), max(box[1], 0), min(box[2], image.width), min(box[3], image.height)]
         if box[2] - box[0] > factor and box[3] - box[1] > factor:
-            image, origin = image.crop(tuple(box)).reduce(factor), np.array(box[:2], float)
+            image, origin = image.crop((box[0], box[1], box[2], box[3])).reduce(factor), np.array(box[:2], float)
         else:
             factor = 1
     linear, shift = linear / factor, (shift - origin) / factor

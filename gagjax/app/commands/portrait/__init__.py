@@ -1,0 +1,1 @@
+"""Commands that build avatars from pictures."""

@@ -1,0 +1,117 @@
+"""PortraitAvatar: Gaussians from a photo on a mesh that is lit again, with layers for what the mesh has not."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float
+
+from gagjax import flame
+from gagjax.avatars.avatar import UNITS
+from gagjax.avatars.binding import Binding
+from gagjax.avatars.builtin.shading import FRONT
+from gagjax.avatars.parameters import Parameters
+from gagjax.avatars.portrait.light import GAMMA, irradiance
+from gagjax.camera import Camera
+from gagjax.flame.model import FlameModel
+from gagjax.pytree import pytree
+from gagjax.splatting.gaussians import Gaussians
+from gagjax.typing import AnyArray
+
+#: How far shoulders move when the head does: a head leans and turns on a body that mostly stays.
+LEAN = 0.2
+
+
+@pytree
+class Layer:
+    """Gaussians beside the mesh: shoulders, clothes, hair far from the head.
+
+    Args:
+        means: Where they are in the photo, in the head's axes, metres, (N, 3).
+        factors: Roots of their covariances, (N, 3, 3).
+        opacities: (N,).
+        colours: Display-encoded, (N, 3).
+        follow: 1 goes with the head, 0 stays where the photo has it, (N,).
+    """
+
+    means: Float[AnyArray, "N 3"]
+    factors: Float[AnyArray, "N 3 3"]
+    opacities: Float[AnyArray, "N"]
+    colours: Float[AnyArray, "N 3"]
+    follow: Float[AnyArray, "N"]
+
+
+@pytree
+class PortraitAvatar:
+    """An avatar built from one photo.
+
+    Args:
+        model: The person's head: the shape is in the template, no shape columns are left.
+        binding: Place and width of the Gaussians on it, affine.
+        corners: Barycentric place at which each takes its light, (N, 3).
+        opacities: (N,).
+        albedo: Display-encoded colour with the photo's light divided out, (N, 3); may exceed 1.
+        lit: How far each follows the light: 1 skin, 0 eyes and teeth, (N,).
+        light: The photo's light for `irradiance`, (9, 3), which stands with the camera.
+        follow: How far each vertex goes with the head, (V,): the neck's lower end stays with the shoulders.
+        pivot: Lower end of the neck, metres, (3,).
+        view: World to camera of the photo, (4, 4).
+        layer: What lies beside the mesh, or None.
+    """
+
+    model: FlameModel
+    binding: Binding
+    corners: Float[AnyArray, "N 3"]
+    opacities: Float[AnyArray, "N"]
+    albedo: Float[AnyArray, "N 3"]
+    lit: Float[AnyArray, "N"]
+    light: Float[AnyArray, "9 3"]
+    follow: Float[AnyArray, "V"]
+    pivot: Float[AnyArray, "3"]
+    view: Float[AnyArray, "4 4"]
+    layer: Layer | None = None
+
+    def __len__(self) -> int:
+        return len(self.binding) + (0 if self.layer is None else self.layer.means.shape[0])
+
+    @jax.jit
+    def gaussians(self, parameters: Parameters | Float[AnyArray, "V 3"], camera: Camera | None = None) -> Gaussians:
+        """The Gaussians of a frame; arguments as in `MeshAvatar.gaussians`.
+
+        Args:
+            parameters: The frame, whose shape is not looked at; or its posed vertices, metres.
+            camera: Who looks, with vertices. Light and shoulders stay with the camera; without one, with the photo's.
+        """
+        if isinstance(parameters, Parameters):
+            vertices = flame.vertices(
+                self.model, jnp.zeros(0), parameters.expression, parameters.pose, parameters.eyes, parameters.neck
+            )
+            camera = parameters.camera if camera is None else camera
+        else:
+            vertices = jnp.asarray(parameters)
+        view = jnp.asarray(self.view) if camera is None else camera.viewmat
+        vertices = self._held(vertices, self.follow, view)
+        means, factors = self.binding.place(vertices, self.model.faces)
+        # Light varies slowly: it is found on the vertices, which are few, and encoded there.
+        turn = jnp.asarray(FRONT) if camera is None else view[:3, :3]
+        glow = irradiance(self.light, flame.normals(self.model, vertices) @ turn.T) ** (1 / GAMMA)
+        bright = (glow[self.model.faces[self.binding.triangles]] * self.corners[..., None]).sum(1)
+        colours, opacities = self.albedo * (1 + self.lit[:, None] * (bright - 1)), self.opacities
+        if self.layer is not None:
+            there = self._held(self.layer.means, self.layer.follow, view)
+            means, factors = jnp.concatenate([means, there]), jnp.concatenate([factors, self.layer.factors])
+            colours = jnp.concatenate([colours, self.layer.colours])
+            opacities = jnp.concatenate([opacities, self.layer.opacities])
+        covariances = (factors[:, :, None, :] * factors[:, None, :, :]).sum(-1) * UNITS**2
+        return Gaussians(means * UNITS, covariances, opacities, jnp.clip(colours, 0.0, 1.0))
+
+    def _held(
+        self, points: Float[AnyArray, "N 3"], follow: Float[AnyArray, "N"], view: Float[AnyArray, "4 4"]
+    ) -> Float[AnyArray, "N 3"]:
+        """Points that go with the head only in part: the rest of them stays as the photo shows it, moved, not turned."""
+        then, now = jnp.asarray(self.view), view
+        pivot = self.pivot * UNITS
+        moved = (now[:3, :3] - then[:3, :3]) @ pivot + now[:3, 3] - then[:3, 3]
+        still = points * UNITS @ then[:3, :3].T + then[:3, 3] + LEAN * moved
+        back = (still - now[:3, 3]) @ now[:3, :3] / UNITS
+        return points + (1 - follow)[:, None] * (back - points)

@@ -1,0 +1,124 @@
+"""What the matte has and the mesh has not: hair far from the skull, hats, shoulders, clothes; and the background."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import ndimage
+
+from gagjax.avatars.avatar import UNITS
+from gagjax.avatars.portrait import pixels
+from gagjax.avatars.portrait.avatar import Layer
+from gagjax.avatars.portrait.parts import smoothstep
+from gagjax.avatars.portrait.zbuffer import Seen
+from gagjax.camera import Camera
+
+_SPREAD = 0.8  # pixels: wide enough for neighbours at other distances to close
+_LEAST = 0.08  # matte from which there is something
+_GAP = 6  # pixels between the person and what is taken for background
+_SMOOTH = 0.03  # of the depth, in picture widths
+_UNDER = 0.12  # how far the layer goes on behind the mesh, in picture widths
+
+
+def beside(
+    photo: Float[np.ndarray, "H W 3"],
+    matte: Float[np.ndarray, "H W"],
+    covered: Bool[np.ndarray, "H W"],
+    seen: Seen,
+    follow: Float[np.ndarray, "H W"],
+    camera: Camera,
+) -> Layer | None:
+    """A layer of the person's pixels that no Gaussian on the mesh covers.
+
+    Its depth is that of the mesh's nearest outline, smoothed: where hair and clothes begin, they begin at the head.
+
+    Args:
+        photo: Display-encoded.
+        matte: The person's.
+        covered: Pixels that have their Gaussian on the mesh.
+        seen: What the photo sees of the mesh.
+        follow: How far the mesh goes with the head in each pixel that it covers.
+        camera: The photo's.
+
+    Returns:
+        The layer; None where nothing is left.
+    """
+    there = seen.triangles >= 0
+    # Of the mesh's own pixels only the outermost: further in, the ground is under them.
+    chosen = (matte > _LEAST) & ~covered & ndimage.binary_dilation(~there, iterations=2)
+    if not chosen.any() or not there.any():
+        return None
+    distance, nearest = ndimage.distance_transform_edt(~there, return_indices=True)
+    depth = np.where(there, seen.depth, 0)[tuple(nearest)].astype(float)
+    smooth = ndimage.gaussian_filter(depth, _SMOOTH * camera.width)
+    share = smoothstep(0, 3 * _SMOOTH * camera.width, distance)
+    depth = depth + share * (smooth - depth)
+    # Behind what the mesh has there: an outline's pixels are half somebody else's.
+    depth = depth + np.where(there, 0.01 * UNITS, 0.002 * UNITS)
+    along = follow[tuple(nearest)]
+    along = along + share * (ndimage.gaussian_filter(along, 2 * _SMOOTH * camera.width) - along)
+    layers = [_placed(photo, 0.96 * matte, chosen, depth, along, camera, _SPREAD)]
+    # It goes on behind the mesh, so that no gap opens beside a head that turns.
+    away, out = ndimage.distance_transform_edt(~(chosen & ~there), return_indices=True)
+    grid = np.zeros_like(chosen)
+    grid[::2, ::2] = True
+    under = there & grid & (away < _UNDER * camera.width) & (matte > 0.5)
+    if under.any():
+        blurred = ndimage.gaussian_filter(photo * (chosen & ~there)[..., None], (4, 4, 0))
+        weight = ndimage.gaussian_filter((chosen & ~there).astype(float), 4)[..., None]
+        soft = (blurred / np.maximum(weight, 1e-6))[tuple(out)]
+        edge = depth[tuple(out)]
+        deep = np.maximum(np.where(there, seen.depth, 0), edge) + 0.005 * UNITS
+        layers.append(_placed(soft, 0.9 * np.ones_like(matte), under, deep, along[tuple(out)], camera, 2 * _SPREAD))
+    return Layer(*(np.concatenate(parts) for parts in zip(*layers, strict=True)))
+
+
+def _placed(
+    colours: np.ndarray,
+    opacity: np.ndarray,
+    chosen: np.ndarray,
+    depth: np.ndarray,
+    follow: np.ndarray,
+    camera: Camera,
+    spread: float,
+) -> tuple[np.ndarray, ...]:
+    """Chosen pixels as a layer's arrays."""
+    sight = pixels.rays(camera)[chosen]
+    facing = np.broadcast_to([0.0, 0.0, -1.0], sight.shape)
+    view = np.asarray(camera.viewmat, np.float64)
+    root = pixels.footprint(facing, sight, depth[chosen], camera, spread)
+    means = (sight * depth[chosen][:, None] - view[:3, 3]) @ view[:3, :3] / UNITS
+    values = (means, view[:3, :3].T @ root, opacity[chosen], np.clip(colours[chosen], 0, 1), follow[chosen])
+    return tuple(np.asarray(value, np.float32) for value in values)
+
+
+def unmixed(photo: Float[np.ndarray, "H W 3"], matte: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W 3"]:
+    """The photo with the person's colours drawn out over the matte's soft edge, where they are mixed with what is behind."""
+    solid = ndimage.binary_erosion(matte > 0.9, iterations=2, border_value=1)
+    if not solid.any():
+        return photo
+    nearest = ndimage.distance_transform_edt(~solid, return_distances=False, return_indices=True)
+    inner = photo[tuple(nearest)]
+    return np.where(solid[..., None], photo, inner)
+
+
+def behind(photo: Float[np.ndarray, "H W 3"], matte: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W 3"]:
+    """The background, filled in behind the person from around them: smooth, since nobody knows what is there."""
+    free = ndimage.binary_erosion(matte < 0.02, iterations=_GAP, border_value=1)
+    if not free.any():
+        return np.broadcast_to(photo.mean((0, 1)), photo.shape).astype(np.float32)
+    out, weight = photo * free[..., None], free.astype(float)
+    filled = np.zeros_like(out)
+    done = np.zeros(weight.shape)
+    # Coarse to fine: what a narrow blur does not reach, a wider one does.
+    for width in (1.5, 4, 10, 25, 60, 150, 400):
+        blurred = ndimage.gaussian_filter(weight, width, mode="nearest")
+        value = (
+            np.stack([ndimage.gaussian_filter(out[..., c], width, mode="nearest") for c in range(3)], -1)
+            / np.maximum(blurred, 1e-12)[..., None]
+        )
+        gain = np.clip(blurred / 0.15, 0, 1) * (1 - done)
+        filled += gain[..., None] * value
+        done += gain
+    filled /= np.maximum(done, 1e-9)[..., None]
+    return np.where(free[..., None], photo, filled).astype(np.float32)

@@ -1,0 +1,61 @@
+"""Pictures of a portrait avatar along a track, before its own background or a plain one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from gagjax.avatars.parameters import Parameters
+from gagjax.avatars.portrait.avatar import PortraitAvatar
+from gagjax.avatars.rendering import drawn
+from gagjax.camera import from_track
+from gagjax.track import Track
+from gagjax.typing import AnyArray
+
+
+def frames(
+    avatar: PortraitAvatar,
+    track: Track,
+    behind: Float[np.ndarray, "H W 3"] | tuple[float, float, float],
+    *,
+    size: int = 512,
+    backend: str = "auto",
+) -> Iterator[Float[np.ndarray, "size size 3"]]:
+    """The pictures of a track one by one; memory does not grow with its length.
+
+    Args:
+        avatar: Whom to draw.
+        track: Its performance and camera; its shape is not looked at.
+        behind: A picture or one colour.
+        size: Width and height.
+        backend: Of `gagjax.splatting.rasterize`.
+
+    Yields:
+        float32 pictures in [0, 1].
+    """
+    plate = jax.image.resize(jnp.asarray(behind), (size, size, 3), "linear") if np.ndim(behind) == 3 else behind
+    plate = jnp.broadcast_to(jnp.asarray(plate, jnp.float32), (size, size, 3))
+    neck = np.zeros((len(track), 3), np.float32) if track.neck is None else track.neck
+    for i in range(len(track)):
+        parameters = Parameters(
+            jnp.asarray(track.expression[i]),
+            jnp.concatenate([jnp.zeros(3), jnp.asarray(track.jaw[i])]),
+            jnp.asarray(track.eyes[i]),
+            jnp.asarray(neck[i]),
+            jnp.zeros(0),
+            from_track(jnp.asarray(track.transform[i]), size),
+        )
+        yield np.asarray(composed(avatar, parameters, plate, backend=backend))
+
+
+@jax.jit(static_argnames=("backend",))
+def composed(
+    avatar: PortraitAvatar, parameters: Parameters, plate: Float[AnyArray, "H W 3"], *, backend: str = "auto"
+) -> Float[AnyArray, "H W 3"]:
+    """One frame before a picture of its size."""
+    picture, coverage = drawn(avatar, parameters, jnp.zeros(3), backend=backend)
+    return picture + (1 - coverage[..., None]) * plate

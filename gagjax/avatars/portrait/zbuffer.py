@@ -1,0 +1,56 @@
+"""Which triangle is seen in each pixel, and where in it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from gagjax.avatars.avatar import UNITS
+from gagjax.avatars.portrait.kernel import fill
+from gagjax.camera import Camera
+
+
+class Seen(NamedTuple):
+    """What a camera sees of a mesh, pixel by pixel.
+
+    Attributes:
+        triangles: The nearest triangle, -1 where there is none, (H, W).
+        bary: Barycentric place in it, perspective correct, (H, W, 3).
+        depth: World units, inf where there is none, (H, W).
+    """
+
+    triangles: Int[np.ndarray, "H W"]
+    bary: Float[np.ndarray, "H W 3"]
+    depth: Float[np.ndarray, "H W"]
+
+
+def into_camera(points: Float[np.ndarray, "N 3"], camera: Camera) -> Float[np.ndarray, "N 3"]:
+    """Points of the head in metres, in camera axes and world units."""
+    view = np.asarray(camera.viewmat, np.float64)
+    return np.asarray(points, np.float64) * UNITS @ view[:3, :3].T + view[:3, 3]
+
+
+def onto_picture(points: Float[np.ndarray, "N 3"], camera: Camera) -> Float[np.ndarray, "N 2"]:
+    """Pixels of points in camera axes."""
+    k = np.asarray(camera.K, np.float64)
+    return points[..., :2] / points[..., 2:] * [k[0, 0], k[1, 1]] + k[:2, 2]
+
+
+def seen(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"], camera: Camera) -> Seen:
+    """The nearest triangle of every pixel, whichever way it faces.
+
+    Args:
+        vertices: Posed mesh, metres.
+        faces: Its triangles.
+        camera: Who looks.
+    """
+    points = into_camera(vertices, camera)
+    plane = onto_picture(points, camera)
+    height, width = camera.height, camera.width
+    triangles = np.full((height, width), -1, np.int32)
+    bary = np.zeros((height, width, 3), np.float32)
+    depth = np.full((height, width), np.inf)
+    fill(plane, points[:, 2], np.asarray(faces, np.int32), triangles, bary, depth)
+    return Seen(triangles, bary, depth.astype(np.float32))
