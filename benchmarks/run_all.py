@@ -30,6 +30,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "avatar_sheet": (),
     "enhancement_memory": (),
     "tracking_quality": (),
+    "likeness": ("speed",),
     "tracking_speed": (),
     "fit_quality": (),
     "bridge_overhead": (),

@@ -37,7 +37,7 @@ def family(model: Any, only: tuple[str, ...]) -> Any:
 
     def scaled(factor: float) -> Any:
         flat, tree = jax.tree_util.tree_flatten_with_path(model)
-        leaves = [x * factor if tuning.domains.leaf_name(p) in only else x for p, x in flat]
+        leaves = [x * factor if tuning.constraints.leaf_name(p) in only else x for p, x in flat]
         return jax.tree.unflatten(tree, leaves)
 
     members = [scaled(float(scale)) for scale in SCALES]

@@ -12,8 +12,7 @@ project_copyright = "The gagjax authors, Apache-2.0"
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "extension"]
 source_suffix = {".md": "myst-nb", ".rst": "restructuredtext", ".ipynb": "myst-nb"}
-# guide/film.md waits for `gagjax track` and the portrait avatars: it says at its top what to do then.
-exclude_patterns = ["_build", "drawings", "static", "tables", "extension", "guide/film.md"]
+exclude_patterns = ["_build", "drawings", "static", "tables", "extension"]
 
 # Notebooks show the outputs that they were saved with; `make test` runs them.
 nb_execution_mode = "off"

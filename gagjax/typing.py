@@ -5,7 +5,7 @@ goes into a shape annotation, `Float[AnyArray, "T 3"]`; the other names are shor
 fast test suite checks all of them at run time (jaxtyping with beartype).
 
 Example:
-    >>> isinstance(np.zeros((4, 3)), Float[AnyArray, "T 3"])
+    >>> isinstance(np.zeros((4, 3), np.float32), Float[np.ndarray, "T 3"])
     True
 """
 

@@ -156,7 +156,7 @@ def _with(value: Any, names: list[str], number: Any, path: Path, whole: str) -> 
             f"There are {', '.join(sorted(fields))}" if fields else "It names a stage that is not enabled, or no stage"
         )
         raise InputError(f"has no {names[0]!r}", file=path, field=whole, fix=fix)
-    if not next(f for f in dataclasses.fields(value) if f.name == names[0]).init:
+    if not {f.name: f.init for f in dataclasses.fields(value)}[names[0]]:
         raise InputError("follows from other fields", file=path, field=whole, fix="Set those")
     before = getattr(value, names[0])
     if len(names) > 1:

@@ -100,4 +100,4 @@ def report() -> str:
     ]
     if "gsplat" not in _BACKENDS:
         others.append("gsplat: `import bridge` registers it")
-    return "; ".join([name, *others])
+    return f"{name}: {'; '.join(others)}" if others else name

@@ -12,7 +12,7 @@ import tyro
 from gagjax.errors import InputError
 
 if TYPE_CHECKING:
-    from gagjax.io.video.describing import VideoInfo
+    from gagjax.io.video import VideoInfo
     from gagjax.stack import Stack
 
 

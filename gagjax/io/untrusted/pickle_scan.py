@@ -63,7 +63,7 @@ def check(data: bytes) -> None:
         >>> check(b"]q\\x00.")
         >>> check(b"J\\x01.")
         Traceback (most recent call last):
-        gagjax.io.untrusted.pickle_scan.ScanError: it is cut off
+        gagjax.io.untrusted.pickle_scan.ScanError: it is cut off, or declares more data than it holds
     """
     try:
         _Scan(data).run()
