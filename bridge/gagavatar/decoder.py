@@ -212,8 +212,8 @@ class StyleGenerator(nn.Module):
     def forward(
         self,
         code: Float[Tensor, "B S"],
-        scales: list[Float[Tensor, "B C h w"]],
-        shifts: list[Float[Tensor, "B C h w"]],
+        scales: list[Float[Tensor, "B _c _h _w"]],
+        shifts: list[Float[Tensor, "B _c _h _w"]],
         noise: Noise = "fixed",
         generator: torch.Generator | None = None,
     ) -> Float[Tensor, "B 3 H W"]:

@@ -14,7 +14,9 @@ from gagjax.camera import FOCAL
 from gagjax.camera import UNITS_PER_METRE as SCALE  # noqa: F401  of the vertices, for `handover`
 
 
-def plane(transforms: Float[Tensor, "B 3 4"], size: int) -> tuple[Float[Tensor, "B size*size 3"], Float[Tensor, "B 3"]]:
+def plane(
+    transforms: Float[Tensor, "B 3 4"], size: int
+) -> tuple[Float[Tensor, "B {size}*{size} 3"], Float[Tensor, "B 3"]]:
     """The plane through the world's origin that faces a camera, one point per feature.
 
     Args:

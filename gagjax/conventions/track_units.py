@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
+from types import FrameType
 
 import numpy as np
 
@@ -14,6 +16,8 @@ from gagjax.typing import AnyArray
 #: The angle that a joint does not reach, radians, by the columns of its field. A jaw opens by about 0.6; an eye turns
 #: by 1; a neck by 1.5 at most. In degrees already small motion is beyond this.
 LIMITS = {"jaw": 1.5, "eyes": 1.6, "neck": 2.4}
+#: Packages whose frames are no place to point a user to: ours, and those that check its types.
+_INSIDE = ("gagjax", "jaxtyping", "beartype")
 
 
 def oddities(channels: Channels, valid: AnyArray | None = None) -> list[str]:
@@ -49,29 +53,36 @@ def oddities(channels: Channels, valid: AnyArray | None = None) -> list[str]:
     return found
 
 
-def warn(channels: Channels, valid: AnyArray | None = None, file: object = None, stacklevel: int = 3) -> None:
+def warn(channels: Channels, valid: AnyArray | None = None, file: object = None) -> None:
     """Warn of what `oddities` finds, with the name of the file where there is one."""
     for each in oddities(channels, valid):
-        warnings.warn(each if file is None else f"{file}: {each}", stacklevel=stacklevel)
+        _say(each if file is None else f"{file}: {each}")
 
 
 def warn_of_radians(name: str, degrees: object) -> None:
     """Warn where an angle that is meant in degrees is so small that it is in radians, most likely."""
     if is_concrete(degrees) and 0 < float(np.asarray(degrees).max()) < 2:
         size = float(np.asarray(degrees).max())
-        warnings.warn(
+        _say(
             f"{name}: is {size:.3g} degrees, which is next to nothing; if these are radians, convert them "
             f"({size:.3g} radians are {math.degrees(size):.3g} degrees)",
-            stacklevel=4,
         )
 
 
-def warn_of_degrees(name: str, radians: object, stacklevel: int = 4) -> None:
+def warn_of_degrees(name: str, radians: object) -> None:
     """Warn where an angle that is meant in radians is more than half a turn, and so in degrees, most likely."""
     if is_concrete(radians) and float(np.asarray(radians).max()) > math.pi:
         size = float(np.asarray(radians).max())
-        warnings.warn(
+        _say(
             f"{name}: is {size:.4g} radians, more than half a turn; if these are degrees, convert them "
             f"({size:.4g} degrees are {math.radians(size):.3g} radians)",
-            stacklevel=stacklevel,
         )
+
+
+def _say(text: str) -> None:
+    """Warn at the line that called the library."""
+    frame: FrameType = sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _INSIDE:
+        frame = frame.f_back
+    module, registry = frame.f_globals.get("__name__", ""), frame.f_globals.setdefault("__warningregistry__", {})
+    warnings.warn_explicit(text, UserWarning, frame.f_code.co_filename, frame.f_lineno, module, registry)

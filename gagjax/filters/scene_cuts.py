@@ -27,7 +27,7 @@ def scene_cuts(
     Returns:
         (T,) bool, True at the first frame of each new scene; never at the first frame of all.
     """
-    track_units.warn_of_degrees("angle", angle, stacklevel=3)
+    track_units.warn_of_degrees("angle", angle)
     return _cuts(rotation, valid, angle)
 
 

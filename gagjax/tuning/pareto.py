@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from gagjax.tuning.batching import Clip
 from gagjax.tuning.losses import Pass, apply
-from gagjax.typing import AnyArray, Scalar, Tree
+from gagjax.typing import AnyArray, Tree, Values
 
 
 class Front(NamedTuple):
@@ -145,7 +145,7 @@ def _share(after: Tree, before: Tree, mask: AnyArray) -> Any:
     return jnp.where((a == 0) & (b == 0), 1, a / jnp.where(b > 0, b, 1e-20))
 
 
-def _peak(dy: AnyArray, dt: Scalar, reach: int) -> Any:
+def _peak(dy: AnyArray, dt: Values, reach: int) -> Any:
     frames = dy.shape[0]
     padded = jnp.pad(dy, ((reach, reach), (0, 0)))
     shifts = jnp.arange(-reach, reach + 1)

@@ -128,6 +128,7 @@ def test_64_bits_cross_under_x64():
         assert float(bridge.to_torch(bridge.to_jax(wide))[0]) == 1e300
 
 
+@pytest.mark.misuse
 def test_refused_arrays():
     with pytest.raises(BridgeError, match="traced"):
         jax.jit(lambda x: bridge.to_torch(x))(jnp.zeros(3))

@@ -151,6 +151,7 @@ def test_parallel_equals_sequential(model):
         )
 
 
+@pytest.mark.misuse
 def test_what_has_no_parallel_form_says_so():
     xs = vectors(0)
     with pytest.raises(ValueError, match="no parallel form"):

@@ -326,6 +326,7 @@ def test_batches_vmap_and_scan_agree_with_single_calls():
     np.testing.assert_allclose(grad.means[1], alone.means, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.misuse
 def test_wrong_shapes_and_backends_are_named():
     with pytest.raises(SplattingError, match="opacities"):
         bridge.rasterize(dataclasses.replace(scene(4), opacities=np.ones(3)), camera())

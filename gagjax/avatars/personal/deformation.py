@@ -49,8 +49,8 @@ NEAR, FAR = 0.02, 0.05
 
 
 def shares(
-    distance: Float[AnyArray, "N"], blend: Blend = "linear", near: float = NEAR, far: float = FAR
-) -> tuple[Float[Array, "N"], Float[Array, "N"]]:
+    distance: Float[AnyArray, "*N"], blend: Blend = "linear", near: float = NEAR, far: float = FAR
+) -> tuple[Float[Array, "*N"], Float[Array, "*N"]]:
     """How much expression and pose move a Gaussian; the two sum to one.
 
     Args:
@@ -108,7 +108,7 @@ class FieldAvatar:
             return features
         return upscaling.apply(self.network["upscale"], features, self.factor)
 
-    def changes(self, parameters: Parameters) -> Float[Array, "N 10+C"]:
+    def changes(self, parameters: Parameters) -> Float[Array, "N _channels"]:
         """What the field changes in a frame, both branches blended."""
         turn = jnp.asarray(FRONT) if parameters.camera is None else parameters.camera.viewmat[:3, :3]
         expression = jnp.concatenate([0.3 * parameters.expression, 3 * parameters.pose[3:], 3 * parameters.eyes])

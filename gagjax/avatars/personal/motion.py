@@ -78,7 +78,7 @@ class Motion:
         return cls(*(jnp.asarray(x, jnp.float32) for x in values))
 
     def frame(
-        self, index: Int[AnyArray, ""], change: Float[AnyArray, "115"], size: int
+        self, index: int | Int[AnyArray, ""], change: Float[AnyArray, "115"], size: int
     ) -> tuple[Parameters, Float[Array, "3 4"]]:
         """One corrected frame, with its camera for pictures of `size`, and the camera in the track's convention."""
         expression, jaw, eyes, turn, shift = jnp.split(change * self.unit, _SPLIT)
@@ -94,7 +94,7 @@ class Motion:
         )
         return parameters, moved
 
-    def _lens(self, index: Int[AnyArray, ""], size: int) -> Intrinsics | None:
+    def _lens(self, index: int | Int[AnyArray, ""], size: int) -> Intrinsics | None:
         if self.lens is None:
             return None
         return Intrinsics(self.lens if self.lens.ndim == 2 else self.lens[index], size, size)

@@ -88,6 +88,7 @@ def test_covariances_use_the_quaternion_as_it_comes(seed: int, length: float) ->
     np.testing.assert_allclose(found, expected, atol=1e-12 * (1 + length**4))
 
 
+@pytest.mark.misuse
 def test_noise_modes(small: Any) -> None:
     features = torch.randn(2, 32, 32, 32)
     fixed = small.decode(features, "fixed")
