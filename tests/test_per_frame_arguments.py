@@ -16,6 +16,8 @@ from gagjax.pytree import pytree
 from gagjax.stack import Stack, enhance_frames, enhance_track
 from gagjax.track_smoother import TrackSmoother
 
+pytestmark = pytest.mark.misuse  # what is wrong on purpose is for our own checks to find
+
 FRAMES = 9
 XS = np.zeros((FRAMES, 3), np.float32)
 TURNS = np.tile(np.eye(3, dtype=np.float32), (FRAMES, 1, 1))

@@ -72,6 +72,7 @@ def stack_of(content):
     return presets.stack_of("a.yaml", text=text)
 
 
+@pytest.mark.misuse
 @settings(max_examples=400)
 @given(st.sampled_from(PATHS), trees)
 def test_any_value_in_any_field_of_a_preset(place, value):

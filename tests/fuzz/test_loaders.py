@@ -14,6 +14,8 @@ import pytest
 from gagjax.errors import InputError
 from tests.fuzz.loaders import LOADERS, case
 
+pytestmark = pytest.mark.misuse  # what is wrong on purpose is for our own checks to find
+
 CORPUS = Path(__file__).parent / "corpus"
 NEEDS_TORCH = {"identity", "avatar-ply", "torch", "portraits"}
 CASES = 150

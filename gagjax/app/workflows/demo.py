@@ -200,7 +200,7 @@ def _parts(
 ) -> list[str]:
     count = len(shots["truth"].pixels)
     fps = float(shots["truth"].track.fps)
-    strip = [_strip(shots, i) for i in np.linspace(0, count - 1, min(6, count)).round().astype(int)]
+    strip = [_strip(shots, i) for i in np.linspace(0, count - 1, min(6, count)).round().astype(int).tolist()]
     gaps = np.full((strip[0].shape[0], 4, 3), 255, np.uint8)
     joined = np.concatenate([piece for each in strip for piece in (each, gaps)][:-1], axis=1)
     return [

@@ -110,7 +110,9 @@ def measured(run: training.AvatarFit, held: np.ndarray) -> str:
 
     def psnr() -> float:
         truth = run.clip.frames.astype(np.float32) / 255
-        return float(np.mean([-10 * np.log10(((run.picture(i) - truth[i]) ** 2).mean() + 1e-12) for i in held]))
+        return float(
+            np.mean([-10 * np.log10(((run.picture(i) - truth[i]) ** 2).mean() + 1e-12) for i in held.tolist()])
+        )
 
     given = psnr()
     if not run.settings.motion:

@@ -15,6 +15,7 @@ from gagjax.flame.model import EXPRESSIONS, FlameModel, vertices
 from gagjax.pytree import pytree, static
 from gagjax.tracking.correspondence import Embedding
 from gagjax.tracking.fit.priors import Priors
+from gagjax.typing import AnyArray
 
 UNITS = 5.0  # GAGAvatar's units in a metre
 _PRECISION = jax.lax.Precision.HIGHEST
@@ -86,10 +87,10 @@ def point_head(model: FlameModel, embedding: Embedding, priors: Priors) -> Point
     chosen = np.r_[0:shapes, model.shapes + priors.columns]
     idle = np.zeros((count + 5, 3, EXPRESSIONS - len(priors.columns)), np.float32)
 
-    def averaged(values: np.ndarray) -> np.ndarray:
+    def averaged(values: AnyArray) -> np.ndarray:
         return np.einsum("nk...,nk->n...", np.asarray(values)[corners], embedding.bary)
 
-    def joined(values: np.ndarray) -> np.ndarray:
+    def joined(values: AnyArray) -> np.ndarray:
         return np.concatenate([averaged(values), np.tensordot(np.asarray(model.J_regressor), np.asarray(values), 1)])
 
     directions = joined(np.asarray(model.shapedirs)[..., chosen]).astype(np.float32)
