@@ -16,7 +16,7 @@ from jaxtyping import config
 
 from tests.contracts import typechecking
 
-if os.environ.get("GAGJAX_TYPECHECK", "0") != "0":
+if os.environ.get("GAGJAX_TYPECHECK", "1") != "0":
     typechecking.install()  # before any test imports gagjax
 
 settings.register_profile(

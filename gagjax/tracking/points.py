@@ -69,7 +69,7 @@ def lid_opening(points: np.ndarray) -> np.ndarray:
     return height / np.maximum(width, 1e-6)
 
 
-def interocular(points: np.ndarray) -> np.ndarray:
+def interocular(points: np.ndarray) -> np.ndarray | np.floating:
     """Distance between the pupils, in the points' unit, (...,)."""
     plane = np.asarray(points)[..., :2]
     return np.linalg.norm(plane[..., RIGHT_PUPIL, :] - plane[..., LEFT_PUPIL, :], axis=-1)

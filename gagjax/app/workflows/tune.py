@@ -195,7 +195,7 @@ def _pictures(channels: Channels) -> Any:
     avatar = avatars.builtin()
     none = jnp.zeros(3)
 
-    def one(frame: AnyArray) -> Any:
+    def one(frame: tuple[AnyArray, ...]) -> Any:
         transform, expression, jaw, eyes = frame
         shape = jnp.zeros(avatar.model.shapes)
         grey = jnp.full(3, 0.8)

@@ -16,10 +16,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from gagjax.typing import AnyArray
+
 _PRECISION = jax.lax.Precision.HIGHEST
 
 
-def region_matrix(points: Float[Array, "B L D"], options: Mapping[str, Any]) -> Float[Array, "B 4 4"]:
+def region_matrix(points: Float[AnyArray, "B L D"], options: Mapping[str, Any]) -> Float[Array, "B 4 4"]:
     """The map from cut-out pixels to picture pixels of the box around some points, turned by two of them.
 
     Args:
@@ -47,7 +49,7 @@ def region_matrix(points: Float[Array, "B L D"], options: Mapping[str, Any]) -> 
 
 
 def crop(
-    features: Float[Array, "B H W C"], matrix: Float[Array, "B 4 4"], options: Mapping[str, Any]
+    features: Float[AnyArray, "B H W C"], matrix: Float[AnyArray, "B 4 4"], options: Mapping[str, Any]
 ) -> Float[Array, "B h w C"]:
     """The cut-out of a feature map by bilinear interpolation; zero where it leaves the map.
 
@@ -67,6 +69,7 @@ def crop(
     limit = jnp.array([features.shape[2] - 1, features.shape[1] - 1])
     inside = ((place >= 0) & (place <= limit)).all(-1)
     low = jnp.floor(place)
+    features = jnp.asarray(features)
     part = place - low
     low = low.astype(jnp.int32)
     batch = jnp.arange(features.shape[0])[:, None, None]
@@ -80,7 +83,7 @@ def crop(
     return jnp.where(inside[..., None], y, 0.0)
 
 
-def placed(points: Float[Array, "B N D"], matrix: Float[Array, "B 4 4"]) -> Float[Array, "B N 2"]:
+def placed(points: Float[AnyArray, "B N D"], matrix: Float[AnyArray, "B 4 4"]) -> Float[Array, "B N 2"]:
     """Points found in a cut-out, in pixels of the picture; what they have beyond x and y is dropped."""
     plane = jnp.einsum("bij,bnj->bni", matrix[:, :2, :2], points[..., :2], precision=_PRECISION)
     return plane + matrix[:, None, :2, 3]

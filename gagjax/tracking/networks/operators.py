@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from gagjax.errors import InputError
 from gagjax.tracking.networks import attention
 from gagjax.tracking.networks.graph import Graph, Operation
+from gagjax.typing import AnyArray
 
 _PRECISION = jax.lax.Precision.HIGHEST
 
@@ -48,7 +49,7 @@ def function(graph: Graph) -> Callable[[Float[Array, "B H W C"]], list[Float[Arr
         raise InputError(f"holds operators that gagjax has not: {', '.join(unknown)}", field="network")
 
     @jax.jit
-    def run(weights: Mapping[int, Array], pictures: Array) -> list[Array]:
+    def run(weights: Mapping[int, AnyArray], pictures: AnyArray) -> list[Array]:
         values: dict[int, Any] = {graph.inputs[0]: pictures}
 
         def get(number: int) -> Any:
@@ -67,7 +68,7 @@ def function(graph: Graph) -> Callable[[Float[Array, "B H W C"]], list[Float[Arr
     return lambda pictures: run(weights, jnp.asarray(pictures, jnp.float32))
 
 
-def _activated(x: Array, operation: Operation) -> Array:
+def _activated(x: AnyArray, operation: Operation) -> Array:
     kind = operation.options.get("activation", "none")
     if kind == "none":
         return x
@@ -79,7 +80,7 @@ def _padding(size: int, window: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _paddings(x: Array, window: tuple[int, int], operation: Operation) -> list[tuple[int, int]]:
+def _paddings(x: AnyArray, window: tuple[int, int], operation: Operation) -> list[tuple[int, int]]:
     if operation.options["padding"] == "VALID":
         return [(0, 0), (0, 0)]
     strides = _strides(operation)
