@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from gagjax.protocols import Avatar
 
 APART = 0.17  # metres from the centre to each head
-# The page stores covariances as half floats, in which square metres would underflow, so the scene is scaled up; the floor
-# keeps thin Gaussians from rounding to zero.
+# The page stores covariances as half floats, in which square metres would underflow, so the scene is scaled up; the
+# floor keeps thin Gaussians from rounding to zero.
 FINE, FLOOR = 100.0, 0.002 * np.eye(3)
 #: Allowed preset names: no separators, no hidden files, nothing a page could interpret as markup.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}\.ya?ml")
