@@ -1,4 +1,4 @@
-"""The look of the built-in avatar on one sheet, and how fast it is drawn.
+"""Render the built-in avatar in several poses on one sheet, and measure the rendering speed.
 
 python -m benchmarks.avatar_sheet        writes docs/avatar_sheet.png and benchmarks/results/avatar.md
 """
@@ -39,7 +39,7 @@ ROWS: tuple[tuple[tuple[str, dict], ...], ...] = (
 
 
 def camera(yaw: float) -> np.ndarray:
-    """A track camera ten units in front of a head turned about the vertical, degrees."""
+    """A track camera ten units in front of a head turned about the vertical axis by `yaw` degrees."""
     c, s = np.cos(np.radians(yaw)), np.sin(np.radians(yaw))
     turn = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]]) @ np.diag([-1.0, 1.0, -1.0])
     return np.float32(np.c_[turn, [0, -0.02, 9.8]])
@@ -48,7 +48,7 @@ def camera(yaw: float) -> np.ndarray:
 def portrait(
     size: int, *, seed: int = 0, yaw: float = 0.0, jaw: float = 0.0, gaze: float = 0.0, **strength: float
 ) -> np.ndarray:
-    """One picture of the avatar in a pose."""
+    """Render the avatar in one pose."""
     expression = np.zeros(100, np.float32)
     for name, value in strength.items():
         expression[flame.CONTROLS[name]] = value

@@ -1,8 +1,8 @@
-"""`gagjax batch` over many clips: workers, engines, kills.
+"""`gagjax batch` over many clips: workers, engines, and kills.
 
     python -m benchmarks.batch_scale [--clips 500] [--quick]
 
-The same clips by one process, by two, by Ray, and by each with three kills on the way: every file must be the same.
+The same clips with one process, two processes and Ray, and each with three kills: every file must be identical.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from benchmarks.common import write_table
 
 
 def make(folder: Path, clips: int) -> None:
-    """Tracks of 60 to 300 frames."""
+    """Write tracks of 60 to 300 frames."""
     from gagjax.io.tracks import save_track
     from gagjax.simulate import driver, observe
 
@@ -38,7 +38,7 @@ def make(folder: Path, clips: int) -> None:
 
 
 def batch(source: Path, out: Path, cache: Path, *words: str, kills: int = 0) -> float:
-    """Run it, killed so many times on the way; seconds of all runs together."""
+    """Run the batch, killed `kills` times; return the total seconds of all runs."""
     command = [sys.executable, "-m", "gagjax", "batch", str(source), "-o", str(out), *words]
     environment = {**os.environ, "GAGJAX_CACHE": str(cache)}
     total = len(list(source.glob("*.npz")))
@@ -59,7 +59,7 @@ def batch(source: Path, out: Path, cache: Path, *words: str, kills: int = 0) -> 
 
 
 def digest(out: Path) -> str:
-    """Of all results, by name."""
+    """Digest of all results, in name order."""
     whole = hashlib.sha256()
     for path in sorted(out.glob("clip*.npz")):
         whole.update(path.name.encode() + path.read_bytes())

@@ -1,4 +1,4 @@
-"""What a hand-over costs: torch to JAX and back, by size, and a torch function called from JAX.
+"""Cost of a hand-over by size, torch to JAX and back, and of a torch function called from JAX.
 
 Run: python -m benchmarks.bridge_overhead [--quick]
 """
@@ -19,7 +19,7 @@ from benchmarks.common import write_table
 
 
 def microseconds(call: Callable[[], object], repeats: int) -> float:
-    """Median time of one call, each timed alone, after a warm-up."""
+    """Median time of a call in microseconds, each call timed separately, after a warm-up."""
     for _ in range(20):
         call()
     times = []

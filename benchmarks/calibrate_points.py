@@ -1,8 +1,8 @@
-"""Where MediaPipe's points lie on the built-in head: found by asking the network itself.
+"""Calibrate the positions of MediaPipe's landmarks on the built-in head, using the network itself.
 
-Identities of the built-in avatar are rendered from several sides with the lips a little open, the mesh network marks
-them, and each mark is traced back to the surface that is seen there. The mean over all pictures is the embedding that
-`gagjax.tracking.correspondence` ships; its spread says how firmly a point holds to one place (the outline does not).
+Identities of the built-in avatar are rendered from several views with slightly parted lips, the mesh network detects
+the landmarks, and each landmark is traced back to the visible surface. The mean over all images is the embedding shipped in
+`gagjax.tracking.correspondence`; its spread shows how well a landmark is bound to one place (the outline is not).
 
 Run: `python -m benchmarks.calibrate_points gagjax/tracking/data/builtin_head.npz`
 """
@@ -22,7 +22,7 @@ from gagjax.tracking import points as numbering
 from gagjax.tracking.correspondence import closest
 from gagjax.tracking.faces.following import Follower
 
-SEEDS = range(11, 20)  # not the identities of tracking_quality.py
+SEEDS = range(11, 20)  # disjoint from the identities in tracking_quality.py
 VIEWS = [
     (0, 0),
     (15, 0),
@@ -50,7 +50,7 @@ def main(target: Path) -> None:
     sides = np.zeros(numbering.MESH, int)
     sides[numbering.UPPER_LIP], sides[numbering.LOWER_LIP] = 1, 2
     template = np.asarray(flame.builtin(0).v_template, float)
-    # Sample points of the skin, as (triangle, weights).
+    # Sample points on the skin, as (triangle, barycentric weights).
     triangles = np.repeat(np.flatnonzero(skin), len(SAMPLES))
     weights = np.tile(SAMPLES, (int(skin.sum()), 1))
     found: list[np.ndarray] = []
@@ -120,7 +120,7 @@ GROUPS = {"brows": slice(17, 27), "nose": slice(27, 36), "eyes": slice(36, 48), 
 
 
 def _visible(plane: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Samples that nothing lies before: within 2 % of GAGAvatar's unit of the nearest in their 4-pixel cell."""
+    """Unoccluded samples: within 2 % of GAGAvatar's unit of the nearest sample in their 4-pixel cell."""
     cell = np.clip((plane / 4).astype(int), 0, SIZE // 4 - 1)
     nearest = np.full((SIZE // 4, SIZE // 4), np.inf)
     np.minimum.at(nearest, (cell[:, 1], cell[:, 0]), depth)
@@ -128,7 +128,7 @@ def _visible(plane: np.ndarray, depth: np.ndarray) -> np.ndarray:
 
 
 def _regressed(place: np.ndarray, weights: np.ndarray, turns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each point's place on the head and how it slides with yaw and pitch: robust least squares over the pictures."""
+    """Position of each landmark on the head, and its slide with yaw and pitch: robust least squares over the images."""
     design = np.concatenate([np.ones((len(turns), 1)), turns], 1)
     share = weights + 1e-9
     solved = np.zeros((3, *place.shape[1:]))
@@ -144,7 +144,7 @@ def _regressed(place: np.ndarray, weights: np.ndarray, turns: np.ndarray) -> tup
 
 
 def _partners(centre: np.ndarray) -> np.ndarray:
-    """The point on the other side of the face for each point: MediaPipe's numbering is symmetric."""
+    """The index of each landmark's mirror landmark: MediaPipe's numbering is symmetric."""
     from scipy.optimize import linear_sum_assignment
 
     cost = np.linalg.norm(centre[:, None] - (centre * [-1, 1, 1])[None], axis=-1)
@@ -152,7 +152,7 @@ def _partners(centre: np.ndarray) -> np.ndarray:
 
 
 def _symmetric(centre: np.ndarray, slides: np.ndarray, partner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means with the mirror image: places, slides with yaw (which changes its sign) and with pitch."""
+    """Average with the mirror image: positions, slides with yaw (which change sign) and with pitch."""
     flip = np.array([-1, 1, 1])
     sign = np.array([-1, 1])[:, None, None]
     return (centre + (centre * flip)[partner]) / 2, (slides + sign * (slides * flip)[:, partner]) / 2

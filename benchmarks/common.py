@@ -1,4 +1,4 @@
-"""What all benchmarks share: medians, what machine it was, and one form of table."""
+"""Shared by all benchmarks: median timing, machine description, and table output."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def timed(call: Callable[[], Any], repeats: int = 7, warmup: int = 1) -> float:
-    """Median wall-clock seconds of a call; JAX results are waited for.
+    """Median wall-clock seconds of a call, waiting for JAX results.
 
     Args:
         call: What to time.
-        repeats: Timed calls.
-        warmup: Calls before them (compilation, caches).
+        repeats: Number of timed calls.
+        warmup: Number of untimed calls before them (compilation, caches).
     """
     import jax
 
@@ -35,7 +35,7 @@ def timed(call: Callable[[], Any], repeats: int = 7, warmup: int = 1) -> float:
 
 
 def machine() -> str:
-    """Processor, usable cores, accelerator if any, and the versions that matter, in one line."""
+    """Processor, usable cores, accelerator if any, and relevant versions, on one line."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -70,12 +70,12 @@ def write_table(
     Args:
         name: Name of the benchmark.
         header: Column titles.
-        rows: Cells; numbers are written with four significant digits.
-        command: The command that makes this table.
-        notes: Lines under the table, such as targets and what a column means.
+        rows: Cells; numbers are formatted with four significant digits.
+        command: The command that produces this table.
+        notes: Lines below the table, such as targets and column definitions.
 
     Returns:
-        Where it was written.
+        Path of the written file.
     """
 
     def cell(value: Any) -> str:

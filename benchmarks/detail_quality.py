@@ -1,4 +1,4 @@
-"""What the enhancers do to degraded real pictures: fidelity, halos, flicker.
+"""Image enhancers on degraded real images: fidelity, halos, flicker.
 
 python -m benchmarks.detail_quality [--quick] [--pictures FOLDER]
 """
@@ -29,7 +29,7 @@ def high(x: np.ndarray) -> np.ndarray:
 
 
 def halo(out: np.ndarray, truth: np.ndarray) -> float:
-    """How far the result leaves the 5x5 range of the truth, mean over pixels, in 1/255."""
+    """Overshoot beyond the 5x5 range of the truth, mean over pixels, in 1/255."""
     y, t = out @ LUMA, truth @ LUMA
     over = np.maximum(y - maximum_filter(t, 5), 0) + np.maximum(minimum_filter(t, 5) - y, 0)
     return float(over.mean() * 255)
@@ -80,7 +80,7 @@ def main() -> None:
     video = clip(4 if arguments.quick else 12)
     if video is not None:
         scenes["video frame"] = video[0]
-    # Still camera, noise of a sensor: what flickers here is the enhancer's doing.
+    # Static camera with sensor noise: any flicker comes from the enhancer.
     still = scenes["astronaut"][None] + np.random.default_rng(0).normal(0, 2 / 255, (8, 256, 256, 3))
     clips = {"still": np.clip(gaussian_filter(still, (0, 0.7, 0.7, 0)), 0, 1).astype(np.float32)}
     if video is not None:
@@ -138,7 +138,7 @@ def main() -> None:
 
 
 def _pictures(folder: Path, scenes: dict[str, np.ndarray], chosen: dict[str, Any]) -> None:
-    """Degraded, enhanced and true crops side by side at 200 %, named in the order of `chosen`."""
+    """Degraded, enhanced and true crops side by side at 200 %, in the order of `chosen`."""
     from PIL import Image
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""How fast the image stages are, against the original in PyTorch, kornia and OpenCV.
+"""Speed of the image stages, compared with the original in PyTorch, kornia and OpenCV.
 
 python -m benchmarks.detail_speed [--quick] [--size 512]
 """
@@ -53,8 +53,8 @@ def main() -> None:
 
     def add(step: str, peer: str, peer_call: Any, ours: str, call: Any, target: str = "") -> None:
         first = once(call)
-        # In blocks, the faster of two: taken call by call in turn, the idle threads of PyTorch and XLA spin against each
-        # other, and PyTorch loses most by it.
+        # Timed in blocks, the faster of two: with alternating calls, the idle threads of PyTorch and XLA spin against each
+        # other, which slows PyTorch most.
         theirs = own = float("inf")
         with torch.inference_mode():
             for _ in range(2):
@@ -69,7 +69,7 @@ def main() -> None:
         return original.detail(tensor)
 
     for kept in (False, True):
-        # From the second round on, for all that follows and for the peers as well, freed pages are kept.
+        # From the second round on, freed pages are kept, for everything that follows including the peers.
         if kept and not keep_freed_pages():
             break
         name = "PyTorch original" if kept else "PyTorch original (both: allocator as it comes)"
@@ -136,7 +136,7 @@ def main() -> None:
     )
 
     def kornia_pyramid() -> Any:
-        # kornia builds its Laplacian pyramid only forwards; the way back is not timed here.
+        # kornia only builds the Laplacian pyramid; reconstruction is not timed here.
         return kornia.geometry.transform.build_laplacian_pyramid(tensor, 5)
 
     forward = jax.jit(lambda x: laplacian_pyramid(x, 4, "burt-adelson"))

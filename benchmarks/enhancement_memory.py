@@ -1,4 +1,4 @@
-"""Memory that each enhancement needs: what XLA sets aside for the compiled program, so the same on every run.
+"""Memory of each enhancement: XLA's allocation for the compiled program, therefore identical on every run.
 
 `python -m benchmarks.enhancement_memory`
 """
@@ -18,13 +18,13 @@ FRAMES, SIZE = 250, 512
 
 
 def megabytes(program: Any, *inputs: Any) -> tuple[float, float, float]:
-    """Inputs, outputs and working memory of a jitted function on some inputs."""
+    """Input, output and temporary memory of a jitted function, MB."""
     sizes = program.lower(*inputs).compile().memory_analysis()
     return sizes.argument_size_in_bytes / 1e6, sizes.output_size_in_bytes / 1e6, sizes.temp_size_in_bytes / 1e6
 
 
 def of_track(stack: Stack, track: Track) -> tuple[float, float, float]:
-    """Of the track stages."""
+    """Memory of the track stages, MB."""
     stages = track_stages(stack, track)
     whole = np.ones(len(track), bool)
     program = jax.jit(lambda channels, valid: run_stages(stages, channels, valid, whole, np.float32(0.04)))
@@ -32,7 +32,7 @@ def of_track(stack: Stack, track: Track) -> tuple[float, float, float]:
 
 
 def of_frames(stack: Stack, frames: np.ndarray, centres: np.ndarray) -> tuple[float, float, float]:
-    """Of the frame stages."""
+    """Memory of the frame stages, MB."""
     return megabytes(_run_frames, stack, frames, centres, init_frames(stack, frames))
 
 

@@ -1,10 +1,10 @@
-"""What regional edits and gaze correction do, in millimetres and degrees, and two pictures of them.
+"""Accuracy of regional edits and gaze correction, in millimetres and degrees, with two figures.
 
 Run: python -m benchmarks.expression_gaze [--quick] [--flame FILE] [--pictures DIR]
 
 Measures on the built-in head, or on a FLAME file: the cross-talk of both forms of regional editing, the error of gaze
-correction against that of the original, what either does to the expression. Draws the regions edited one at a time and
-the eyes following a target.
+correction compared with the original's, and the effect of both on the expression. Draws the regions edited one at a
+time and the eyes following a target.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def channels(eyes: np.ndarray, transform: np.ndarray | None = None) -> Channels:
 
 
 def gaze_rows(model: flame.FlameModel, frames: int) -> list[list[Any]]:
-    """Errors in degrees over random targets within 30 degrees and 0.3 to 3 m."""
+    """Errors in degrees over random targets within 30 degrees and at 0.3 to 3 m."""
     rng = np.random.default_rng(0)
     centres = np.asarray(flame.eye_centres(model, jnp.zeros(model.shapes)))
     side, up = np.radians(rng.uniform(-30, 30, (2, frames)))
@@ -66,7 +66,7 @@ def gaze_rows(model: flame.FlameModel, frames: int) -> list[list[Any]]:
     toward = reference_rotation(jnp.asarray(targets - centres.mean(0)))
     methods["original's rotation towards the target (strength 1, from rest)"] = toward
     methods["original as published (strength 0.7, added to moving eyes)"] = eyes + 0.7 * np.asarray(toward)
-    # The default's strength and micro-saccades, but on all targets: what is to be corrected is known here.
+    # The default's strength and micro-saccades, but applied to all targets, since the correct gaze is known here.
     meant = dict(strength=float(gaze.default_stage().strength), keep=float(gaze.default_stage().keep))
     for name, settings in (
         ("gagjax, strength 1", {"strength": 1.0, "keep": 0.0}),
@@ -81,7 +81,7 @@ def gaze_rows(model: flame.FlameModel, frames: int) -> list[list[Any]]:
 
 
 def expression_rows(model: flame.FlameModel, editor: expression.RegionEditor, frames: int) -> list[list[Any]]:
-    """Displacement from neutral that is left of a clip, millimetres, and how far the result is from the input."""
+    """Remaining displacement from neutral over a clip, millimetres, and distance of the result from the input."""
     psi = np.random.default_rng(1).normal(size=(frames, 100)).astype(np.float32)
     whole = float(jnp.mean(expression.distance(psi, 0 * psi, "vertex", editor=editor)))
     rows = [["input", whole, 1.0, 0.0]]
@@ -99,7 +99,7 @@ def expression_rows(model: flame.FlameModel, editor: expression.RegionEditor, fr
 
 
 def law_rows(model: flame.FlameModel) -> list[list[Any]]:
-    """The geometry that issue and papers name, in degrees."""
+    """The geometry stated in the issue and in papers, in degrees."""
     centres = jnp.array([[0.0315, 0.0, 0.0], [-0.0315, 0.0, 0.0]])
     rows = []
     for distance in (0.3, 0.6, 1.5):
@@ -123,13 +123,13 @@ RED = np.array([0.85, 0.1, 0.08])
 
 
 class Painter:
-    """Draws a head as the built-in avatar, or a head from a file as one flat Gaussian per triangle."""
+    """Draws the built-in avatar, or a head from a file as one flat Gaussian per triangle."""
 
     def __init__(self, model: flame.FlameModel, built_in: bool) -> None:
         self.model, self.avatar = model, avatars.builtin() if built_in else None
 
     def draw(self, points: Any, size: int, focal: float, height: float, heat: np.ndarray | None = None) -> np.ndarray:
-        """A picture of posed vertices, metres; `heat` (V,), 0 to 1, turns their surroundings red."""
+        """Render posed vertices (metres); `heat` (V,), 0 to 1, tints their surroundings red."""
         transform = FRONT.copy()
         transform[1, 3] -= 5 * height
         camera = from_track(transform, size=size, focal=focal)
@@ -157,7 +157,7 @@ class Painter:
         length = np.linalg.norm(normal, axis=1)
         normal /= np.maximum(length, 1e-12)[:, None]
         light = np.array([0.35, 0.5, 0.8]) / np.linalg.norm([0.35, 0.5, 0.8])
-        # Away from the camera a head's inner side would shine through the gaps of its skin.
+        # Cull back faces, or the inside of the head would show through gaps in the skin.
         facing = (normal[:, 2] > -0.1) & (length > 1e-9)
         warm = heat[faces].mean(1)[:, None]
         paint = (0.72 * (1 - warm) + warm * RED) * (0.35 + 0.65 * np.clip(normal @ light, 0, 1))[:, None]
@@ -170,7 +170,7 @@ class Painter:
 
 
 def sheet(tiles: list[list[np.ndarray]], titles: list[str], sides: list[str], path: Path) -> None:
-    """Tiles in rows with a title over each column and a word beside each row."""
+    """Tiles in rows, with a title above each column and a label beside each row."""
     size = tiles[0][0].shape[0]
     left, top = 78, 24
     picture = Image.new("RGB", (left + size * len(tiles[0]), top + size * len(tiles)), "white")
@@ -192,7 +192,7 @@ EXPRESSIONS = {
 
 
 def expressions(built_in: bool) -> dict[str, np.ndarray]:
-    """Two expressions that move all of the face: by name on the built-in head, else random ones."""
+    """Two expressions that move the whole face: by name on the built-in head, random otherwise."""
     if not built_in:
         rng = np.random.default_rng(5)
         return {f"random {k + 1}": (1.5 * rng.normal(size=100)).astype(np.float32) for k in range(2)}
@@ -208,7 +208,7 @@ def expressions(built_in: bool) -> dict[str, np.ndarray]:
 def region_picture(
     painter: Painter, editor: expression.RegionEditor, named: dict[str, np.ndarray], path: Path, size: int
 ) -> None:
-    """Each expression whole, then with one region at a time switched off; what moved by that is red."""
+    """Each expression in full, then with one region at a time switched off; the resulting change is red."""
     model = painter.model
     zero = np.zeros(6, np.float32)
     shape = np.zeros(model.shapes, np.float32)
@@ -245,7 +245,7 @@ def gaze_picture(painter: Painter, path: Path, size: int) -> None:
             points = flame.vertices(model, shape, np.zeros(100), np.zeros(6), eyes)
             row.append(painter.draw(points, size, focal, float(middle[1]) - 0.008))
         tiles.append(row)
-    # As seen in the picture: the subject's left is on the right.
+    # Image directions: the subject's left is on the right.
     titles = [f"{abs(s)}° {'left' if s < 0 else 'right'}, {d} m" if s else f"ahead, {d} m" for s, d in columns]
     sheet(tiles, titles, ["18° up", "level", "18° down"], path)
 

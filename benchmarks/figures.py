@@ -1,4 +1,4 @@
-"""The figures of the README that show what an enhancement does: temporal and detail.
+"""The README figures for temporal smoothing and detail.
 
     python -m benchmarks.figures [--out docs]
 
@@ -79,7 +79,7 @@ def temporal(path: Path) -> None:
 
 
 def detail(path: Path) -> None:
-    """A soft picture, an unsharp mask, the original's enhancer and ours, at 200 %."""
+    """A soft image, an unsharp mask, the original's enhancer and ours, at 200 %."""
     import warnings
 
     from scipy.ndimage import gaussian_filter

@@ -1,11 +1,11 @@
-"""How well a personal avatar is fitted: a clip of the built-in avatar, whose truth is known, with a perturbed track.
+"""Quality of a fitted personal avatar, on a clip of the built-in avatar with ground truth and a perturbed track.
 
     python -m benchmarks.fit_quality [--quick] [--rows full,field] [--keep FOLDER]
 
-Every eighth frame is held out. Its PSNR is given three ways: with the perturbed track as it came, with the true motion,
-and with its motion refined against its own picture (the avatar stays as it is). Tracking error is the mean distance of
-vertices from the truth on the frames learned from: in the camera's frame, across the line of sight (depth left out), and
-in the head's frame (expression, jaw and eyes alone).
+Every eighth frame is held out. Its PSNR is reported with the perturbed track as given, with the true motion, and with
+its motion refined against its own image (the avatar stays fixed). Tracking error is the mean vertex distance from the truth
+on the fitted frames: in the camera's frame, across the line of sight (depth excluded), and in the head's frame
+(expression, jaw and eyes alone).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ HEADER = (
 
 
 class Scene:
-    """The clip, its truth, and what a fit of it is measured by."""
+    """The clip, its ground truth, and the measures of a fit."""
 
     def __init__(self, frames: int, size: int) -> None:
         truth = avatars.builtin(HEAD)
@@ -73,7 +73,7 @@ class Scene:
         self.learned = np.setdiff1d(np.arange(frames), self.held)
 
     def errors(self, track: Track) -> list[float]:
-        """Mean vertex error of the frames learned from, millimetres: in space, across the view, in the head."""
+        """Mean vertex error over the fitted frames, millimetres: in space, across the view, in the head's frame."""
         (seen, own), (true_seen, true_own) = (self._vertices(t) for t in (track, self.truth))
         off = 1000 * (seen - true_seen)
         parts = (off, off[..., :2], 1000 * (own - true_own))
@@ -87,7 +87,7 @@ class Scene:
         return np.asarray(seen + transform[:, None, :, 3] / avatars.UNITS), np.asarray(own)
 
     def psnr(self, fit: training.AvatarFit, changes: Any = None) -> float:
-        """Mean PSNR of the held-out frames."""
+        """Mean PSNR over the held-out frames."""
         truth = self.clip.frames / 255
         pictures = [fit.picture(int(i), None if changes is None else changes[i]) for i in self.held]
         return float(
@@ -98,7 +98,7 @@ class Scene:
 def fitted(
     scene: Scene, kind: str, changes: dict[str, Any], steps: int, count: int
 ) -> tuple[training.AvatarFit, list[float]]:
-    """One fit, with wall and CPU seconds (compilation included)."""
+    """Run one fit; also return wall and CPU seconds (compilation included)."""
     began, spent = time.perf_counter(), time.process_time()
     if kind == "appearance":
         start: Any = appearance.create(scene.model, count)
@@ -122,7 +122,7 @@ def fitted(
 
 
 def row(scene: Scene, fit: training.AvatarFit, seconds: list[float]) -> list[float]:
-    """The figures of a fit."""
+    """The measures of a fit."""
     errors, given = scene.errors(fit.track), scene.errors(scene.given)
     as_given = scene.psnr(fit)
     true_motion = motion.Motion.of(scene.truth)
@@ -137,7 +137,7 @@ def row(scene: Scene, fit: training.AvatarFit, seconds: list[float]) -> list[flo
 
 
 def sheet(rows: list[np.ndarray]) -> np.ndarray:
-    """Rows of truth, picture and error, two of them in a line, enlarged and named."""
+    """Rows of truth, rendered frame and error, two per line, enlarged and labelled."""
     large = [np.asarray(Image.fromarray(x).resize((2 * x.shape[1], 2 * x.shape[0]))) for x in rows]
     labels = ("truth, held out", "fitted", "4 x error")
     lines = [

@@ -1,4 +1,4 @@
-"""How fast a clip of FLAME vertices is, against smplx's PyTorch layer.
+"""Speed of FLAME vertices for a clip, compared with smplx's PyTorch layer.
 
 Run: python -m benchmarks.flame_speed [--quick]
 """
@@ -19,7 +19,7 @@ VERTICES, FACES = 5023, 9976
 
 
 def random_model(seed: int = 0) -> flame.FlameModel:
-    """Arrays of FLAME's sizes; the values do not matter for time."""
+    """Random arrays of FLAME's sizes; timing does not depend on the values."""
     rng = np.random.default_rng(seed)
     weights, regressor = (np.abs(rng.normal(size=size)) for size in ((VERTICES, 5), (5, VERTICES)))
     return flame.FlameModel(

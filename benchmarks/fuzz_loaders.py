@@ -2,8 +2,8 @@
 
     python -m benchmarks.fuzz_loaders --cases 100000
 
-Half of the cases of each loader come from a seeded random generator that knows the formats (`tests/fuzz/loaders.py`), half
-from atheris, which is led by the coverage of our own code (`pip install 'gagjax[fuzz]'`). Findings are kept as files.
+For each loader, half of the cases come from a seeded random generator that knows the formats (`tests/fuzz/loaders.py`),
+half from atheris, guided by coverage of our own code (`pip install 'gagjax[fuzz]'`). Findings are saved as files.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ import numpy as np
 from benchmarks.common import write_table
 from tests.fuzz.loaders import LOADERS, case
 
-SECONDS = 5  # of the processor: a case that takes longer is a finding
-MEMORY = 1 << 30  # bytes by which a case may make the process larger at most
-ADDRESSES = 48 << 30  # address space: JAX and torch reserve much that they never use
-HANG = 60  # seconds after which a case that no alarm stops ends the process; its file stays
+SECONDS = 5  # CPU seconds; a case that takes longer is a finding
+MEMORY = 1 << 30  # maximum memory growth of the process per case, bytes
+ADDRESSES = 48 << 30  # address space; JAX and torch reserve much more than they use
+HANG = 60  # seconds until a case that ignores the alarm ends the process; its file is kept
 
 
 class TooLong(BaseException):
-    """The alarm of a case."""
+    """Raised by the alarm of a case."""
 
 
 def main() -> None:
@@ -90,7 +90,7 @@ def main() -> None:
 
 
 def tried(name: str, data: bytes, path: Path, findings: Path) -> None:
-    """One case; what it finds is written down with its traceback."""
+    """Run one case; a finding is saved with its traceback."""
     from gagjax.errors import InputError
 
     path.write_bytes(data)
@@ -116,7 +116,7 @@ def tried(name: str, data: bytes, path: Path, findings: Path) -> None:
 
 
 def check_cost(largest: int, start: float) -> None:
-    """What a case took: an alarm comes late where one long step is taken in C."""
+    """Check a case's time and memory, since the alarm is delayed during a long call into C."""
     if time.process_time() - start > SECONDS:
         raise TooLong(f"took over {SECONDS} s")
     if (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - largest) * 1024 > MEMORY:
@@ -124,7 +124,7 @@ def check_cost(largest: int, start: float) -> None:
 
 
 def keep(name: str, data: bytes, error: BaseException, findings: Path) -> None:
-    """Write down a finding."""
+    """Save a finding."""
     where = traceback.extract_tb(error.__traceback__)
     ours = [f for f in where if "gagjax/" in f.filename or "bridge/" in f.filename] or where
     label = f"{type(error).__name__}-{Path(ours[-1].filename).stem}-{ours[-1].lineno}"
@@ -136,7 +136,7 @@ def keep(name: str, data: bytes, error: BaseException, findings: Path) -> None:
 
 
 def prepared(name: str) -> Path:
-    """The place of the cases, in memory; limits set."""
+    """Create the in-memory path for the cases and set the limits."""
     warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
 
@@ -151,19 +151,19 @@ def prepared(name: str) -> Path:
 
 
 def by_generator(name: str, cases: int, seed: int, findings: Path) -> None:
-    """Cases of a seeded generator."""
+    """Cases from a seeded generator."""
     path, random = prepared(name), np.random.default_rng(seed)
     seeds = LOADERS[name].seeds()
     for data in seeds[: 3 if name == "preset" else None]:
         path.write_bytes(data)
-        LOADERS[name].load(path)  # a seed that cannot be read would make every case pass
+        LOADERS[name].load(path)  # an unreadable seed would make every case pass
     for _ in range(cases):
         tried(name, case(LOADERS[name], seeds, random), path, findings)
     print(f"cases {cases}")
 
 
 def by_coverage(name: str, cases: int, seed: int, findings: Path) -> None:
-    """Cases of atheris, led by the coverage of our own modules."""
+    """Cases from atheris, guided by coverage of our own modules."""
     import atheris
 
     with atheris.instrument_imports(include=["gagjax.io", "gagjax.app", "gagjax.flame", "bridge"]):
@@ -181,7 +181,7 @@ def by_coverage(name: str, cases: int, seed: int, findings: Path) -> None:
         tried(name, data, path, findings)
         count += 1
         if count == cases:
-            print(f"cases {count}", flush=True)  # libFuzzer leaves without coming back
+            print(f"cases {count}", flush=True)  # libFuzzer exits without returning
 
     options = [f"-runs={cases}", f"-seed={seed + 1}", "-max_len=65536", "-timeout=60", "-verbosity=0", str(corpus)]
     atheris.Setup([sys.argv[0], *options], one)

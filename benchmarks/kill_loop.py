@@ -1,4 +1,4 @@
-"""`gagjax video` killed at random moments until it gets through: the file must be that of an undisturbed run.
+"""`gagjax video` killed at random moments until it finishes: the file must equal that of an uninterrupted run.
 
 python -m benchmarks.kill_loop [--kills 30] [--quick]
 """
@@ -72,19 +72,19 @@ def main() -> None:
 
 
 def disturbed(command: list[str], random: np.random.Generator, longest: float) -> int:
-    """Run a command until it gets through, killed at random moments; how often it was."""
+    """Run a command to completion, killing it at random moments; return the number of kills."""
     kills = 0
     while True:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            # Before the start of the work now and then, and past its end.
+            # Occasionally before the work starts, or after it ends.
             status = process.wait(random.uniform(0.5, longest))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
             kills += 1
             continue
-        # Where the kill came after the rename, the next run says that the output exists.
+        # If the kill came after the rename, the next run reports that the output exists.
         assert status in (0, 2), status
         return kills
 

@@ -1,4 +1,4 @@
-"""How much a portrait avatar looks like the person: against known truth, and against film of the same person.
+"""Likeness of a portrait avatar: against ground truth, and against video of the same person.
 
 python -m benchmarks.likeness truth
 python -m benchmarks.likeness films ../shared
@@ -40,7 +40,7 @@ ORBIT = (-35, -25, -15, 15, 25, 35)
 
 
 def transform(yaw: float, pitch: float = 0.0, distance: float = 9.5) -> np.ndarray:
-    """A head turned before the camera, as a track has it."""
+    """The track transform of a head turned relative to the camera."""
     y, p = np.deg2rad(yaw), np.deg2rad(pitch)
     about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
@@ -49,7 +49,7 @@ def transform(yaw: float, pitch: float = 0.0, distance: float = 9.5) -> np.ndarr
 
 
 def at_rest(seed: int, size: int, yaw: float = 0.0, pitch: float = 0.0) -> Parameters:
-    """A built-in identity's parameters on the mean head, seen by a turned camera."""
+    """Parameters of a built-in identity on the mean head, seen by a rotated camera."""
     shape = jnp.asarray(shape_coefficients(seed, flame.builtin().shapes), jnp.float32)
     return Parameters(
         jnp.zeros(100),
@@ -62,7 +62,7 @@ def at_rest(seed: int, size: int, yaw: float = 0.0, pitch: float = 0.0) -> Param
 
 
 def with_(parameters: Parameters, jaw: float = 0.0, gaze: float = 0.0, **controls: float) -> Parameters:
-    """Parameters with an expression on."""
+    """Parameters with an expression applied."""
     expression = np.zeros(100, np.float32)
     for name, value in controls.items():
         found = [index for each, index in flame.CONTROLS.items() if name in each]
@@ -76,14 +76,14 @@ def with_(parameters: Parameters, jaw: float = 0.0, gaze: float = 0.0, **control
 
 
 def truth_of(seed: int, parameters: Parameters) -> tuple[np.ndarray, np.ndarray]:
-    """The real picture of a built-in identity, and its coverage."""
+    """The true image of a built-in identity, and its coverage."""
     own = dataclasses.replace(parameters, shape=jnp.zeros(0))
     picture, alpha = drawn(avatars.builtin(seed), own, jnp.asarray(BACKGROUND))
     return np.asarray(picture), np.asarray(alpha)
 
 
 def regions(parameters: Parameters) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels of the face, and of the head above the neck, three pixels within its outline."""
+    """Pixel masks: the face; and the head above the neck, eroded by three pixels."""
     model = flame.builtin()
     parts, faces = parts_of(model), np.asarray(model.faces)
     assert parameters.camera is not None
@@ -98,12 +98,12 @@ def regions(parameters: Parameters) -> tuple[np.ndarray, np.ndarray]:
 
 
 def decibels(picture: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float:
-    """PSNR inside a mask."""
+    """PSNR inside a mask, dB."""
     return float(-10 * np.log10(max(((picture - truth)[mask] ** 2).mean(), 1e-10)))
 
 
 def truth_rows(seeds: tuple[int, ...], size: int) -> Iterator[list[str]]:
-    """Known truth: PSNR in the face by turn and expression, and the least coverage through an orbit."""
+    """Against ground truth: face PSNR by head turn and expression, and minimum coverage over an orbit."""
     for seed in seeds:
         front = at_rest(seed, size)
         photo, matte = truth_of(seed, front)
@@ -133,7 +133,7 @@ def _against(avatar: PortraitAvatar, seed: int, parameters: Parameters) -> float
 
 
 def warped(photo: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """A photo whose landmarks are moved, piecewise affine over their triangles; the border stays."""
+    """Warp a photo by its landmarks, piecewise affine over their triangles; the border stays fixed."""
     size = photo.shape[0]
     rim = np.array([[x, y] for x in (0, 0.5, 1) for y in (0, 0.5, 1) if (x, y) != (0.5, 0.5)]) * size
     source, target = np.concatenate([before, rim]), np.concatenate([after, rim])
@@ -150,13 +150,13 @@ def warped(photo: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarr
 
 
 def pictures_of(path: Path) -> tuple[list[np.ndarray], Source]:
-    """All frames of a film."""
+    """All frames of a video."""
     source = open_source(path)
     return list(source.frames()), source
 
 
 def film(path: Path, size: int, every: int, sheet: Path | None) -> dict[str, list[float]]:
-    """Self-reenactment of one film: means over later frames of the avatar and of the two baselines."""
+    """Self-reenactment of one video: means over later frames, for the avatar and the two baselines."""
     frames, source = pictures_of(path)
     follow = Follower()
     marks = np.stack([follow(picture).points for picture in frames])
@@ -204,7 +204,7 @@ def film(path: Path, size: int, every: int, sheet: Path | None) -> dict[str, lis
 
 
 def measures(picture: np.ndarray, goal: np.ndarray, inside: np.ndarray, marks: np.ndarray) -> list[float]:
-    """PSNR in the matte, SSIM of what the matte shows, PSNR of the eyes, PSNR of the mouth."""
+    """PSNR in the matte, SSIM of the matted image, PSNR of the eyes, PSNR of the mouth."""
     boxes = []
     for numbers, room in ((points.LIDS.ravel(), 0.25), (np.r_[points.UPPER_LIP, points.LOWER_LIP], 0.2)):
         low, high = marks[numbers].min(0), marks[numbers].max(0)
@@ -220,7 +220,7 @@ def measures(picture: np.ndarray, goal: np.ndarray, inside: np.ndarray, marks: n
 
 
 def speed(size: int) -> list[str]:
-    """Seconds to build an avatar from a sighting, and frames a second after it, programs compiled."""
+    """Seconds to build an avatar from a detected face, and frames per second after that, with programs compiled."""
     front = at_rest(1, size)
     photo, matte = truth_of(1, front)
     sighting = Sighting(photo, matte, front)

@@ -1,9 +1,9 @@
-"""Memory over long streams: it must not grow with their length.
+"""Memory over long streams: it must not grow with stream length.
 
     python -m benchmarks.long_streams [--quick]
 
-A million frames of a track through the live stack in chunks; lines through `gagjax live`; a video through `gagjax video`,
-with the slope of its memory over time.
+A million frames of a track through the live stack in chunks; lines through `gagjax live`; a video through
+`gagjax video`, with the slope of its memory over time.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Watch:
             self._stop.wait(self._every)
 
     def end(self, warm: float) -> tuple[float, float, float]:
-        """Least and most after a share of the time, in MB, and the slope in MB a second."""
+        """Minimum and maximum after the warm-up fraction of the time, MB, and the slope in MB per second."""
         self._stop.set()
         self._thread.join()
         late = np.array(self.samples[int(len(self.samples) * warm) :])
@@ -53,7 +53,7 @@ class Watch:
 
 
 def track_stream(frames: int) -> list[str]:
-    """Frames in chunks of 1000 through the live stack, in this process."""
+    """Run frames in chunks of 1000 through the live stack, in this process."""
     import jax
 
     from gagjax.filters import chain, stream
@@ -66,7 +66,7 @@ def track_stream(frames: int) -> list[str]:
     filters = chain(*(s.for_track(track) if hasattr(s, "for_track") else s for s in stages))
     channels, valid = jax.tree.map(np.asarray, track.channels), np.asarray(track.valid)
     for _ in stream(filters, [(channels, valid)] * 3):
-        pass  # compiles
+        pass  # compile
     watch = Watch(psutil.Process())
     begun = time.perf_counter()
     total = 0.0
@@ -85,7 +85,7 @@ def track_stream(frames: int) -> list[str]:
 
 
 def live_lines(frames: int) -> list[str]:
-    """Lines through `gagjax live`."""
+    """Run lines through `gagjax live`."""
     import jax
 
     from gagjax.io.formats import json_lines
@@ -130,7 +130,7 @@ def live_lines(frames: int) -> list[str]:
 
 
 def long_video(seconds: int) -> list[str]:
-    """A synthetic video through `gagjax video`."""
+    """Run a synthetic video through `gagjax video`."""
     from gagjax.io import video
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Real pictures for the detail benchmarks (those that scikit-image ships) and realistic degradations of them."""
+"""Real images for the detail benchmarks (those shipped with scikit-image), and realistic degradations of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CLIP = Path(__file__).resolve().parents[2] / "shared" / "video" / "obama.mp4"
 
 
 def real(size: int = 256) -> dict[str, np.ndarray]:
-    """RGB pictures in [0, 1], (size, size, 3), those that scikit-image has on disk, halved once so that they are sharp."""
+    """RGB images in [0, 1], (size, size, 3), from scikit-image's local files, halved in size so that they are sharp."""
     from PIL import Image
     from skimage import data
 
@@ -50,7 +50,7 @@ def real(size: int = 256) -> dict[str, np.ndarray]:
 
 
 def clip(frames: int = 8, size: int = 512) -> np.ndarray | None:
-    """The first frames of a real talking-head video beside the project, or None where it is absent."""
+    """The first frames of a real talking-head video stored beside the project, or None if it is absent."""
     if not CLIP.exists():
         return None
     import av
@@ -69,13 +69,13 @@ def clip(frames: int = 8, size: int = 512) -> np.ndarray | None:
 
 
 def degrade(image: np.ndarray, kind: str, seed: int = 0) -> np.ndarray:
-    """A worse version of a picture.
+    """Degrade an image.
 
     Args:
         image: RGB in [0, 1].
-        kind: "blur": Gaussian of 1.2 pixels. "resize": halved and doubled again. "codec": blur of 0.8 pixels, then
-            JPEG at quality 60. "noise": blur of 0.8 pixels, then noise of 2/255. "none": rounded to 8 bits only.
-        seed: Of the noise.
+        kind: "blur": Gaussian of 1.2 pixels. "resize": downscaled and upscaled by two. "codec": blur of 0.8 pixels,
+            then JPEG at quality 60. "noise": blur of 0.8 pixels, then noise of 2/255. "none": only rounded to 8 bits.
+        seed: Seed of the noise.
     """
     from PIL import Image
     from scipy.ndimage import gaussian_filter

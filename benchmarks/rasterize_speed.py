@@ -1,7 +1,7 @@
-"""Speed of the CPU rasterizer against a straightforward PyTorch tile compositor, and how it scales.
+"""Speed of the CPU rasterizer compared with a straightforward PyTorch tile compositor, and its scaling.
 
-Scene: 5,023 Gaussians on an ellipsoid and two sheets of 296 x 296, as GAGAvatar lifts them; "light" and "heavy" by the
-median size of a Gaussian (1.8 and 4.6 pixels). The true size distribution of a trained avatar is not known here.
+Scene: 5,023 Gaussians on an ellipsoid and two sheets of 296 x 296, as GAGAvatar lifts them; "light" and "heavy" differ
+in the median size of a Gaussian (1.8 and 4.6 pixels). The size distribution of a trained avatar is not known here.
 
 Run: python -m benchmarks.rasterize_speed [--quick]     the table; --quick takes fewer Gaussians and writes nothing
      python -m benchmarks.rasterize_speed --scaling     the plot
@@ -29,12 +29,12 @@ from gagjax import splatting
 from gagjax.camera import from_track
 from gagjax.splatting import cpu
 
-EVALUATION = 25  # floating-point operations of one alpha: exponent, exponential, cap, transmittance
+EVALUATION = 25  # floating-point operations per alpha: exponent, exponential, cap, transmittance
 TRANSFORM = np.float32([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 10]])
 
 
 def scene(channels: int, median: float, sheet: int = 296, seed: int = 0) -> Gaussians:
-    """The scene described above; `sheet` squared times two plus 5,023 Gaussians."""
+    """The scene described above; 2 * `sheet`**2 + 5,023 Gaussians."""
     rng = np.random.default_rng(seed)
     d = rng.normal(size=(5023, 3))
     parts = [d / np.linalg.norm(d, axis=1, keepdims=True) * [0.5, 0.65, 0.5]]
@@ -81,7 +81,7 @@ def peer(g: Gaussians, size: int, repeats: int) -> tuple[float, float]:
 
 
 def agreement(g: Gaussians, size: int) -> str:
-    """How the two pictures differ, in words."""
+    """Describe how the two images differ."""
     camera = from_track(TRANSFORM, size=size)
     arrays = [
         torch.from_numpy(np.array(v))
@@ -93,7 +93,7 @@ def agreement(g: Gaussians, size: int) -> str:
     apart = difference > 2e-5
     text = f"the two pictures differ by at most {difference[~apart].max():.1e}"
     if apart.any():
-        # Compared with the float64 oracle, either is right at about half of these.
+        # Compared with the float64 oracle, each of the two is right at about half of these.
         text += (
             f", but for {apart.sum()} of {apart.size} pixels (up to {difference.max():.1e}), where rounding takes an alpha of "
             "one of them across 1/255 or its light across 1e-4"
@@ -108,7 +108,7 @@ def peak_flops() -> float:
 
 @njit
 def count_work(start, position, box, geometry, tile, tiles_x):
-    """How many alphas a picture needs (pixels in a Gaussian's 1/255 box that are not full), and how many are blended."""
+    """Count the alphas an image needs (pixels inside a Gaussian's 1/255 box and not yet opaque), and those blended."""
     evaluated, blended = 0, 0
     for t in range(start.shape[0] - 1):
         left, top = t % tiles_x * tile, t // tiles_x * tile
@@ -132,7 +132,7 @@ def count_work(start, position, box, geometry, tile, tiles_x):
 
 
 def useful_flops(g: Gaussians, size: int) -> float:
-    """Operations that the forward picture cannot do without: alphas, and two per channel and blended contribution."""
+    """Minimum operations of the forward pass: alphas, and two per channel and blended contribution."""
     flat = splats(g, from_track(TRANSFORM, size=size))
     opacities = jnp.where(flat.drawn, g.opacities, 0)
     arrays = (np.asarray(v) for v in (flat.centres, flat.conics, opacities, g.features, flat.depths))
@@ -143,7 +143,7 @@ def useful_flops(g: Gaussians, size: int) -> float:
 
 
 def scaling() -> None:
-    """Time against number of Gaussians, channels, resolution and threads, as one picture."""
+    """Plot time against number of Gaussians, channels, resolution and threads."""
     from matplotlib.figure import Figure
 
     repeats = 5
@@ -219,7 +219,7 @@ def main() -> None:
         "ratio",
         "share of peak, forward",
     ]
-    if quick:  # not the scene of the record
+    if quick:  # not the scene used for the recorded figures
         print("\n".join([*(" | ".join(row) for row in [header, *rows]), *notes]))
         return
     write_table("rasterize_speed", header, rows, command="python -m benchmarks.rasterize_speed", notes=notes)

@@ -1,7 +1,7 @@
-"""Every benchmark in turn, and their tables in one file: `make bench`, or `python -m benchmarks.run_all [--only NAME]`.
+"""Run every benchmark and join the tables: `make bench`, or `python -m benchmarks.run_all [--only NAME]`.
 
-Each benchmark runs in a process of its own and writes its own table; a failing one is reported and does not stop the
-rest. The tables are then joined in benchmarks/results/summary.md.
+Each benchmark runs in its own process and writes its own table; a failing one is reported and does not stop the rest.
+The tables are then joined in benchmarks/results/summary.md.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.common import RESULTS, machine
 
-#: In this order, with the extra options of each. Training the networks is no measurement: it is run by hand.
+#: In this order, with each one's extra options. Training the networks is not a measurement: it is run by hand.
 BENCHMARKS: dict[str, tuple[str, ...]] = {
     "smoothing_quality": (),
     "smoothing_speed": (),
@@ -39,7 +39,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "batch_scale": (),
 }
 
-#: The figures of the one table: what it is, which table it stands in, how its row begins, its column.
+#: The rows of the summary table: description, source table, start of the row, column.
 HEADLINES = (
     (
         "offline smoothing, held out: error over the noisy track's",
@@ -90,7 +90,7 @@ HEADLINES = (
 
 
 def headlines() -> list[str]:
-    """The one table; a figure whose benchmark has not been run is left out."""
+    """The summary table; figures whose benchmark has not been run are omitted."""
     rows = ["| what | figure | from |", "|---|---:|---|"]
     for what, table, row, column in HEADLINES:
         found = cell(table, row, column)
@@ -100,7 +100,7 @@ def headlines() -> list[str]:
 
 
 def cell(table: str, row: str, column: str) -> str | None:
-    """What stands in a result's table, in the first row that begins so."""
+    """The cell of a result's table in the first row that starts with `row`."""
     path = Path(RESULTS) / f"{table}.md"
     if not path.is_file():
         return None
@@ -117,13 +117,13 @@ def cell(table: str, row: str, column: str) -> str | None:
 
 
 def tables() -> str:
-    """The tables of all results there are, each under its name and command."""
+    """The tables of all available results, each below its name and command."""
     parts = []
     for path in sorted(RESULTS.glob("*.md")):
         if path.name == "summary.md":
             continue
         lines = path.read_text(encoding="utf-8").splitlines()
-        # Name and command as written, then everything from the first table on; the machine stands once, at the top.
+        # Name and command as written, then everything from the first table on; the machine is named once, at the top.
         start = next((k for k, line in enumerate(lines) if line.startswith("|")), len(lines))
         command = next((line for line in lines if line.startswith("`")), "")
         parts += [f"## {path.stem}", "", command, "", *lines[start:], ""]

@@ -1,8 +1,8 @@
-"""Error, acceleration error, lag and kept blink depth of smoothers on real motion: `python -m benchmarks.smoothing_quality`.
+"""Error, acceleration error, lag and blink depth of smoothers on real motion: `python -m benchmarks.smoothing_quality`.
 
-Truth is a real motion template after a zero-phase low-pass. The observation adds Gaussian noise, outliers on 2 % of the
-frames and 5 % dropped frames. Every method runs with one set of parameters on all clips. The figures of a method are
-divided by those of the raw observation (missing frames held), except for the lag, in frames.
+Ground truth is a real motion template after a zero-phase low-pass filter. The observation adds Gaussian noise, outliers
+on 2 % of the frames and 5 % dropped frames. Every method uses one set of parameters for all clips. Results are relative
+to the raw observation (missing frames held), except for the lag, in frames.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gagjax import so3
 from gagjax.filters import AdaptiveSmoother, Ema, Kalman, LiveVelocity, OneEuro, SavitzkyGolay, chain, scan
 from gagjax.io.tracks import load_track
 
-# Hz: what is left of a head's motion above this is mostly the tracker's own noise.
+# Hz: above this, head motion in the templates is mostly the tracker's own noise.
 TRUTH_CUTOFF = 3.0
 # Noise in units of each channel's standard deviation, outliers in units of the noise.
 NOISE, OUTLIER = 0.3, 20.0
@@ -37,7 +37,7 @@ class Clip(NamedTuple):
 
 
 def load(path: Path) -> Clip:
-    """The truth of a motion template: all channels that move, rotations as axis-angle."""
+    """Load a motion template as ground truth: all moving channels, rotations as axis-angle."""
     track = load_track(path)
     parts = []
     for name, value in track.extra.items():
@@ -55,7 +55,7 @@ def load(path: Path) -> Clip:
 
 
 def observe(truth: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The observation and which frames of it are valid."""
+    """The observation and its per-frame validity."""
     rng = np.random.default_rng(seed)
     noisy = truth + NOISE * rng.normal(size=truth.shape)
     struck = rng.random(len(truth)) < OUTLIERS
@@ -66,7 +66,7 @@ def observe(truth: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def held(xs: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """The observation with missing frames held."""
+    """The observation with missing frames filled by the last valid one."""
     return xs[np.maximum.accumulate(np.where(valid, np.arange(len(xs)), 0))]
 
 
@@ -80,7 +80,7 @@ def pykalman_smooth(xs: np.ndarray, valid: np.ndarray, fps: float) -> np.ndarray
 
 
 def causal(filter: Any) -> Callable[..., np.ndarray]:
-    """A filter as a method."""
+    """Wrap a filter as a method."""
     return lambda xs, valid, fps: np.asarray(scan(filter(fps) if callable(filter) else filter, xs, valid=valid)[0])
 
 
@@ -103,7 +103,7 @@ def rms(x: np.ndarray) -> float:
 
 
 def lag(ys: np.ndarray, truth: np.ndarray) -> float:
-    """Delay in frames at which the velocities agree best, between frames by a parabola."""
+    """Delay in frames that maximises velocity correlation, with parabolic sub-frame interpolation."""
     a, b = (np.diff(each, axis=0) - np.diff(each, axis=0).mean(0) for each in (ys, truth))
     shifts = np.arange(-2, 9)
     agree = [(a[max(k, 0) : len(a) + min(k, 0)] * b[max(-k, 0) : len(b) - max(k, 0)]).mean() for k in shifts]
@@ -115,7 +115,7 @@ def lag(ys: np.ndarray, truth: np.ndarray) -> float:
 
 
 def blink_depth(method: Callable[..., np.ndarray], clip: Clip, seed: int) -> float:
-    """Kept depth of a blink of three frames, five standard deviations deep, put into the middle of every channel."""
+    """Preserved depth of a three-frame blink, five standard deviations deep, inserted mid-clip."""
     truth = clip.truth.copy()
     middle = len(truth) // 2
     blink = np.zeros(len(truth))
@@ -123,7 +123,7 @@ def blink_depth(method: Callable[..., np.ndarray], clip: Clip, seed: int) -> flo
     noisy, _ = observe(truth, seed)
     quiet = (truth + 0.2 * (noisy - truth)).astype(np.float32)
     valid = np.ones(len(truth), bool)
-    # Lids move alone: a third of the channels blink.
+    # Eyelids move alone: a third of the channels blink.
     columns = slice(0, None, 3)
     with_blink = quiet.copy()
     with_blink[:, columns] += blink[:, None].astype(np.float32)
@@ -132,7 +132,7 @@ def blink_depth(method: Callable[..., np.ndarray], clip: Clip, seed: int) -> flo
 
 
 def measure(method: Callable[..., np.ndarray], clip: Clip, seeds: int) -> np.ndarray:
-    """Error and acceleration error over those of the raw observation, lag, kept blink depth; mean over seeds."""
+    """Error and acceleration error relative to the raw observation, lag, and blink depth; mean over seeds."""
     errors, raws, others = [], [], []
     for seed in range(seeds):
         noisy, valid = observe(clip.truth, seed)
@@ -140,7 +140,7 @@ def measure(method: Callable[..., np.ndarray], clip: Clip, seeds: int) -> np.nda
         errors.append(ys - clip.truth)
         raws.append(held(noisy, valid) - clip.truth)
         others.append((lag(ys, clip.truth), blink_depth(method, clip, seed)))
-    # Over all seeds at once: a short clip has no outlier at all in most of them.
+    # Pooled over seeds: a short clip has no outlier at all with most of them.
     error, raw = np.stack(errors), np.stack(raws)
     bend = rms(np.diff(error, 2, axis=1)) / rms(np.diff(raw, 2, axis=1))
     return np.array([rms(error) / rms(raw), bend, *np.mean(others, axis=0)])
@@ -149,9 +149,9 @@ def measure(method: Callable[..., np.ndarray], clip: Clip, seeds: int) -> np.nda
 def held_out(
     candidates: Iterable[Callable[..., np.ndarray]], clips: dict[str, Clip], seeds: int, limits: np.ndarray
 ) -> np.ndarray:
-    """The mean over clips, each measured with the candidate that is best on the other clips.
+    """Mean over clips, each measured with the candidate that is best on the other clips.
 
-    The best has the least error among those that keep the other limits on those clips; where none does, the least error.
+    The best has the least error among those within the other limits on those clips; if none is, simply the least error.
     """
     figures = np.stack([[measure(method, clip, seeds) for clip in clips.values()] for method in candidates])
     chosen = []
@@ -164,7 +164,7 @@ def held_out(
 
 
 def offline_candidates() -> list[Callable[..., np.ndarray]]:
-    """The offline smoother over a grid of its parameters."""
+    """The offline smoother over a parameter grid."""
 
     def made(settings: AdaptiveSmoother) -> Callable[..., np.ndarray]:
         return lambda xs, valid, fps: np.asarray(settings(xs, valid, np.float32(1 / fps)))
@@ -174,7 +174,7 @@ def offline_candidates() -> list[Callable[..., np.ndarray]]:
 
 
 def live_candidates() -> list[Callable[..., np.ndarray]]:
-    """The live filter over a grid of its parameters."""
+    """The live filter over a parameter grid."""
     grid = itertools.product((2.0, 2.5, 3.0), (0.08, 0.11, 0.15), (4.0, 5.0))
     return [
         causal(lambda fps, c=cutoff, d=damping, g=gate: LiveVelocity(cutoff=c, damping=d, gate=g, fps=fps))

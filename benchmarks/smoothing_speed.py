@@ -1,8 +1,8 @@
-"""Speed of filters and smoothers against named peers: `python -m benchmarks.smoothing_speed`.
+"""Speed of filters and smoothers compared with named peers: `python -m benchmarks.smoothing_speed`.
 
-10,000 frames of 424 channels and a camera. The per-frame peer is the kind of program that the original is: PyTorch, one
-frame after the other, a dict of channels, EMA then a scalar Kalman filter per entry, slerp for the camera. It runs on
-a part of the frames, and its time is scaled.
+10,000 frames of 424 channels and a camera. The per-frame peer mimics the original: PyTorch, one frame at a time, a dict
+of channels, EMA followed by a scalar Kalman filter per entry, slerp for the camera. It runs on part of the frames, and
+its time is extrapolated.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CHANNELS = sum(FIELDS.values())
 
 
 def frame_loop(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The per-frame peer: every entry of every frame by itself, in PyTorch."""
+    """The per-frame peer: every entry of every frame separately, in PyTorch."""
     before: dict[str, Any] = {}
     states: dict[str, tuple[Any, Any]] = {}
     out = []
@@ -116,7 +116,7 @@ def main() -> None:
     ]
     loop = timed(lambda: frame_loop(dicts), repeats=3) * frames / part
 
-    # The fixed-parameter twin of that loop, as in `Stack.reference`: the document's cascade and a slerp.
+    # The fixed-parameter equivalent of that loop, as in `Stack.reference`: the document's cascade and a slerp.
     cascade = chain(Ema(0.5), Kalman(1e-3, 1e-2, 1.0))
     rigid = RigidTransform(RotationEma(0.5), Ema(0.5))
     plain = timed(lambda: xs.copy(), repeats=25)

@@ -1,4 +1,4 @@
-"""The original's image stages in PyTorch, written from the published formulas, with the same weights: the peer to time."""
+"""The original's image stages in PyTorch, written from the published formulas with the same weights, as timing peer."""
 
 from __future__ import annotations
 

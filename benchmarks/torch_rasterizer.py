@@ -1,7 +1,7 @@
 """The named peer of the rasterizer benchmark: a straightforward PyTorch tile compositor, differentiable by autograd.
 
 Same semantics as `bridge.rasterize`. Projection and binning are vectorised over Gaussians; compositing loops over 16x16
-tiles and, inside a tile, over chunks of Gaussians with a cumulative product, stopping when the tile is full.
+tiles and, inside a tile, over chunks of Gaussians with a cumulative product, stopping when the tile is opaque.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def rasterize(means, covariances, opacities, features, viewmat, K, width, height
 
 
 def project(means, covariances, viewmat, K, width, height):
-    """Centres, conics, depths and whether drawn."""
+    """Centres, conics, depths, and a mask of drawn Gaussians."""
     seen = means @ viewmat[:3, :3].T + viewmat[:3, 3]
     drawn = seen[:, 2] > 0.2
     z = torch.where(drawn, seen[:, 2], 1)
@@ -69,7 +69,7 @@ def project(means, covariances, viewmat, K, width, height):
 
 @torch.no_grad()
 def bin_tiles(centres, conics, opacities, width, height):
-    """For every tile the Gaussians, in order, whose 1/255 box touches it."""
+    """For every tile, the Gaussians in depth order whose 1/255 box touches it."""
     determinant = conics[:, 0] * conics[:, 2] - conics[:, 1] ** 2
     reach = 2 * torch.log(255 * opacities) / determinant
     dx, dy = torch.sqrt(reach * conics[:, 2]), torch.sqrt(reach * conics[:, 0])

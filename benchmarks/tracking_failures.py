@@ -1,4 +1,4 @@
-"""What comes out where tracking must fail or nearly fails, and whether `valid` says so."""
+"""Behaviour of tracking in hard and impossible situations, and whether `valid` reports the failure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def situations(first: list[np.ndarray], other: list[np.ndarray]) -> list[tuple[str, str, list[np.ndarray]]]:
-    """Each situation by name, what ought to happen, and its frames."""
+    """Each situation: name, expected behaviour, and frames."""
     clean = first[:12]
     grey = [np.full_like(p, 127) for p in clean]
     lower = [p.copy() for p in first]
@@ -75,7 +75,7 @@ def situations(first: list[np.ndarray], other: list[np.ndarray]) -> list[tuple[s
 
 
 def row(name: str, frames: list[np.ndarray], expected: str) -> list[Any]:
-    """What tracking makes of some frames."""
+    """Track some frames and summarise the result."""
     follower = Follower()
     looks = [follower(frame) for frame in frames]
     height, width = frames[0].shape[:2]
@@ -98,7 +98,7 @@ def _ranges(numbers: np.ndarray) -> str:
 
 
 def profile(yaw: float) -> np.ndarray:
-    """One picture of a head turned by an angle in degrees."""
+    """One rendered image of a head turned by an angle in degrees."""
     case = truth.Case(3, 12.0, "even")
     track = truth.performance(case, 1)
     angle = np.radians(yaw)

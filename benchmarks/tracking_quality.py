@@ -1,7 +1,7 @@
-"""How well a face is tracked: films with known truth, real films, and what comes out where tracking must fail.
+"""Tracking accuracy: videos with ground truth, real videos, and situations in which tracking must fail.
 
-Three built-in identities perform, are rendered at 512 pixels in different light through different lenses, and are
-tracked from the pixels on another identity's head (the mean one). Run: `python -m benchmarks.tracking_quality`.
+Three built-in identities perform, are rendered at 512 pixels under different lights and lenses, and are tracked from
+the pixels with another identity's head (the mean one). Run: `python -m benchmarks.tracking_quality`.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ HEADER += ["gaze yaw r", "pitch r", "error, deg", "blinks found", "jitter"]
 
 
 def truth_rows(case: truth.Case, frames: int) -> list[list[Any]]:
-    """One row of the raw and one of the enhanced track."""
+    """One row for the raw and one for the enhanced track."""
     marks = truth.landmarks(case, frames)
     source = Source(Path(f"truth{case.seed}.mp4"), "film", truth.SIZE, truth.SIZE, frames, Fraction(25))
     head = subject(flame.builtin())
     clip = track_clip(head, marks, np.zeros(len(marks), bool), source)
-    # The truth's camera sees the whole picture: compare in the picture's camera, not in the crop's.
+    # The truth's camera sees the full image: compare in its frame, not in the crop's.
     raw = Track(
         clip.track.expression,
         clip.track.jaw,
@@ -80,7 +80,7 @@ def truth_rows(case: truth.Case, frames: int) -> list[list[Any]]:
 
 
 def measured(case: truth.Case, known: Track, track: Any) -> list[Any]:
-    """The figures of `HEADER` from rotation on."""
+    """The columns of `HEADER` from rotation on."""
     turn = np.einsum("tba,tbc->tac", np.asarray(known.transform)[:, :, :3], np.asarray(track.transform)[:, :, :3])
     error = np.degrees(np.asarray(so3.log(turn.astype(np.float32))))
     constant = error.mean(0)
@@ -121,14 +121,14 @@ def _landmarks(model: Any, track: Any, shape: np.ndarray) -> np.ndarray:
 
 
 def _blinks(known: np.ndarray, found: np.ndarray) -> tuple[int, int]:
-    """Blinks of the truth at whose place the track's lids close by half, and how many there are."""
+    """The number of true blinks at which the track's eyelids close at least by half, and the number of true blinks."""
     low, mine = known < 0.5 * np.median(known), found < 0.6 * np.median(found)
     starts = np.flatnonzero(low & ~np.r_[False, low[:-1]])
     return sum(bool(mine[max(0, s - 1) : s + 4].any()) for s in starts), len(starts)
 
 
 def real_rows() -> list[list[Any]]:
-    """Residuals on real films; empty where they are absent."""
+    """Residuals on real videos; empty if these are absent."""
     rows: list[list[Any]] = []
     head = subject(flame.builtin())
     for name in ("video/obama.mp4", "footage/a/clip.mp4"):

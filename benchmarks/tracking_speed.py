@@ -1,4 +1,4 @@
-"""How long tracking takes a frame, by part: decoding aside, landmarks, the offline fit, and a live frame.
+"""Tracking time per frame by part: landmarks, the offline fit, and a live frame; decoding excluded.
 
 Run: `python -m benchmarks.tracking_speed`.
 """

@@ -1,4 +1,4 @@
-"""Films whose truth is known: built-in identities that perform, rendered in different light through different lenses."""
+"""Videos with ground truth: built-in identities perform, rendered under different lights and lenses."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ SIZE, FRAMES = 512, 200
 
 
 class Case(NamedTuple):
-    """One film.
+    """One video.
 
     Attributes:
-        seed: Identity, and the performance.
+        seed: Seed of the identity and of the performance.
         focal: Focal length in half-widths.
         light: "even", "side" or "dim".
     """
@@ -38,29 +38,29 @@ class Case(NamedTuple):
     light: str
 
 
-#: The films on which the fit's constants (priors, weights, slide, depth of the iris) were chosen.
+#: Videos used to choose the fit's constants (priors, weights, slide, iris depth).
 CASES = (Case(3, 12.0, "even"), Case(5, 7.0, "side"), Case(8, 4.5, "dim"))
-#: Films that nothing was chosen on.
+#: Held-out videos, not used for any choice.
 HELD_OUT = (Case(4, 12.0, "side"), Case(6, 7.0, "dim"), Case(9, 4.5, "even"))
 
 
 def performance(case: Case, frames: int = FRAMES) -> Track:
-    """The truth: what the identity does, with the camera of this case's lens."""
+    """Ground truth: the identity's performance, with the camera of this case's lens."""
     from gagjax import flame
 
     track = driving.driver(frames, seed=case.seed, controls=flame.CONTROLS)
     transform = np.array(track.transform)
-    transform[:, 2, 3] *= case.focal / FOCAL  # a shorter lens from nearer: the head keeps its size
+    transform[:, 2, 3] *= case.focal / FOCAL  # a shorter lens at a smaller distance, so that the head keeps its size
     return dataclasses.replace(track, transform=transform)
 
 
 def film(case: Case, frames: int = FRAMES) -> Iterator[np.ndarray]:
-    """The pictures, (512, 512, 3) uint8."""
+    """The frames, (512, 512, 3) uint8."""
     return film_of(case, performance(case, frames))
 
 
 def film_of(case: Case, track: Track) -> Iterator[np.ndarray]:
-    """The pictures of a case's identity, light and lens along any track."""
+    """Frames of a case's identity, light and lens along any track."""
     avatar = avatars.builtin(case.seed)
     ground = jnp.asarray([0.80, 0.83, 0.86])
 
@@ -88,7 +88,7 @@ def _light(kind: str) -> np.ndarray:
 
 
 def landmarks(case: Case, frames: int = FRAMES) -> np.ndarray:
-    """What the follower finds in the film, (T, 478, 3); kept in $GAGJAX_BENCH_CACHE where that is set."""
+    """Landmarks that the follower detects in the video, (T, 478, 3); cached in $GAGJAX_BENCH_CACHE if that is set."""
     cache = os.environ.get("GAGJAX_BENCH_CACHE")
     key = hashlib.sha256(repr((case, frames)).encode()).hexdigest()[:12]
     path = None if cache is None else Path(cache) / f"marks-{key}.npz"

@@ -2,9 +2,9 @@
 
     python -m benchmarks.train_networks [--steps 1500] [--write]
 
-Trains on patches of the real pictures that scikit-image ships and on rendered heads, validates on pictures that no patch
-came from. With --write, weights and a card go to gagjax/detail/weights/ if the held-out gain on eye regions is at least
-+0.5 dB and that on whole pictures positive; otherwise nothing is written and the networks stay the identity.
+Trains on patches of the real images shipped with scikit-image and on rendered heads; validates on images that no patch
+came from. With --write, weights and a model card go to gagjax/detail/weights/ if the held-out gain is at least +0.5 dB
+on eye regions and positive on whole images; otherwise nothing is written and the networks remain the identity.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gagjax.detail import networks
 from gagjax.detail.learned import AttentionEnhancer, AttentionNetwork, EyeNetwork
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "gagjax" / "detail" / "weights"
-# Eyes in the held-out faces, as (top, bottom, left, right) fractions of the picture.
+# Eyes in the held-out faces, as (top, bottom, left, right) fractions of the image.
 HELD_HEAD = "head 7, frame 0"
 EYES = {"astronaut": (0.17, 0.26, 0.36, 0.52), HELD_HEAD: (0.35, 0.5, 0.25, 0.75)}
 HELD_OUT = ("astronaut", "coffee")
@@ -33,7 +33,7 @@ PATCH, BATCH, LEAST_GAIN = 48, 8, 0.5
 
 
 def rendered(count: int, size: int, identity: int) -> dict[str, np.ndarray]:
-    """Pictures of the built-in avatar with random expressions and gazes."""
+    """Frames of the built-in avatar with random expressions and gazes."""
     from gagjax import avatars, simulate
 
     track = simulate.driver(count, seed=identity)
@@ -44,7 +44,7 @@ def rendered(count: int, size: int, identity: int) -> dict[str, np.ndarray]:
 
 def patches(pictures: dict[str, np.ndarray], rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Random degraded patches and their originals."""
-    # Sharp pictures too: what needs nothing must come out as it was.
+    # Include sharp images, which must pass unchanged.
     kinds = (*DEGRADATIONS, "none")
     bad = {name: [degrade(p, kind, 1) for kind in kinds] for name, p in pictures.items()}
     worse, better = [], []
@@ -60,7 +60,7 @@ def patches(pictures: dict[str, np.ndarray], rng: np.random.Generator, count: in
 
 
 def fit(modules: Any, apply: Any, data: tuple[np.ndarray, np.ndarray], steps: int, seed: int) -> Any:
-    """Adam with a cosine schedule on the mean squared error; the trained weights."""
+    """Train with Adam and a cosine schedule on the mean squared error; return the weights."""
     graph, state = nnx.split(modules)
     schedule = optax.cosine_decay_schedule(2e-3, steps)
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
@@ -120,7 +120,7 @@ def main() -> None:
 
     attention = fit(Attention(nnx.Rngs(arguments.seed)), lambda m, x: m.stage()(x), data, arguments.steps, 2)
     weights = networks.Networks(attention.stage().attention, eyes.weights())
-    # What is measured is what is stored, in half precision.
+    # Evaluate the weights as stored, in half precision.
     weights = jax.tree.map(lambda x: np.asarray(x, np.float16).astype(np.float32), weights)
 
     rows: list[list[Any]] = []

@@ -1,7 +1,7 @@
-"""Tuned against shipped smoothing, on clips that the fit has not seen: `python -m benchmarks.tuning_quality`.
+"""Tuned compared with shipped smoothing on held-out clips: `python -m benchmarks.tuning_quality`.
 
-Real motion templates are taken for the truth and observed with noise. In turn one clip is held out, the live smoother's
-cutoffs and One Euro's two parameters are fitted on the others by the same loss, and all are measured on the one left.
+Real motion templates are taken as ground truth and observed with noise. Each clip is held out in turn: the live
+smoother's cutoffs and One Euro's two parameters are fitted on the other clips with the same loss, and measured on it.
 Writes benchmarks/results/tuning_quality.md and .png, the fronts of error against lag on the held-out clips.
 """
 
@@ -27,13 +27,13 @@ COMMON = ("R", "exp", "scale", "t")
 
 
 def template(path: Path) -> Track:
-    """A motion template with the channels that all of them have."""
+    """A motion template, restricted to the channels that all templates have."""
     track = load_track(path)
     return dataclasses.replace(track, extra={name: track.extra[name] for name in COMMON})
 
 
 def family(model: Any, only: tuple[str, ...]) -> Any:
-    """The model with the named leaves scaled together, stacked."""
+    """The model with the named leaves scaled by a common factor, stacked over factors."""
 
     def scaled(factor: float) -> Any:
         flat, tree = jax.tree_util.tree_flatten_with_path(model)
@@ -45,7 +45,7 @@ def family(model: Any, only: tuple[str, ...]) -> Any:
 
 
 def merged(fronts: list[tuning.Front]) -> tuning.Front:
-    """The mean over held-out clips of fronts with the same members."""
+    """The mean of fronts with the same members over held-out clips."""
     mean = lambda name: np.mean([getattr(each, name) for each in fronts], axis=0)  # noqa: E731
     return fronts[0]._replace(jitter=mean("jitter"), lag=mean("lag"), error=mean("error"))
 

@@ -1,4 +1,4 @@
-"""How long tuning takes: 100 optimisation steps on 16 clips x 200 frames x 110 channels, compile time apart.
+"""Tuning time: 100 optimisation steps on 16 clips x 200 frames x 110 channels, compile time excluded.
 
 Run: python -m benchmarks.tuning_speed [--quick]
 """
@@ -27,7 +27,7 @@ def main() -> None:
     rows = []
     for name, loss in {"likelihood": losses.likelihood, "error to truth (smoothed)": losses.truth()}.items():
         times = []
-        for count in (20, 20 + steps):  # the difference leaves out compilation, which both runs pay
+        for count in (20, 20 + steps):  # the difference excludes compilation, which both runs include
             begin = time.perf_counter()
             tuning.fit(start, batch, loss, only=["process_noise", "measurement_noise"], steps=count, patience=10**6)
             times.append(time.perf_counter() - begin)

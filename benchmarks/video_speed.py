@@ -1,4 +1,4 @@
-"""How many frames a second `gagjax video` takes from file to file, decoding and encoding included.
+"""Throughput of `gagjax video` from file to file, frames per second, decoding and encoding included.
 
 python -m benchmarks.video_speed [--quick] [--size 512]
 """
@@ -19,7 +19,7 @@ COMMAND = "python -m benchmarks.video_speed"
 
 
 def pan(count: int, size: int) -> Iterator[np.ndarray]:
-    """A real picture under a slowly moving camera, with a little noise."""
+    """A real image seen by a slowly panning camera, with slight noise."""
     from benchmarks.pictures import real
 
     picture = next(iter(real(size + 64).values()))

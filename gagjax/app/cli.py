@@ -1,7 +1,7 @@
-"""`gagjax`: finds the command, prints what a user can act on, returns the exit status.
+"""`gagjax`: dispatch a command, report errors the user can act on, return the exit status.
 
-Status: 0 done, 1 a defect of ours (with its traceback), 2 input that cannot be used, 130 stopped by Ctrl-C, 143 and
-129 stopped by a signal. Nothing here imports JAX, so that help and mistakes answer at once.
+Status: 0 success, 1 a bug in gagjax (with traceback), 2 unusable input, 130 stopped by Ctrl-C, 143 (SIGTERM) and 129
+(SIGHUP) stopped by a signal. This module does not import JAX, so help and usage errors appear immediately.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from gagjax.text.printable import Escaping, escaped
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """Where a command lives: a dataclass in `gagjax.app.commands.<module>` with a method `run() -> int`."""
+    """Location of a command: a dataclass in `gagjax.app.commands.<module>` with a method `run() -> int`."""
 
     module: str
     dataclass: str
     summary: str
 
 
-# To add a command: write its module, add one line here.
+# To add a command, write its module and add one line here.
 COMMANDS: dict[str, Command] = {
     "demo": Command("demo", "Demo", "the whole way on built-in data, measured against known truth"),
     "avatar": Command("portrait.avatar", "Avatar", "one photo in, an avatar that looks like the person out"),
@@ -71,17 +71,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        argv: The words after `gagjax`; None takes them from the process.
+        argv: Arguments after `gagjax`; None takes them from `sys.argv`.
 
     Returns:
         The exit status.
     """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # names of files need not be text in the terminal's encoding
+        if hasattr(stream, "reconfigure"):  # file names may not be encodable in the terminal's encoding
             stream.reconfigure(errors="backslashreplace")
     try:
         status = _run(list(sys.argv[1:] if argv is None else argv))
-    except OSError as error:  # of help that is longer than what a full disk still buffers
+    except OSError as error:  # help text longer than the output buffer, on a full disk
         if error.errno not in FULL:
             raise
         _drop_output()
@@ -119,7 +119,7 @@ def _run(words: list[str]) -> int:
             with _printable_output():
                 return command.run() or 0
     except InputError as error:
-        # Libraries name their argument, the command line its flag.
+        # Library messages name the Python argument; the command line has a flag instead.
         return _complain(str(error).replace("force=True", "--force"))
     except _Stopped as stopped:
         print(f"stopped by {stopped.signal.name}", file=sys.stderr)
@@ -128,22 +128,22 @@ def _run(words: list[str]) -> int:
         print("stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        _drop_output()  # its reader went away: `gagjax info clip | head`
+        _drop_output()  # the reader closed the pipe: `gagjax info clip | head`
         return 1
     except OSError as error:
         if error.errno not in FULL and error.filename is None:
             raise
-        # A disk that is full, or a file that the system does not give: nothing that a traceback would explain.
+        # Disk full or file not accessible: a traceback would not help.
         return _complain(f"{escaped(error.filename or 'the output')}: {error.strerror}")
-    except SystemExit as leaving:  # tyro: --help is 0, a wrong option 2
+    except SystemExit as leaving:  # tyro exits with 0 for --help, 2 for a bad option
         return leaving.code if isinstance(leaving.code, int) else 2
 
 
 def parse(name: str, words: Sequence[str]) -> Any:
-    """A command with its options, from the words after its name.
+    """Parse the arguments after the command name into a command with its options.
 
     Raises:
-        SystemExit: By tyro, after it has printed help or what is wrong with an option.
+        SystemExit: Raised by tyro after it has printed the help or the problem with an option.
     """
     import tyro
 
@@ -178,22 +178,22 @@ def overview() -> str:
 
 
 def _complain(message: str) -> int:
-    with contextlib.suppress(OSError, ValueError):  # nobody reads it: the status says it, too
+    with contextlib.suppress(OSError, ValueError):  # stderr may be closed; the exit status reports the error as well
         print(f"error: {message}", file=sys.stderr)
     return 2
 
 
 def _drop_output() -> None:
-    """Let nothing more be written to standard output: Python would fail again while it closes it."""
+    """Redirect standard output to the null device, or Python would fail again when closing it."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
 def _printable_output() -> Iterator[None]:
-    """What commands print, control characters escaped: much of it comes from files."""
+    """Escape control characters in what commands print, since much of it comes from files."""
     before = sys.stdout
-    if before is None:  # the shell has closed it
+    if before is None:  # closed by the shell
         with open(os.devnull, "w", encoding="utf-8") as nothing, contextlib.redirect_stdout(nothing):  # noqa: PTH123
             yield
         return
@@ -203,7 +203,7 @@ def _printable_output() -> Iterator[None]:
 
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
-    """Warnings for the user in one line, without the place in our code that gave them."""
+    """Print user warnings on one line, without the source location."""
     before = warnings.formatwarning
 
     def one_line(message: Any, category: type[Warning], *where: Any, **more: Any) -> str:
@@ -219,7 +219,7 @@ def _plain_warnings() -> Iterator[None]:
 
 
 class _Stopped(BaseException):
-    """A signal that ends the process, as an exception: temporary files are removed on the way out."""
+    """A terminating signal as an exception, so that temporary files are removed on the way out."""
 
     def __init__(self, number: int) -> None:
         self.signal = signal.Signals(number)
@@ -228,7 +228,7 @@ class _Stopped(BaseException):
 
 @contextmanager
 def _signals_as_exceptions() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # signal handlers belong to the main thread
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can set signal handlers
         yield
         return
 

@@ -1,4 +1,4 @@
-"""Where compiled programs are kept between runs, so that a second `gagjax` command does not compile again."""
+"""The persistent compilation cache, so that a second `gagjax` command does not recompile."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ SWITCH = "GAGJAX_CACHE"
 
 
 def keep_compiled() -> Path | None:
-    """Have JAX keep its compiled programs in the user's cache folder; call it before JAX is imported.
+    """Make JAX keep compiled programs in the user's cache folder; call before JAX is imported.
 
-    The folder is `$XDG_CACHE_HOME/gagjax/compiled-...`, one for each kind of processor, because a program compiled for
-    one may not run on another (home folders are shared between machines of a cluster). `GAGJAX_CACHE=off` switches it
-    off, `GAGJAX_CACHE=FOLDER` moves it, and JAX's own `JAX_COMPILATION_CACHE_DIR` comes before both.
+    The folder is `$XDG_CACHE_HOME/gagjax/compiled-...`, one per processor type, because a program compiled for one may
+    not run on another (home folders are shared across cluster nodes). `GAGJAX_CACHE=off` disables the cache,
+    `GAGJAX_CACHE=FOLDER` moves it, and JAX's own `JAX_COMPILATION_CACHE_DIR` takes precedence over both.
 
     Returns:
-        The folder, or None where nothing is kept by us.
+        The folder, or None if this function set none.
     """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return None
@@ -29,7 +29,7 @@ def keep_compiled() -> Path | None:
     folder = (Path(wanted) if wanted else home) / f"compiled-{_processor()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:  # a home that cannot be written: compile every time
+    except OSError:  # home is not writable: compile every time
         return None
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
@@ -37,7 +37,7 @@ def keep_compiled() -> Path | None:
 
 
 def _processor() -> str:
-    """A short name for this kind of processor: its model and what instructions it has."""
+    """A short name for this processor type, from its model and instruction set."""
     facts = [platform.machine(), platform.processor()]
     info = Path("/proc/cpuinfo")
     if info.exists():

@@ -1,4 +1,4 @@
-"""Presets by name or file, and which stages the command line's flags mean."""
+"""Presets by name or file, and the stages that command-line flags select."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 from gagjax.errors import InputError
 from gagjax.text.printable import quoted
 
-#: The four enhancements and the stages of a `Stack` that each is made of.
+#: The four enhancements and the `Stack` stages that each consists of.
 ENHANCEMENTS: dict[str, tuple[str, ...]] = {
     "temporal": ("temporal",),
     "expression": ("expression",),
     "gaze": ("gaze",),
     "detail": ("detail", "eyes"),
 }
-#: What `default` and `live` switch on by themselves: the eyes are aimed only when asked.
+#: Enabled by default in `default` and `live`; gaze correction runs only on request.
 USUAL = ("temporal", "expression", "detail")
-#: The published usage scenarios: the enhancements that each switches on.
+#: The published usage scenarios and the enhancements that each enables.
 SCENARIOS: dict[str, tuple[str, ...]] = {
     "quality": ("temporal", "expression", "gaze", "detail"),
     "balanced": ("temporal", "detail"),
@@ -27,11 +27,11 @@ SCENARIOS: dict[str, tuple[str, ...]] = {
     "interaction": ("expression", "gaze"),
     "smooth": ("temporal",),
 }
-#: What a preset file may hold; `fitted` says what it was fitted on and is for readers.
+#: Keys allowed in a preset file; `fitted` records what it was fitted on, for the reader.
 KEYS = {"preset", "enable", "set", "fitted"}
 SIZE_LIMIT = 1 << 16  # bytes of a preset file
-EVENTS, DEPTH = 20_000, 16  # pieces of YAML in it, and how deep they are nested
-COUNT = 64  # the largest of the whole numbers that can be set: levels, candidates, patience
+EVENTS, DEPTH = 20_000, 16  # limits on YAML events and on nesting depth
+COUNT = 64  # upper bound for integer settings: levels, candidates, patience
 STACKS = ("default", "live", "reference")
 _FILE = """A preset file is YAML such as
   preset: default        # or live, reference
@@ -40,26 +40,26 @@ _FILE = """A preset file is YAML such as
 
 
 def stages_of(enhancements: Iterable[str]) -> tuple[str, ...]:
-    """The stages of some enhancements, in the order in which they run."""
+    """The stages of some enhancements, in execution order."""
     chosen = set(enhancements)
     return tuple(stage for name, stages in ENHANCEMENTS.items() if name in chosen for stage in stages)
 
 
 def stack_of(preset: str | None, enhancements: Iterable[str] = (), *, text: str | None = None) -> Any:
-    """The stack that a preset and flags mean.
+    """Build the stack for a preset and flags.
 
     Args:
         preset: "default", "live", "reference", a scenario, a preset file, or None.
-        enhancements: What the flags switch on. Without a flag, `default` and `live` run all but the gaze, and
-            `reference` everything; without a preset either, nothing runs. A scenario runs its own enhancements and
-            those of the flags.
-        text: The content of the preset file, where that is known already.
+        enhancements: Enabled by the flags. Without flags, `default` and `live` run everything except gaze correction,
+            and `reference` runs everything; without a preset and flags, nothing runs. A scenario runs its own
+            enhancements plus those of the flags.
+        text: Content of the preset file, if already read.
 
     Returns:
         A `gagjax.Stack`.
 
     Raises:
-        InputError: If there is no such preset, or the file cannot be used.
+        InputError: If the preset does not exist or its file is invalid.
     """
     chosen = tuple(enhancements)
     if preset is None:
@@ -78,7 +78,7 @@ def stack_of(preset: str | None, enhancements: Iterable[str] = (), *, text: str 
 
 
 def usual(stack: object) -> tuple[str, ...]:
-    """The enhancements that a stack's preset runs where nothing else is said."""
+    """The enhancements that a stack's preset runs by default."""
     return tuple(ENHANCEMENTS) if stack == "reference" else USUAL
 
 
@@ -125,7 +125,7 @@ def _of_text(text: str, path: Path, chosen: tuple[str, ...]) -> Any:
 
 
 def _content(text: str, path: Path) -> Any:
-    """What YAML says, in bounded time: no references, no deep nesting, no more than a preset needs."""
+    """Parse YAML in bounded time: no aliases, limited nesting and size."""
     import yaml
 
     if len(text) > SIZE_LIMIT:
@@ -133,7 +133,7 @@ def _content(text: str, path: Path) -> Any:
     depth = 0
     try:
         for count, event in enumerate(yaml.parse(text, yaml.SafeLoader)):
-            # A few lines of references to references stand for more than any memory holds.
+            # Nested aliases can expand beyond any memory ("billion laughs").
             if isinstance(event, yaml.AliasEvent):
                 raise InputError("uses references (*name), which presets do not", file=path, fix=_FILE)
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -142,13 +142,13 @@ def _content(text: str, path: Path) -> Any:
         return yaml.safe_load(text)
     except InputError:
         raise
-    # Besides its own errors PyYAML lets through those of int(), of dates, of tags without a value and so on.
+    # PyYAML also raises the errors of int(), of dates, of tags without a value, etc.
     except Exception as error:
         raise InputError("is no readable YAML", file=path, fix=_FILE) from error
 
 
 def _with(value: Any, names: list[str], number: Any, path: Path, whole: str) -> Any:
-    """A dataclass with one number inside it replaced."""
+    """Copy a dataclass with one nested number replaced."""
 
     fields = {f.name for f in dataclasses.fields(value)} if dataclasses.is_dataclass(value) else set()
     if names[0] not in fields:
@@ -165,7 +165,7 @@ def _with(value: Any, names: list[str], number: Any, path: Path, whole: str) -> 
         after = _number(before, number, path, whole)
     try:
         made = dataclasses.replace(value, **{names[0]: after})
-    except ValueError as error:  # the class's own check of its numbers
+    except ValueError as error:  # raised by the class's own validation
         raise InputError(str(error), file=path, field=whole, fix="Choose another value") from error
     if type(after) is int and getattr(made, names[0]) != after:
         raise InputError("follows from other fields", file=path, field=whole, fix="Set those")
@@ -173,7 +173,7 @@ def _with(value: Any, names: list[str], number: Any, path: Path, whole: str) -> 
 
 
 def _number(before: Any, number: Any, path: Path, whole: str) -> Any:
-    """The number that a preset gives, as the kind of number that is there."""
+    """Convert a preset's number to the type of the current value."""
     import numpy as np
 
     counts = type(before) is int
@@ -187,6 +187,6 @@ def _number(before: Any, number: Any, path: Path, whole: str) -> Any:
         if type(number) is not int or not 0 <= number <= COUNT:
             raise InputError(f"is {quoted(number)}", file=path, field=whole, fix=f"Give a whole number up to {COUNT}")
         return number
-    if not -3e38 < number < 3e38:  # not a number is not between them
+    if not -3e38 < number < 3e38:  # also rejects NaN
         raise InputError(f"is {quoted(number)}", file=path, field=whole, fix="Give a finite number")
     return np.asarray(number, np.float32)

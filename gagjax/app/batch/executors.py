@@ -1,7 +1,7 @@
-"""What runs the clips of a batch: processes of this machine, or Ray.
+"""Executors for the clips of a batch: local processes, or Ray.
 
-Every engine runs `processing.try_clip` in processes with the same settings of XLA, so the results do not depend on the engine or
-on how many work at once.
+Every engine runs `processing.try_clip` in processes with the same XLA settings, so the results depend neither on the
+engine nor on the number of workers.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from gagjax.errors import InputError
 
 Ended = Iterator[tuple[Job, str | None]]
 DIED = "its worker died: out of memory, most likely"
-#: One thread a worker: clips are the parallelism. It also keeps rounding the same on every machine of one kind.
+#: One thread per worker: clips are the parallelism. It also keeps rounding identical on machines of one kind.
 SETTINGS = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "OMP_NUM_THREADS": "1"}
 
 
 def local(jobs: Sequence[Job], config: Mapping[str, Any], workers: int) -> Ended:
-    """The jobs by processes of this machine, each job as it ends with the reason why it failed, or None.
+    """Run the jobs in local processes; yield each job as it ends, with the reason of a failure or None.
 
-    A clip that takes its process down is tried once more, in a fresh one: it may have been another's turn to need much.
+    A clip whose process dies is tried once more in a fresh one, since another clip may have used up the memory.
     """
     groups: dict[str, collections.deque[Job]] = {}
     for job in jobs:
@@ -65,14 +65,14 @@ def local(jobs: Sequence[Job], config: Mapping[str, Any], workers: int) -> Ended
 
 
 def ray(jobs: Sequence[Job], config: Mapping[str, Any], workers: int) -> Ended:
-    """The jobs by Ray Data: one actor a device of the cluster, or `workers` of them where there is none.
+    """Run the jobs through Ray Data: one actor per GPU of the cluster, or `workers` actors if it has none.
 
     Raises:
-        InputError: If Ray is not installed or no cluster answers.
+        InputError: If Ray is not installed or no cluster responds.
     """
     if not jobs:
         return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing here goes to the network by itself
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics over the network
     try:
         import ray
     except ImportError as error:
@@ -96,7 +96,7 @@ EXECUTORS: dict[str, Executor] = {"local": local, "ray": ray}
 
 
 class Worker:
-    """What a Ray actor holds: it lives from clip to clip, so that programs are compiled once."""
+    """A Ray actor; it is reused across clips, so programs are compiled once."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.config = dict(config)
@@ -125,14 +125,14 @@ def _by_ray(ray: ModuleType, jobs: Sequence[Job], config: Mapping[str, Any], wor
 
 
 class _Process:
-    """A worker process, and what it has compiled programs for."""
+    """A worker process and the compile groups it has already compiled."""
 
     def __init__(self) -> None:
         self.job: Job | None = None
         self.knows: set[str] = set()
 
     def __enter__(self) -> _Process:
-        # Fresh processes: JAX's threads do not survive a fork.
+        # Spawn: JAX's threads do not survive a fork.
         context = multiprocessing.get_context("spawn")
         self._workers: list[Any] = []
         self._pool = concurrent.futures.ProcessPoolExecutor(
@@ -141,7 +141,7 @@ class _Process:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:  # Ctrl-C, or a manifest that cannot be written: what is at work is not waited for
+        if kind is not None:  # Ctrl-C, or a manifest that cannot be written: do not wait for running jobs
             for worker in self._workers:
                 worker.terminate()
         self._pool.shutdown(cancel_futures=True)
@@ -157,26 +157,26 @@ class _Process:
         return groups[best].popleft()
 
     def start(self, job: Job, config: Mapping[str, Any]) -> concurrent.futures.Future[str | None]:
-        """Begin a job."""
+        """Submit a job."""
         self.job = job
         with _settings():  # the process starts with its first job
             return self._pool.submit(try_clip, *job, dict(config))
 
     def end(self) -> Job:
-        """Be free again; the job that there was."""
+        """Mark the worker as free and return its job."""
         job, self.job = self.job, None
         assert job is not None
         return job
 
     def renew(self) -> None:
-        """Begin again with a fresh process, after this one died."""
+        """Replace the process after it died."""
         self._pool.shutdown(wait=False)
         self.knows = set()
         self.__enter__()
 
 
 class _Noting:
-    """A context of multiprocessing that notes the processes that it starts: other children belong to the caller."""
+    """A multiprocessing context that records the processes it starts, since other children belong to the caller."""
 
     def __init__(self, context: Any, started: list[Any]) -> None:
         self._context, self._started = context, started
@@ -191,7 +191,7 @@ class _Noting:
 
 
 def _prepared(parent: int) -> None:
-    """A worker leaves Ctrl-C to its parent, and ends when that is gone: nobody else would end it."""
+    """Leave Ctrl-C to the parent, and exit when the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
@@ -203,7 +203,7 @@ def _prepared(parent: int) -> None:
 
 
 class _settings:
-    """The environment in which workers start, put back after."""
+    """The environment in which workers start; restored on exit."""
 
     def __enter__(self) -> None:
         self.before = {name: os.environ.get(name) for name in SETTINGS}

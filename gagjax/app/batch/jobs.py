@@ -1,4 +1,4 @@
-"""The jobs of a batch: which clips there are, and the run over those that are not done yet."""
+"""The jobs of a batch: collect the clips, and run those that are not done yet."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from gagjax.app.batch.processing import TRACKS, Job, is_film, is_url
 from gagjax.errors import InputError
 from gagjax.io.identity import content_hash
 
-#: Runs jobs with a configuration on some number of workers; yields each as it ends, with the reason of a failure.
+#: Runs jobs with a configuration on a number of workers; yields each as it ends, with the reason of a failure or None.
 Executor = Callable[[Sequence[Job], Mapping[str, Any], int], Iterator[tuple[Job, str | None]]]
 
 
-#: Bytes above which a torch file in a folder is taken for a network: a track of an hour is half of it.
+#: Size in bytes above which a torch file in a folder is taken to be a network; a one-hour track is half of it.
 TORCH_TRACK = 1 << 29
 
 
 class Counts(NamedTuple):
-    """How many clips are done now, were done before, and failed (now, or before and not tried again)."""
+    """Number of clips done now, done before, and failed (now, or before and not retried)."""
 
     done: int
     before: int
@@ -28,13 +28,13 @@ class Counts(NamedTuple):
 
 
 def config_of(preset: str, fps: str | None = None) -> dict[str, Any]:
-    """What `process_clip` needs besides the clip; holds the content of a preset file, which a worker may not have."""
+    """Configuration for `process_clip`; includes the text of a preset file, which a worker may not be able to read."""
     text = Path(preset).read_text(encoding="utf-8") if Path(preset).is_file() else None
     return {"preset": preset, "text": text, "fps": fps}
 
 
 def jobs_of(inputs: Sequence[str], out: str) -> list[Job]:
-    """The clips of the inputs, each with a result of its own.
+    """The clips of the inputs, each with its own result path.
 
     Raises:
         InputError: If an input does not exist or holds no clip, or two clips would have the same result.
@@ -67,7 +67,7 @@ def run_jobs(
     workers: int = 1,
     retry: bool = False,
 ) -> Counts:
-    """Work through the jobs that are not done, each noted in the manifest as it ends."""
+    """Run the jobs that are not done, recording each in the manifest as it ends."""
     from tqdm import tqdm
 
     before, given_up, left = [], [], []
@@ -107,7 +107,7 @@ def _clips_in(place: str) -> Iterator[str]:
 
 
 def _is_clip(path: Path, *, listed: bool = False) -> bool:
-    """Whether a path is a clip; of torch files that a folder lists only those that hold one: the others are networks."""
+    """Whether a path is a clip; a torch file listed from a folder only if it holds a track: others are networks."""
     from gagjax.io.tracks import find, holds_track
 
     if path.is_dir():
@@ -124,7 +124,7 @@ def _is_clip(path: Path, *, listed: bool = False) -> bool:
 
 
 def _stamp(source: str) -> str:
-    """Which clip it is: where it lies and what is in it, as a hash. A URL is its own."""
+    """Identify a clip by its location and a hash of its contents; a URL identifies itself."""
     if is_url(source):
         return source
     return f"{Path(source).resolve()} {content_hash(source)}"

@@ -1,4 +1,4 @@
-"""The manifest of a batch: a JSON line for each clip that ended, added the moment it ends."""
+"""The manifest of a batch: one JSON line per finished clip, appended when the clip ends."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from gagjax.errors import InputError
 
 try:
     import fcntl
-except ImportError:  # Windows: two runs at once are not noticed there
+except ImportError:  # Windows: concurrent runs are not detected
     fcntl = None  # type: ignore[assignment]
 
 
 class Entry(NamedTuple):
-    """How a clip ended last.
+    """The last outcome of a clip.
 
     Attributes:
         status: "done" or "failed".
-        stamp: What told the source apart from an older one of its name.
-        reason: Why it failed.
+        stamp: Identifies the source, as opposed to an earlier file of the same name.
+        reason: Reason of the failure.
     """
 
     status: str
@@ -32,7 +32,7 @@ class Entry(NamedTuple):
 
 
 class Manifest:
-    """What is known of each result; see `opened`."""
+    """The recorded outcome of each result; see `opened`."""
 
     def __init__(self, path: Path, entries: dict[str, Entry], file: TextIO) -> None:
         self.path, self._entries, self._file = path, entries, file
@@ -40,15 +40,15 @@ class Manifest:
     @classmethod
     @contextlib.contextmanager
     def opened(cls, path: Path, config: Mapping[str, Any], *, force: bool = False) -> Iterator[Manifest]:
-        """The manifest at a path, made if it is not there, for one run at a time.
+        """Open the manifest at a path, creating it if needed, for one run at a time.
 
         Args:
-            path: The file; an entry that a killed run has left half written counts as none.
+            path: The file; a line left incomplete by a killed run is ignored.
             config: How clips are processed. Results of two configurations never mix in one manifest.
-            force: Begin again.
+            force: Start over.
 
         Raises:
-            InputError: If it belongs to another configuration or to a run at work, is none, or cannot be written.
+            InputError: If it belongs to another configuration or a running batch, is no manifest, or cannot be written.
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ class Manifest:
                 except BlockingIOError:
                     raise InputError("is in use by another run", file=path, fix="Let that one end") from None
                 except OSError:
-                    pass  # some network file systems have no locks
+                    pass  # some network file systems do not support locks
             file.seek(0)
             lines = file.read().splitlines()
             if force or not lines:
@@ -72,15 +72,15 @@ class Manifest:
             if not lines:
                 _append(file, {"config": dict(config)})
             elif not _complete(path):
-                file.write("\n")  # the line of a killed run ends here, whatever it was
+                file.write("\n")  # terminate the incomplete line of a killed run
             yield cls(path, entries, file)
 
     def get(self, result: str) -> Entry | None:
-        """How the clip with this result ended last; None where it has not."""
+        """The last outcome of the clip with this result; None if there is none."""
         return self._entries.get(result)
 
     def add(self, result: str, source: str, stamp: str, reason: str | None) -> None:
-        """Note that a clip ended, with the reason if it failed. On the disk when this returns."""
+        """Record that a clip ended, with the reason if it failed. On disk when this returns."""
         entry = Entry("done" if reason is None else "failed", stamp, reason or "")
         self._entries[result] = entry
         _append(self._file, {"result": result, "source": source, **entry._asdict()})

@@ -1,4 +1,4 @@
-"""What a worker does with one clip of a batch: read it, enhance it, write the result."""
+"""Process one clip of a batch: read it, enhance it, write the result."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from gagjax.errors import InputError
 from gagjax.shape_bucketing import bucket
 
 TRACKS = (".npz", ".pkl", ".pickle", ".pt", ".pth")
-FRAME_SIZE = 485  # bytes of a frame in our own format
+FRAME_SIZE = 485  # bytes per frame in our own format
 
 
 class Job(NamedTuple):
-    """One clip: the track or video, and the file that it becomes; paths or URLs."""
+    """One clip: the track or video, and its result; paths or URLs."""
 
     source: str
     result: str
 
 
 def is_url(path: str) -> bool:
-    """Whether it is a URL for fsspec, not a path."""
+    """Whether a path is a URL for fsspec."""
     return "://" in path
 
 
 def is_film(source: str) -> bool:
-    """Whether a clip goes through the frame enhancements: a video, or a folder of pictures."""
+    """Whether a clip goes through the frame enhancements: a video, or a folder of images."""
     from gagjax.io import suffixes, video
 
     return suffixes.is_video(source) or (not is_url(source) and video.is_stills(source))
 
 
 def compile_group(job: Job) -> str:
-    """A key shared by clips that need the same compiled programs, as far as file names and sizes tell."""
+    """A key shared by clips that need the same compiled programs, judged from file names and sizes."""
     path = Path(job.source)
     if is_url(job.source) or is_film(job.source) or not path.is_file():
         return path.suffix.lower()
@@ -44,12 +44,12 @@ def compile_group(job: Job) -> str:
 
 
 def process_clip(source: str, result: str, config: Mapping[str, Any]) -> None:
-    """Enhance one clip. Wherever it runs, the same clip and configuration give the same file, whole or not at all.
+    """Enhance one clip. The same clip and configuration give the same file anywhere, written whole or not at all.
 
     Args:
-        source: A track or a video; a path or a URL that fsspec knows.
-        result: The `.npz` or `.mp4` to write; replaced if it is there.
-        config: Of `config_of`.
+        source: A track or a video; a path or a URL that fsspec supports.
+        result: The `.npz` or `.mp4` to write; replaced if it exists.
+        config: From `config_of`.
 
     Raises:
         InputError: If the clip cannot be used.
@@ -67,7 +67,7 @@ def process_clip(source: str, result: str, config: Mapping[str, Any]) -> None:
 
 
 def try_clip(source: str, result: str, config: Mapping[str, Any]) -> str | None:
-    """`process_clip`, with what went wrong as a text: one bad clip never stops the rest."""
+    """Run `process_clip` and return the error as text, or None: one failing clip never stops the others."""
     try:
         process_clip(source, result, config)
     except InputError as error:

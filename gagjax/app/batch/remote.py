@@ -1,4 +1,4 @@
-"""Files at URLs, through fsspec: whichever stores the user has its packages for (s3fs, gcsfs and so on)."""
+"""Files at URLs, through fsspec: any store for which the user has the package (s3fs, gcsfs and so on)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from gagjax.errors import InputError
 
 
 def get_file(url: str, folder: Path) -> Path:
-    """A copy of the file at a URL in a folder, under its own name.
+    """Download the file at a URL into a folder, under its own name.
 
     Raises:
-        InputError: If there is none, or it cannot be read.
+        InputError: If it does not exist or cannot be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
     here = folder / Path(url).name
@@ -26,7 +26,7 @@ def get_file(url: str, folder: Path) -> Path:
 
 
 def put_file(made: Path, url: str) -> None:
-    """A file put at a URL, whole: object stores show it when all of it is there, others rename it into place.
+    """Upload a file to a URL atomically: object stores publish it when complete, others rename it into place.
 
     Raises:
         InputError: If it cannot be written.

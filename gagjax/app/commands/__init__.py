@@ -1,1 +1,1 @@
-"""One light module for each command: its options as a dataclass, heavy imports inside `run`."""
+"""One lightweight module per command: options as a dataclass, heavy imports inside `run`."""

@@ -1,4 +1,4 @@
-"""`gagjax ablate`: what each enhancement does, alone and together."""
+"""`gagjax ablate`: the effect of each enhancement, alone and combined."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gagjax.errors import InputError
 
 @dataclass
 class Ablate:
-    """Run nothing, each enhancement alone, all of them, and the original ones, and measure each against the truth.
+    """Measure the effect of each enhancement against ground truth: none, each alone, all, and the original ones.
 
-    The driver "builtin" performs on the built-in head, with pictures. A track file is taken for the truth; noise in
-    proportion to its own motion is added to it. Figures are means over clips and seeds with 95 % bootstrap intervals.
-    Prints a table and writes it as CSV and as a report that opens offline.
+    The driver "builtin" is a simulated performance on the built-in head, with rendered frames. A track file is taken as
+    ground truth, and noise proportional to its own motion is added to it. Results are means over clips and seeds with
+    95 % bootstrap intervals, printed as a table and written as CSV and as a self-contained HTML report.
 
     examples:
       gagjax ablate builtin -o ablation/
@@ -25,17 +25,17 @@ class Ablate:
     """
 
     drivers: tyro.conf.Positional[tuple[str, ...]]
-    """`builtin`, or tracks."""
+    """`builtin`, or track files."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("ablation")
-    """Folder to write."""
+    """Output folder."""
     seeds: int = 3
-    """Runs of the tracker on each clip; for `builtin`, performances."""
+    """Noise realisations per clip; for `builtin`, performances."""
     frames: int = 75
-    """Length of a built-in performance."""
+    """Length of a built-in performance, frames."""
     size: int = 128
-    """Picture size for the built-in driver, pixels."""
+    """Frame size for the built-in driver, pixels."""
     force: bool = False
-    """Replace existing files of the folder."""
+    """Replace existing files in the folder."""
 
     def run(self) -> int:
         if not self.drivers:

@@ -1,4 +1,4 @@
-"""`gagjax batch`: many clips enhanced, on one machine or on a Ray cluster."""
+"""`gagjax batch`: enhance many clips, on one machine or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gagjax.errors import InputError
 
 @dataclass
 class Batch:
-    """Enhance many clips into a folder; run it again to go on where it stopped.
+    """Enhance many clips into a folder; run the same command again to resume.
 
-    Inputs are tracks and videos, or folders in which every one is taken; URLs that fsspec knows work as well
-    (s3://, gs://, file://). A track becomes OUT/NAME.npz, a video OUT/NAME.mp4. OUT/manifest.jsonl says of each whether
-    it is done or why it failed; one bad clip never stops the rest. What is done is left alone on the next run.
+    Inputs are tracks and videos, folders of them, or URLs that fsspec supports (s3://, gs://, file://). A track becomes
+    OUT/NAME.npz, a video OUT/NAME.mp4. OUT/manifest.jsonl records for each clip whether it is done or why it failed;
+    a failing clip does not stop the others. The next run skips clips that are done.
 
     examples:
       gagjax batch clips/*.npz -o steady/
@@ -29,21 +29,21 @@ class Batch:
     inputs: tyro.conf.Positional[tuple[str, ...]]
     """Tracks and videos, folders of them, or URLs."""
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])]
-    """Folder for the results, or a URL."""
+    """Output folder or URL."""
     preset: str = "default"
     """default, live, reference, quality, balanced, fast, interaction, smooth, or a preset file."""
     engine: Literal["local", "ray"] = "local"
-    """local: processes on this machine. ray: a Ray cluster (RAY_ADDRESS), or Ray on this machine."""
+    """local: processes on this machine. ray: the Ray cluster at RAY_ADDRESS, or Ray on this machine."""
     workers: int = 1
-    """Clips at once, a process each; the results do not depend on it."""
+    """Number of clips processed in parallel, one process each; results do not depend on it."""
     manifest: Path | None = None
-    """Where to note what is done; OUT/manifest.jsonl by default, to be given where OUT is a URL."""
+    """Path of the manifest; OUT/manifest.jsonl by default, required if OUT is a URL."""
     retry: bool = False
-    """Try clips again that failed before."""
+    """Also process clips that failed before."""
     force: bool = False
-    """Do everything again, whatever the manifest says, and replace the results."""
+    """Process every clip again, whatever the manifest says, and replace the results."""
     fps: str | None = None
-    """Frame rate of tracks whose file holds none (25 otherwise)."""
+    """Frame rate to assume for tracks whose file has none; 25 by default."""
 
     def run(self) -> int:
         if not self.inputs:
@@ -56,7 +56,7 @@ class Batch:
         from gagjax.app.batch.manifest import Manifest
         from gagjax.app.batch.processing import is_url
 
-        presets.stack_of(self.preset)  # a preset that cannot be used is said before any work
+        presets.stack_of(self.preset)  # report an unusable preset before any work
         jobs = jobs_of(self.inputs, self.out)
         where = self.manifest
         if where is None:

@@ -1,4 +1,4 @@
-"""`gagjax convert`: a track from one format into another."""
+"""`gagjax convert`: convert a track to another format."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import tyro
 
 @dataclass
 class Convert:
-    """Convert a track into another format; its motion is not changed.
+    """Convert a track to another format; its motion does not change.
 
-    The suffix of the output chooses the format: .npz is gagjax's own and keeps everything, .pkl is LivePortrait's for a
-    track that came from there and GAGAvatar's otherwise, no suffix is a GAGAvatar driver folder. What the format cannot
-    hold is said; what the file holds besides the motion goes into .npz, and back into a file of its format.
+    The suffix of the output selects the format: .npz is gagjax's own and keeps everything; .pkl is LivePortrait's for a
+    track that came from LivePortrait and GAGAvatar's otherwise; no suffix is a GAGAvatar driver folder. The
+    command reports what the format cannot store. The file's other contents are kept in .npz and restored when it is
+    converted back to its original format.
 
     examples:
       gagjax convert clip/ clip.npz
@@ -25,17 +26,17 @@ class Convert:
     """
 
     track: tyro.conf.Positional[Path]
-    """The track."""
+    """The track to convert."""
     out: tyro.conf.Positional[Path]
-    """Where to: .npz, .pkl or a folder."""
+    """Output: .npz, .pkl or a folder."""
     format: Literal["gagjax", "gagavatar", "liveportrait", "vhap"] | None = None
-    """The format, where the suffix leaves a choice."""
+    """Output format, where the suffix is ambiguous."""
     fps: str | None = None
-    """Frame rate, where the file holds none (25 otherwise): 30, 29.97 or 30000/1001."""
+    """Frame rate to assume if the file has none; 25 by default. Examples: 30, 29.97, 30000/1001."""
     drop_nonfinite: bool = False
-    """Take frames with NaN or infinity for frames that the tracker lost, instead of stopping."""
+    """Treat frames with NaN or infinity as lost by the tracker, instead of stopping."""
     fill_gaps: bool = False
-    """Write the frames that the tracker lost, too: each repeats the one before."""
+    """Also write frames that the tracker lost; each repeats the frame before it."""
     force: bool = False
     """Replace an existing output."""
 

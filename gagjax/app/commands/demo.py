@@ -1,4 +1,4 @@
-"""`gagjax demo`: the whole way on built-in data, measured against known truth."""
+"""`gagjax demo`: the full pipeline on built-in data, measured against ground truth."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from gagjax.errors import InputError
 
 @dataclass
 class Demo:
-    """Show what gagjax does, on a simulated performance whose truth is known.
+    """Run the full pipeline on a simulated performance with known ground truth.
 
-    A built-in head talks, looks about, blinks and smiles; a simulated tracker adds noise, outliers and lost frames;
+    A built-in head talks, looks around, blinks and smiles; a simulated tracker adds noise, outliers and lost frames;
     the default stack enhances the result. Writes a folder with comparison.mp4 (truth, noisy, enhanced), curves.png,
-    report.html, poster.png and the tracks, and prints how far each is from the truth.
+    report.html, poster.png and the tracks, and prints the errors against ground truth.
 
     examples:
       gagjax demo
@@ -26,13 +26,13 @@ class Demo:
     """
 
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out")
-    """Folder to write."""
+    """Output folder."""
     seconds: float = 6.0
-    """Length of the clip."""
+    """Length of the clip, seconds."""
     size: int = 384
-    """Width and height of each picture, pixels."""
+    """Width and height of each rendered frame, pixels."""
     seed: int = 0
-    """Another seed is another performance and another run of the tracker."""
+    """Seed of the performance and of the tracker's noise."""
     force: bool = False
     """Replace an existing folder."""
 

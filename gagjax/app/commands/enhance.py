@@ -1,4 +1,4 @@
-"""`gagjax enhance`: a track in, a steadier track out."""
+"""`gagjax enhance`: smooth and correct tracks."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Enhance:
-    """Enhance a track: steady it over time, fit its expression, correct its gaze.
+    """Enhance a track: smooth it over time, correct its expression and gaze.
 
     Reads GAGAvatar_track folders, optim.pkl and smoothed.pkl, LivePortrait templates, VHAP and GaussianAvatars .npz and
-    folders, and gagjax .npz. Writes the format that it has read, unless the suffix of the output says otherwise: what
-    the file holds besides the motion goes through unchanged, and what another format cannot hold is said. Without a
-    suffix the output is a folder: of VHAP's kind for VHAP's parameters, otherwise one that drives the original
-    GAGAvatar. Several tracks, or an output that ends in a slash, keep their names and formats inside that folder.
-    Frames that the tracker lost help to steady the others and are left out again where the format can say so.
+    folders, and gagjax .npz. The output has the input's format unless its suffix says otherwise; the file's other
+    contents are kept unchanged, and the command reports what another format cannot store. An output without suffix is a
+    folder: in VHAP's format for VHAP parameters, otherwise one that drives the original GAGAvatar. With several tracks,
+    or an output that ends in a slash, each track keeps its name and format inside that folder. Frames that the tracker
+    lost count in the smoothing and are left out of the output where the format can mark them.
 
     examples:
       gagjax enhance clip/ -o steady/
@@ -34,19 +34,19 @@ class Enhance:
     """
 
     track: tyro.conf.Positional[tuple[Path, ...]]
-    """The track, or several."""
+    """One or more tracks."""
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])]
-    """Where to: .pkl, .npz, or a folder."""
+    """Output: .pkl, .npz, or a folder."""
     preset: str = "default"
     """default, live, reference, quality, balanced, fast, interaction, smooth, or a preset file."""
     enable: tuple[Literal["temporal", "expression", "gaze"], ...] = ()
-    """Only these enhancements."""
+    """Run only these enhancements."""
     fps: str | None = None
-    """Frame rate, where the file holds none (25 otherwise): 30, 29.97 or 30000/1001."""
+    """Frame rate to assume if the file has none; 25 by default. Examples: 30, 29.97, 30000/1001."""
     drop_nonfinite: bool = False
-    """Take frames with NaN or infinity for frames that the tracker lost, instead of stopping."""
+    """Treat frames with NaN or infinity as lost by the tracker, instead of stopping."""
     fill_gaps: bool = False
-    """Write the frames that the tracker lost, too."""
+    """Also write frames that the tracker lost."""
     force: bool = False
     """Replace an existing output."""
 
@@ -63,13 +63,13 @@ class Enhance:
         return 0
 
     def _targets(self) -> list[tuple[Path, Path]]:
-        """Each track and where it goes, once all of them may be written."""
+        """Pair each track with its output path, after checking that all may be written."""
         from gagjax.io import atomic
 
         out = Path(self.out)
         inside = len(self.track) > 1 or (self.track[0].is_file() and self.out.endswith(("/", os.sep)))
         if inside and self._is_driver(self.track):
-            inside = False  # one GAGAvatar file: the folder drives the original
+            inside = False  # a single GAGAvatar file: the folder drives the original
         if not inside:
             return [(self.track[0], out)]
         if out.suffix:
@@ -81,7 +81,7 @@ class Enhance:
         found: dict[str, Path] = {}
         for source in self.track:
             name = source.resolve().name if source.name in ("", "..") else source.name
-            if source.suffix.lower() in (".pt", ".pth"):  # the records of a torch file are written as a pickle
+            if source.suffix.lower() in (".pt", ".pth"):  # records of a torch file are written as a pickle
                 name = f"{source.stem}.pkl"
             if name in found:
                 raise InputError(

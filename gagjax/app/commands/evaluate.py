@@ -1,4 +1,4 @@
-"""`gagjax eval`: how good a track or a video is, against its truth or by itself."""
+"""`gagjax eval`: quality of a track or a video, with or without ground truth."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from gagjax.errors import InputError
 
 @dataclass
 class Evaluate:
-    """Measure a result: a track or a video, against the truth where there is one.
+    """Measure the quality of a track or a video, against ground truth if available.
 
-    With --truth: errors, acceleration errors and lag, field by field; on FLAME tracks also in millimetres and degrees on
-    a head; on videos PSNR, SSIM, fine detail and flicker. Without: what needs no truth, which is jitter.
+    With --truth: error, acceleration error and lag per channel; for FLAME tracks also in millimetres and degrees on a
+    head; for videos PSNR, SSIM, fine detail and flicker. Without --truth: jitter, which needs no reference.
 
     examples:
       gagjax eval steady.npz --truth truth.npz
@@ -24,17 +24,17 @@ class Evaluate:
     """
 
     result: tyro.conf.Positional[Path]
-    """A track or a video."""
+    """The track or video to measure."""
     truth: Path | None = None
-    """What it should be, of the same length."""
+    """The ground truth, of the same length."""
     flame: Path | None = None
-    """The FLAME file of the tracks; without it, tracks are put on the built-in head."""
+    """The FLAME file of the tracks; the built-in head by default."""
     csv: Path | None = None
-    """Write the figures there, too."""
+    """Also write the results to this CSV file."""
     lpips: tuple[Path, ...] = ()
-    """Your weights for LPIPS, on videos: the state dict of lpips.LPIPS(net='alex'), or torchvision's AlexNet and alex.pth."""
+    """Your weights for LPIPS on videos: the state dict of lpips.LPIPS(net='alex'), or torchvision's AlexNet and alex.pth."""
     fps: str | None = None
-    """Frame rate, where the file holds none (25 otherwise)."""
+    """Frame rate to assume if the file has none; 25 by default."""
     force: bool = False
     """Replace an existing file."""
 

@@ -1,4 +1,4 @@
-"""`gagjax fit`: an animatable Gaussian head from a tracked clip of one person."""
+"""`gagjax fit`: fit an animatable Gaussian head to a tracked clip of one person."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from gagjax.errors import InputError
 
 @dataclass
 class Fit:
-    """Fit a personal avatar to a clip, and correct the clip's track on the way.
+    """Fit a personal avatar to a clip and refine the clip's track at the same time.
 
-    CLIP is a folder with the pictures (frames/, images/, img_lmdb/ or one video; square, one a frame of the track) and
-    the track (track.npz, or what GAGAvatar_track or VHAP write). The result is a folder: the avatar, the corrected
-    track, pictures of the progress. A fit that was stopped goes on where it was with the same command.
+    CLIP is a folder with the frames (frames/, images/, img_lmdb/ or one video; square, one per frame of the track) and
+    the track (track.npz, or the output of GAGAvatar_track or VHAP). The output is a folder with the avatar, the refined
+    track and progress images. Give the same command again to resume a stopped fit.
 
     models:
-      appearance  Gaussians on the mesh; colour, place and width depend on pose and expression
-      field       a neutral head, moved by a field of expression and pose
+      appearance  Gaussians on the mesh; colour, position and width depend on pose and expression
+      field       a neutral head, deformed by a field of expression and pose
 
     examples:
       gagjax fit clip/ -o avatar/
@@ -30,37 +30,37 @@ class Fit:
     """
 
     clip: tyro.conf.Positional[Path]
-    """The folder with pictures and track."""
+    """Folder with frames and track."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-    """The folder to write."""
+    """Output folder."""
     flame: Path | None = None
-    """The FLAME file that the track is in; without it, the built-in head."""
+    """The FLAME file that the track refers to; the built-in head by default."""
     head_seed: int = 0
-    """Which built-in head, where no FLAME file is given."""
+    """Identity of the built-in head, if no FLAME file is given."""
     model: Literal["appearance", "field"] = "appearance"
-    """Which kind of avatar."""
+    """Avatar model, see above."""
     blend: Literal["linear", "sigmoid"] = "linear"
-    """How the field's two branches share the head."""
+    """How the field's expression and pose branches are blended over the head."""
     channels: Literal[3, 32] = 3
-    """Feature channels of each of the field's Gaussians; 32 add a small network that turns them into the picture."""
+    """Feature channels per Gaussian of the field; 32 adds a small network that decodes them into the image."""
     upscale: Literal[1, 2, 4] = 1
-    """Render the field's features at 1/N of the picture's size and let that network upsample them."""
+    """Render the field's features at 1/N of the image size and let that network upsample them."""
     size: int = 128
-    """Pictures are fitted at this size, pixels."""
+    """Frame size for fitting, pixels."""
     gaussians: int = 8000
     """Upper limit on the number of Gaussians."""
     steps: int = 3000
-    """Optimiser steps."""
+    """Number of optimiser steps."""
     motion: bool = True
-    """Correct the track as well."""
+    """Refine the track as well."""
     hold_out: int = 8
-    """Hold out every N-th frame for measuring; 0 fits all frames."""
+    """Hold out every N-th frame for evaluation; 0 fits all frames."""
     pictures: int = 500
-    """Steps between pictures of the progress; 0 for none."""
+    """Steps between progress images; 0 for none."""
     seed: int = 0
-    """Seed of the initial weights and of the order of frames."""
+    """Seed of the initial weights and of the frame order."""
     fps: float | None = None
-    """Frame rate, where the track holds none (25 otherwise)."""
+    """Frame rate to assume if the track has none; 25 by default."""
     force: bool = False
     """Replace an existing avatar."""
 

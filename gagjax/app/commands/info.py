@@ -1,4 +1,4 @@
-"""`gagjax info`: what a file is."""
+"""`gagjax info`: identify a file and summarise its contents."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Info:
-    """Say what a file is: a track, portraits, a video, pictures, a frame database, a FLAME model or a checkpoint.
+    """Identify a file and summarise it: track, portraits, video, images, frame database, FLAME model or checkpoint.
 
-    Of a track it lists frames, rate, missing frames, channels and jitter, and warns of what will matter later.
+    For a track, lists frames, rate, missing frames, channels and jitter, and warns of likely problems.
 
     examples:
       gagjax info clip/
@@ -32,7 +32,7 @@ class Info:
     """
 
     path: Positional[Path]
-    """A file or a folder."""
+    """File or folder."""
 
     def run(self) -> int:
         title, lines, remarks = describe(self.path)
@@ -48,10 +48,10 @@ Lines = list[tuple[str, str]]
 
 
 def describe(path: Path) -> tuple[str, Lines, list[str]]:
-    """What a file is: a title, pairs of a word and what it says, and warnings.
+    """Identify a path: a title, (label, text) pairs, and warnings.
 
     Raises:
-        InputError: If it is nothing that gagjax knows.
+        InputError: If the kind of file is not known.
     """
     from gagjax.io import suffixes, tracks, video
 
@@ -143,7 +143,7 @@ def _video(path: Path) -> tuple[str, Lines, list[str]]:
     from gagjax.io.video import describing
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the remarks say the same
+        warnings.simplefilter("ignore")  # reported as remarks instead
         info = video.info(path)
     rate = str(info.fps) if info.fps.denominator == 1 else f"{info.fps} = {float(info.fps):.3f}"
     frames = f"{info.frames} at {rate} fps, {info.seconds:.2f} s"
@@ -165,7 +165,7 @@ def _video(path: Path) -> tuple[str, Lines, list[str]]:
 
 
 def _placed(info: Any) -> str:
-    """How the stored picture is put upright, in words."""
+    """The rotation or mirroring that displays the stored frame upright, in words."""
     parts = ["mirrored"] if info.mirrored else []
     parts += [f"turned by {info.rotation}°"] if info.rotation else []
     return "".join(f", {part}" for part in parts)
@@ -181,7 +181,7 @@ def _sound(info: Any) -> str:
 
 
 def _model(path: Path) -> tuple[str, Lines, list[str]] | None:
-    """A FLAME model or a network's checkpoint; None for anything else."""
+    """Describe a FLAME model or a network checkpoint; None for anything else."""
     import numpy as np
 
     from gagjax.io.untrusted import checkpoints

@@ -1,4 +1,4 @@
-"""`gagjax live`: a track or pictures enhanced while they come."""
+"""`gagjax live`: enhance a track or frames in real time."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from gagjax.errors import InputError
 
 @dataclass
 class Live:
-    """Enhance a track, frame by frame as it comes, or pictures from a camera.
+    """Enhance a track frame by frame as it arrives, or frames from a camera.
 
-    A track comes as lines of JSON, from a pipe (-) or a file, which --follow waits to grow:
+    A track arrives as lines of JSON, from a pipe (-) or from a file; --follow waits for the file to grow:
 
       {"time": 0.04, "expression": [100 numbers], "jaw": [3], "eyes": [6], "transform": [3 rows of 4]}
 
-    Each line is answered by one of the same form at once. {"time": 0.08, "valid": false} is a frame that the tracker
-    lost; it is predicted. Pictures come from a camera (camera:0) or from a video or pipe that FFmpeg reads. How long
-    frames took is said at the end.
+    Each line is answered immediately by one of the same form. {"time": 0.08, "valid": false} marks a frame that the
+    tracker lost; it is predicted. Frames come from a camera (camera:0) or from a video or pipe that FFmpeg reads.
+    Latency is reported at the end.
 
     examples:
       tracker | gagjax live - | renderer
@@ -30,19 +30,19 @@ class Live:
     """
 
     source: tyro.conf.Positional[str]
-    """- for lines from a pipe, a .jsonl file, camera:N, or a video or named pipe."""
+    """Input: - for lines from a pipe, a .jsonl file, camera:N, or a video or named pipe."""
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "-"
-    """Where to: - for lines to a pipe, a .jsonl file, or a video."""
+    """Output: - for lines to a pipe, a .jsonl file, or a video."""
     preset: str = "live"
     """live, or a preset file based on it."""
     fps: float = 25.0
-    """Frames per second, for lines that do not say their time."""
+    """Frames per second, for lines without a time."""
     follow: bool = False
-    """At the end of the file, wait for more (until Ctrl-C)."""
+    """At the end of the file, wait for more lines until Ctrl-C."""
     idle: float = 0.0
-    """With --follow: stop after so many seconds without a new line; 0 waits for ever."""
+    """With --follow: stop after this many seconds without a new line; 0 waits forever."""
     state: Path | None = None
-    """Keep the state of the filters here, to go on from: after a crash the result is the same as without it."""
+    """Save the filter state here to resume from; after a crash the output is the same as without one."""
     force: bool = False
     """Replace an existing output."""
 

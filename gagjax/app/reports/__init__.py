@@ -1,1 +1,1 @@
-"""Text tables, panels, curves and HTML pages that commands print and write."""
+"""Text tables, image panels, curves and HTML pages that commands print and write."""

@@ -1,4 +1,4 @@
-"""The report of `gagjax ablate`: table, intervals, and of the first clip curves, strips of frames and a video."""
+"""The report of `gagjax ablate`: table and intervals; curves, frame strips and a video of the first clip."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLUMNS = 6  # frames in a strip
 
 
 class Shown(NamedTuple):
-    """What a variant made of the first clip; no frames where the clip is not the built-in head's."""
+    """A variant's result on the first clip; no frames unless the clip is of the built-in head."""
 
     track: Track
     frames: np.ndarray | None
@@ -36,7 +36,7 @@ def parts_of(
     noisy: Track,
     shown: Mapping[str, Shown],
 ) -> list[str]:
-    """The pieces of the page."""
+    """The HTML parts of the page."""
     parts = [
         html_page.paragraph(
             "Each column is a stack: nothing, each enhancement of the default stack alone, all of them, and the original's "
@@ -76,7 +76,7 @@ def _plot(truth: Track, noisy: Track, shown: Mapping[str, Shown]) -> bytes:
     time = np.arange(len(truth)) / float(truth.fps)
     lines = {"noisy": (noisy, curves.NOISY, 0.8), "default": (shown["default, all"].track, curves.ENHANCED, 1.6)}
     lines |= {"reference": (shown["reference, all"].track, "#2f855a", 1.2), "truth": (truth, curves.TRUTH, 1.0)}
-    # Templates of other trackers have neither jaw nor eyes: what does not move is left out.
+    # Other trackers' templates have neither jaw nor eyes: channels that do not move are left out.
     sets = {name: curves.channels(track, CONTROLS) for name, (track, _, _) in lines.items()}
     moving = [name for name, values in sets["truth"].items() if np.ptp(values) > 1e-6] or list(sets["truth"])[:1]
     figure = Figure(figsize=(11, 1.9 * len(moving) + 0.6), layout="constrained")
@@ -88,7 +88,7 @@ def _plot(truth: Track, noisy: Track, shown: Mapping[str, Shown]) -> bytes:
                 time, sets[name][channel], color=colour, lw=width, ls="--" if name == "truth" else "-", label=name
             )
         true = sets["truth"][channel]
-        margin = 0.5 * max(float(np.ptp(true)), 1e-3)  # outliers may leave the picture
+        margin = 0.5 * max(float(np.ptp(true)), 1e-3)  # outliers may leave the plot
         axis.set_ylim(true.min() - margin, true.max() + margin)
         axis.set_ylabel(channel, fontsize=9)
         axis.grid(alpha=0.25, lw=0.5)

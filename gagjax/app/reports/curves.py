@@ -1,4 +1,4 @@
-"""The plot of curves before and after, drawn without a display."""
+"""Plots of curves before and after, rendered without a display."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ INK, TRUTH, NOISY, ENHANCED, GAZE = "#1f2430", "#1f2430", "#e8825a", "#2b6cb0", 
 
 
 def head_angles(track: Track) -> Float[np.ndarray, "T 3"]:
-    """Yaw, pitch and roll of the head before the camera, degrees: to the subject's left, down, and towards the subject's
-    left shoulder are positive."""
+    """Yaw, pitch and roll of the head relative to the camera, degrees: to the subject's left, down, and towards the
+    subject's left shoulder are positive."""
     from scipy.spatial.transform import Rotation
 
     front = np.diag([-1.0, 1.0, -1.0])
-    # Rows of the track's rotation are the world's axes in the camera; the head's turn is its transpose, seen from ahead.
+    # Rows of the track's rotation are the world axes in the camera; the head's rotation is its transpose, from ahead.
     turn = front @ np.asarray(track.transform, np.float64)[:, :, :3].transpose(0, 2, 1)
     return np.rad2deg(np.unwrap(Rotation.from_matrix(turn).as_euler("YXZ"), axis=0))
 
 
 def channels(track: Track, controls: Mapping[str, int]) -> dict[str, Float[np.ndarray, "T"]]:
-    """The channels worth a look: one of each field."""
+    """Representative channels to plot, one from each field."""
     expression = np.asarray(track.expression)
     named = [name for name in ("blink_left", "smile") if name in controls]
     return {
@@ -47,14 +47,14 @@ def draw(
     controls: Mapping[str, int],
     format: str = "png",
 ) -> None:
-    """Draw the curves of the four tracks under each other.
+    """Plot the curves of the four tracks in stacked panels.
 
     Args:
-        path: Where the picture goes.
+        path: Output file or buffer.
         truth: The true motion.
-        noisy: What the tracker saw; its invalid frames are shaded.
+        noisy: The tracker's output; its invalid frames are shaded.
         steadied: After the temporal stage alone.
-        enhanced: After all stages; drawn where it differs, in the eyes.
+        enhanced: After all stages; drawn only where it differs, in the eyes.
         controls: Expression column by name.
         format: "png" or "svg".
     """
@@ -76,7 +76,7 @@ def draw(
         if "eye" in name:
             axis.plot(time, final, color=GAZE, lw=1.2, label="enhanced, with gaze correction (towards the camera)")
         axis.plot(time, true, color=TRUTH, lw=1.0, ls=(0, (4, 2)), label="truth")
-        # Outliers may leave the picture: the motion itself should fill it.
+        # Outliers may leave the plot: the motion itself should fill it.
         low, high = min(true.min(), steady.min()), max(true.max(), steady.max())
         if "eye" in name:
             low, high = min(low, final.min()), max(high, final.max())

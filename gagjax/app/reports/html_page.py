@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs nothing else: pictures, video and style are inside it."""
+"""A report as one self-contained HTML file, with images, video and style embedded."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ code { font-size: .92em; background: var(--line); padding: .1em .35em; border-ra
 
 
 def page(title: str, parts: Sequence[str]) -> str:
-    """The document around its parts.
+    """The complete HTML document.
 
     Args:
-        title: Heading and title.
-        parts: Pieces of HTML, in order.
+        title: Heading and document title.
+        parts: HTML fragments, in order.
     """
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -47,7 +47,7 @@ def page(title: str, parts: Sequence[str]) -> str:
 
 
 def heading(text: str) -> str:
-    """A section's heading."""
+    """A section heading."""
     return f"<h2>{_text(text)}</h2>"
 
 
@@ -57,12 +57,12 @@ def paragraph(text: str, soft: bool = False) -> str:
 
 
 def bullets(items: Sequence[str]) -> str:
-    """A list of plain texts."""
+    """A bulleted list of plain text."""
     return "<ul>" + "".join(f"<li>{_text(item)}</li>" for item in items) + "</ul>"
 
 
 def table(measures: Mapping[str, Measure], columns: Mapping[str, Mapping[str, float]]) -> str:
-    """A row for each measure with its definition, a column for each name, the best figures marked."""
+    """A row per measure with its definition, a column per name, the best values marked."""
     head = "".join(f"<th>{_text(name)}</th>" for name in columns)
     rows = []
     for key, each in measures.items():
@@ -80,7 +80,7 @@ def table(measures: Mapping[str, Measure], columns: Mapping[str, Mapping[str, fl
 
 
 def picture(image: np.ndarray | bytes, caption: str, *, plot: bool = False) -> str:
-    """A picture inside the page: a PNG or JPEG file's bytes, or an array that is stored as JPEG."""
+    """An embedded image: the bytes of a PNG or JPEG file, or an array, which is stored as JPEG."""
     if isinstance(image, np.ndarray):
         from PIL import Image
 
@@ -96,7 +96,7 @@ def picture(image: np.ndarray | bytes, caption: str, *, plot: bool = False) -> s
 
 
 def video(path: Path, caption: str) -> str:
-    """A video inside the page."""
+    """An embedded video."""
     return (
         f'<figure><video controls loop muted playsinline src="data:video/mp4;base64,{_coded(path.read_bytes())}"></video>'
         f"<figcaption>{_text(caption)}</figcaption></figure>"
@@ -104,7 +104,7 @@ def video(path: Path, caption: str) -> str:
 
 
 def _text(text: object) -> str:
-    """Text that is only text on the page, whatever it holds."""
+    """Escape text for HTML."""
     return html.escape(escaped(text, keep="\n"), quote=True)
 
 

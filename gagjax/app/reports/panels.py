@@ -1,4 +1,4 @@
-"""Pictures side by side, each with its name above."""
+"""Labelled frames side by side."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _PAPER, _INK, _ALARM = (18, 20, 24), (236, 238, 242), (255, 122, 89)
 def beside(
     frames: Sequence[Any], labels: Sequence[str], notes: Sequence[str] | None = None
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """One frame of each, in a row, labelled.
+    """Frames in a row, labelled.
 
     Args:
-        frames: (H, W, 3) each, uint8 or floats in [0, 1]; of equal heights.
-        labels: A name for each.
-        notes: A remark for each, shown at the right of the name in another colour; "" for none.
+        frames: (H, W, 3) each, uint8 or floats in [0, 1]; of equal height.
+        labels: A label for each.
+        notes: A remark for each, shown to the right of the label in another colour; "" for none.
 
     Returns:
-        The row, uint8; width and height are even, as H.264 wants them.
+        The row, uint8; width and height are even, as H.264 requires.
     """
     notes = notes or [""] * len(frames)
     columns: list[np.ndarray] = []
@@ -42,7 +42,7 @@ def beside(
 
 
 def tiled(frames: Sequence[Any]) -> UInt8[np.ndarray, "H W 3"]:
-    """Frames of one size as a grid, row by row, the last row filled up with grey."""
+    """Arrange frames of one size in a grid, row by row; the last row is padded with grey."""
     columns = math.ceil(math.sqrt(len(frames)))
     grey = np.full_like(frames[0], 128)
     padded = [*frames, *[grey] * (-len(frames) % columns)]
@@ -51,12 +51,12 @@ def tiled(frames: Sequence[Any]) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def split(before: AnyArray, after: AnyArray, share: float = 0.5) -> UInt8[np.ndarray, "H W 3"]:
-    """One picture: before on the left of a line, after on the right.
+    """One frame with `before` left of a dividing line and `after` right of it.
 
     Args:
         before: (H, W, 3), uint8 or floats in [0, 1].
         after: The same shape.
-        share: Where the line stands, as a fraction of the width.
+        share: Position of the line, as a fraction of the width.
     """
     left, out = as_bytes(before), as_bytes(after).copy()
     width = out.shape[1]
@@ -75,7 +75,7 @@ def as_bytes(frame: AnyArray) -> UInt8[np.ndarray, "..."]:
 
 
 def resized(frame: AnyArray, height: int) -> UInt8[np.ndarray, "H W 3"]:
-    """A frame at a height, its proportions kept."""
+    """Resize a frame to a height, keeping its aspect ratio."""
     from PIL import Image
 
     pixels = as_bytes(frame)
@@ -101,7 +101,7 @@ def _bar(width: int, height: int, label: str, note: str) -> np.ndarray:
     image = Image.new("RGB", (width, tall), _PAPER)
     draw = ImageDraw.Draw(image)
     font: Any = ImageFont.load_default(size=tall * 0.62)
-    # A long label gives way before it is cut.
+    # Shrink a long label before cutting it.
     while draw.textlength(label + "  " + note, font=font) > width - 8 and font.size > 6:
         font = ImageFont.load_default(size=font.size - 1)
     draw.text((tall * 0.3, tall / 2), label, fill=_INK, font=font, anchor="lm")

@@ -1,4 +1,4 @@
-"""What a track holds and how much it jitters, as text."""
+"""Contents and jitter of a track, as text."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gagjax.typing import AnyArray
 
 
 def jitter(track: Track) -> dict[str, tuple[float, str]]:
-    """Jitter of each channel that moves, by `gagjax.metrics.channels`.
+    """Jitter of each moving channel, as defined in `gagjax.metrics.channels`.
 
-    A track of every second or third frame is measured on the frames that are there.
+    For a track with only every second or third frame, jitter is measured on the frames present.
 
     Returns:
-        Name to value (per frame squared) and unit; {} for fewer than three frames in a row.
+        Name to value (per frame squared) and unit; {} for fewer than three consecutive frames.
     """
     valid = np.asarray(track.valid)
     places = np.flatnonzero(valid)
@@ -31,13 +31,13 @@ def jitter(track: Track) -> dict[str, tuple[float, str]]:
     return {
         name: (value, unit)
         for name, (value, unit) in found.items()
-        # A channel that never moves has nothing to say; a rotation that the camera was made of says nothing new.
+        # Skip channels that never move, and a rotation that duplicates the camera's.
         if value > 1e-9 and not (name in track.rotations and np.isclose(value, turning, rtol=1e-3))
     }
 
 
 def table(before: Track, after: Track) -> str:
-    """Jitter before and after, a line for each channel; for channels that moved before."""
+    """Jitter before and after, one line per channel that moved before."""
     old, new = jitter(before), jitter(after)
     rows = [("jitter per frame²", "before", "after", "change")]
     for name, (value, unit) in old.items():
@@ -51,7 +51,7 @@ def table(before: Track, after: Track) -> str:
 
 
 def _still(track: Track) -> bool:
-    """Whether every channel stands still over the frames that are there."""
+    """Whether every channel is constant over the valid frames."""
     import jax
 
     valid = np.asarray(track.valid)
@@ -59,7 +59,7 @@ def _still(track: Track) -> bool:
 
 
 def gaps(track: Track) -> str:
-    """Which frames are missing, as text: "12-14, 40"; "" for none."""
+    """Missing frames as text: "12-14, 40"; "" for none."""
     missing = np.flatnonzero(~np.asarray(track.valid))
     if missing.size == 0:
         return ""
@@ -69,7 +69,7 @@ def gaps(track: Track) -> str:
 
 
 def describe(track: Track) -> Iterator[tuple[str, str]]:
-    """A track as pairs of a word and what it says."""
+    """Describe a track as (label, text) pairs."""
     rate = f"{track.fps} fps" if track.fps.denominator == 1 else f"{track.fps} = {float(track.fps):.3f} fps"
     yield "frames", f"{len(track)} at {rate}, {track.seconds:.2f} s"
     missing = int((~np.asarray(track.valid)).sum())

@@ -1,1 +1,1 @@
-"""Frames enhanced while they come: live tracks, live pictures, and stages that run side by side."""
+"""Real-time enhancement: live tracks, live frames, and concurrent pipeline stages."""

@@ -1,10 +1,10 @@
-"""How long frames took, in memory that does not grow with their number."""
+"""Latency statistics in constant memory."""
 
 from __future__ import annotations
 
 import numpy as np
 
-EDGES = np.geomspace(1e-5, 100.0, 701)  # seconds; two neighbours are 2.3 % apart
+EDGES = np.geomspace(1e-5, 100.0, 701)  # seconds; adjacent edges are 2.3 % apart
 
 
 class Latency:
@@ -15,12 +15,12 @@ class Latency:
         self.longest = 0.0
 
     def add(self, seconds: float) -> None:
-        """Count one."""
+        """Add one duration."""
         self.counts[np.searchsorted(EDGES, seconds)] += 1
         self.longest = max(self.longest, seconds)
 
     def quantile(self, share: float) -> float:
-        """The duration within which a share of the frames stayed, in seconds; 0 where there are none."""
+        """The given quantile of the durations, in seconds; 0 if there are none."""
         total = self.counts.sum()
         if not total:
             return 0.0

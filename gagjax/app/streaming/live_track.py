@@ -1,4 +1,4 @@
-"""A track enhanced frame by frame: the state, its clock, and its checkpoint."""
+"""Frame-by-frame enhancement of a track: filter state, clock and checkpoint."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from gagjax.stack import Stack
 from gagjax.track import Channels, Track
 from gagjax.typing import Tree
 
-PAUSE = 1.0  # seconds after which what came before says nothing any more
+PAUSE = 1.0  # gap in seconds after which the state is discarded
 
 
 class LiveTrack:
-    """The track stages of a causal stack as one step a frame.
+    """The track stages of a causal stack, one step per frame.
 
     Args:
         stack: The stages; each must be a filter.
-        example: A frame, for what there is in the stream.
-        fps: Frames per second, for frames that do not say when they were.
+        example: A frame that shows which channels the stream has.
+        fps: Frames per second, for frames without a time.
 
     Raises:
         InputError: If a stage needs the whole sequence.
@@ -49,8 +49,8 @@ class LiveTrack:
         self.state: Any = None
         self.last: float | None = None
         self.jumps = 0
-        self._blank = example  # stands where there is no frame; never read
-        # Compiled before the first frame comes: for the first one and for all later ones.
+        self._blank = example  # placeholder for lost frames; its values are never used
+        # Compile before the first frame arrives: for the first frame and for all later ones.
         _, state = self._step(example, None, self.usual, True)
         self._structure: Any = jax.tree.structure(state)
         self._kinds = [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(state)]
@@ -60,12 +60,12 @@ class LiveTrack:
         """Enhance a frame.
 
         Args:
-            frame: Its values; None where the tracker lost the face.
-            time: When it was, in seconds.
+            frame: Its channels; None where the tracker lost the face.
+            time: Its time in seconds.
 
         Returns:
-            The enhanced values, or the prediction for a lost frame (None before the first frame that is not), and what
-            is odd about its time, if anything is.
+            The enhanced channels, or the prediction for a lost frame (None before the first valid frame), and a remark
+            on its time, if unusual.
         """
         seconds, odd = self._elapsed(time)
         if seconds is None:
@@ -77,7 +77,7 @@ class LiveTrack:
         return after, odd
 
     def _elapsed(self, time: float | None) -> tuple[float | None, str | None]:
-        """Seconds since the frame before; None where the state of then is of no use. And a remark."""
+        """Seconds since the previous frame, None if the state is too old to use; and a remark."""
         before, self.last = self.last, time if time is not None else self.last
         if time is None or before is None:
             return self.usual, None
@@ -96,7 +96,7 @@ class LiveTrack:
         return jax.tree.map(lambda y: np.asarray(y)[0], ys), state
 
     def save(self, path: Path, *, neck: bool, **more: object) -> None:
-        """Write the state, with whether the stream has a neck and numbers of the caller's."""
+        """Write the state, whether the stream has a neck, and the caller's own numbers."""
         about = {"version": __version__, "last": self.last, "started": self.state is not None, "more": more}
         arrays: dict[str, Any] = {f"leaf{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(self.state))}
         with atomic.output(path, force=True) as temporary, temporary.open("wb") as file:
@@ -105,13 +105,13 @@ class LiveTrack:
             )
 
     def restore(self, path: Path) -> dict[str, Any]:
-        """Go on from a written state.
+        """Restore a saved state.
 
         Returns:
-            The numbers that were saved with it.
+            The caller's numbers saved with it.
 
         Raises:
-            InputError: If it is none, or of another preset.
+            InputError: If the file is not a saved state, or is from another preset.
         """
         arrays = load_npz(path)
         fix = "Remove it to begin anew"

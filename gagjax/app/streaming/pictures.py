@@ -1,4 +1,4 @@
-"""Pictures from a camera or a pipe, enhanced while they come."""
+"""Real-time enhancement of frames from a camera or a pipe."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from gagjax.io import atomic, video
 from gagjax.io.video import colour
 from gagjax.stack import Stack, enhance_frames
 
-#: How FFmpeg names cameras, by system: format and device.
+#: FFmpeg's camera format and device, by operating system.
 CAMERAS = {"Linux": ("v4l2", "/dev/video{}"), "Darwin": ("avfoundation", "{}:none"), "Windows": ("dshow", "video={}")}
 
 
 def run(stack: Stack, source: str, out: Path, *, fps: float, force: bool = False) -> int:
-    """Enhance pictures until they end, or until Ctrl-C; see `gagjax.app.commands.live.Live` for the arguments."""
+    """Enhance frames until the input ends, or until Ctrl-C; see `gagjax.app.commands.live.Live` for the arguments."""
     if stack.detail is None and stack.eyes is None:
         raise InputError("enhances no frames", field="--preset", fix="Use live, or a preset file based on it")
     atomic.check(out, force, folder=video.kind_of(out) == "pictures")
@@ -34,7 +34,7 @@ def run(stack: Stack, source: str, out: Path, *, fps: float, force: bool = False
     latency = Latency()
     times: collections.deque[float] = collections.deque()
     pictures = _pictures(source, camera)
-    # A camera does not wait: what cannot be kept up with is dropped, oldest first. A pipe does.
+    # A camera does not wait: frames that cannot be processed in time are dropped, oldest first. A pipe waits.
     waiting: Any = newest(pictures) if camera else pictures
     start = None
 
@@ -44,7 +44,7 @@ def run(stack: Stack, source: str, out: Path, *, fps: float, force: bool = False
         try:
             for picture, came in waiting:
                 if state is None:
-                    enhance_frames(stack, picture[None], None, None)  # what is compiled once is no latency
+                    enhance_frames(stack, picture[None], None, None)  # compilation does not count as latency
                     _, state = enhance_frames(stack, picture[None], None, None)
                     enhance_frames(stack, picture[None], None, state)
                     state, came = None, time.perf_counter()
@@ -56,7 +56,7 @@ def run(stack: Stack, source: str, out: Path, *, fps: float, force: bool = False
                     times.append(came - start)
                 yield made
         except KeyboardInterrupt:
-            return  # how a camera is ended: what there is becomes the video
+            return  # the usual way to stop a camera: the frames so far become the video
 
     shown: Iterator[float] = (times.popleft() for _ in iter(int, 1))
     count = video.write(
@@ -68,7 +68,7 @@ def run(stack: Stack, source: str, out: Path, *, fps: float, force: bool = False
 
 
 def _pictures(source: str, camera: bool) -> Iterator[tuple[Any, float]]:
-    """Pictures, with when each came."""
+    """Frames and their arrival times."""
     kind, place = CAMERAS.get(platform.system(), CAMERAS["Linux"]) if camera else (None, source)
     name = place.format(source.removeprefix("camera:")) if camera else source
     if not camera and not Path(source).exists():

@@ -1,4 +1,4 @@
-"""Work that goes on side by side: a stage of a pipeline runs ahead of the one that uses its results."""
+"""Concurrent pipeline stages: each stage runs ahead of the one that consumes its results."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 _END = object()
-_PATIENCE = 0.1  # seconds between looks at whether anybody still waits
+_PATIENCE = 0.1  # seconds between checks that the consumer still waits
 
 
 def ahead(items: Iterable[Item], depth: int = 2) -> Generator[Item]:
-    """The same items in the same order, made by another thread up to `depth` of them ahead.
+    """Produce the items of an iterable in another thread, in order, up to `depth` of them ahead.
 
-    Rendering, enhancing and encoding each spend their time outside Python, so chained stages overlap; memory stays
-    bounded by the depth. An error of the producer is raised where its item would have come. Closing the generator, as
-    leaving a loop or an exception does, stops the producer and closes its iterator.
+    Rendering, enhancing and encoding spend their time outside Python, so chained stages overlap; memory is bounded by
+    the depth. An exception in the producer is raised where its item would have come. Closing the generator, as leaving
+    a loop or an exception does, stops the producer and closes its iterator.
 
     Args:
-        items: What to make; iterated wholly in the other thread, which starts with the first item asked for.
-        depth: How many finished items may wait.
+        items: Source; iterated entirely in the other thread, which starts when the first item is requested.
+        depth: Maximum number of finished items that wait.
 
     Example:
         >>> list(ahead(x * x for x in range(4)))
@@ -47,7 +47,7 @@ def ahead(items: Iterable[Item], depth: int = 2) -> Generator[Item]:
                 if not put(item):
                     return
             put(_END)
-        except BaseException as error:  # handed over whole: the consumer decides
+        except BaseException as error:  # passed on to the consumer
             put(None, error)
         finally:
             if hasattr(iterator, "close"):
@@ -69,10 +69,10 @@ def ahead(items: Iterable[Item], depth: int = 2) -> Generator[Item]:
 
 
 class newest(Iterator[Item]):
-    """The newest items of a source that does not wait: what its consumer has no time for is dropped, oldest first.
+    """The newest items of a source that does not wait: items the consumer has no time for are dropped, oldest first.
 
     Attributes:
-        dropped: How many were.
+        dropped: Number of dropped items.
     """
 
     def __init__(self, items: Iterable[Item], depth: int = 2) -> None:
@@ -92,7 +92,7 @@ class newest(Iterator[Item]):
                         self._waiting.popleft()
                         self.dropped += 1
                     self._changed.notify()
-        except BaseException as error:  # handed over: the consumer decides
+        except BaseException as error:  # passed on to the consumer
             self._error = error
         with self._changed:
             self._ended = True

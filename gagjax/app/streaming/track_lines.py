@@ -1,4 +1,4 @@
-"""Lines of a track in, lines of an enhanced track out, each as soon as it is there."""
+"""Read a track line by line and answer each line with its enhanced version immediately."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from gagjax.io.formats import json_lines
 from gagjax.stack import Stack
 from gagjax.track import Channels
 
-SAVE_EVERY = 250  # frames between two checkpoints
-REMARKS = 5  # lines about odd frames before it is only counted
-POLL = 0.005  # seconds between looks at a file that grows
+SAVE_EVERY = 250  # frames between checkpoints
+REMARKS = 5  # odd frames reported individually; later ones are only counted
+POLL = 0.005  # seconds between polls of a growing file
 
 
 def run(
@@ -38,7 +38,7 @@ def run(
     state: Path | None = None,
     force: bool = False,
 ) -> int:
-    """Enhance lines until they end. See `gagjax.app.commands.live.Live` for the arguments."""
+    """Enhance lines until the input ends. See `gagjax.app.commands.live.Live` for the arguments."""
     if state is not None and (source == "-" or out == "-"):
         raise InputError("needs files", field="--state", fix="A pipe cannot be read or written again: use .jsonl files")
     resumed = state is not None and state.exists()
@@ -61,7 +61,7 @@ def run(
                 if state is not None and session.number % SAVE_EVERY == 0:
                     session.save(state, outgoing)
         except KeyboardInterrupt:
-            pass  # how a stream without an end is ended
+            pass  # the usual way to stop an endless stream
         if state is not None and session.number:
             session.save(state, outgoing)
     session.report()
@@ -69,18 +69,18 @@ def run(
 
 
 class TrackLineSession:
-    """What a run over lines keeps: the filters' state, where it is in the input, and what was odd."""
+    """State of a run over lines: filter state, input position, and remarks."""
 
     def __init__(self, stack: Stack, fps: float, neck: bool | None) -> None:
         self.stack, self.fps, self.neck = stack, fps, neck
         self.track: LiveTrack | None = None
         self.number = self.bytes = self.lost = self.remarks = 0
-        self.units = False  # whether a remark about angles was made
+        self.units = False  # whether the remark about angle units was made
         self.began = 0.0
         self.latency = Latency()
 
     def answer(self, text: bytes) -> str:
-        """The line that answers a line."""
+        """The output line for an input line."""
         self.number += 1
         self.bytes += len(text)
         self.began = time.perf_counter()
@@ -100,7 +100,7 @@ class TrackLineSession:
                 self.lost += 1
                 return json_lines.dump_lost(line)
             self._prepare(line.channels)
-            self.began = time.perf_counter()  # what is compiled once is no latency
+            self.began = time.perf_counter()  # compilation does not count as latency
         assert self.track is not None
         after, odd = self.track.step(line.channels, line.time)
         if odd:
@@ -113,7 +113,7 @@ class TrackLineSession:
         )
 
     def go_on(self, state: Path, incoming: BinaryIO, outgoing: BinaryIO) -> None:
-        """Bring filters, input and output to where the state was saved."""
+        """Restore filters, input and output to the saved position."""
         from gagjax.io.untrusted.checkpoints import load_npz
 
         saved = load_npz(state).get("neck", np.array(False))
@@ -130,20 +130,20 @@ class TrackLineSession:
             raise InputError("is of longer files than these", file=state, fix="Remove it to begin anew")
         self.number, self.bytes, self.lost = more["number"], more["bytes"], more["lost"]
         incoming.seek(more["bytes"])
-        # What was written after the state was saved is written again.
+        # Output written after the checkpoint is written again.
         outgoing.truncate(more["written"])
         outgoing.seek(more["written"])
         print(f"going on after frame {self.number}", file=sys.stderr)
 
     def save(self, state: Path, outgoing: BinaryIO) -> None:
-        """Write down where the run is."""
+        """Write a checkpoint."""
         if self.track is not None:
             os.fsync(outgoing.fileno())
             here = {"number": self.number, "bytes": self.bytes, "lost": self.lost, "written": outgoing.tell()}
             self.track.save(state, neck=bool(self.neck), **here)
 
     def report(self) -> None:
-        """Say how it went."""
+        """Print a summary of the run."""
         jumps = self.track.jumps if self.track is not None else 0
         odd = [f"{self.lost} lost" if self.lost else "", f"{jumps} jumps of the clock" if jumps else ""]
         counted = ", ".join([f"{self.number} frames", *filter(None, odd)])
@@ -164,7 +164,7 @@ class TrackLineSession:
 
 
 def _still(neck: bool) -> Channels:
-    """A frame of the right shapes."""
+    """A zero frame with the right shapes."""
     zeros = {name: np.zeros(shape, np.float32) for name, shape in json_lines.SHAPES.items()}
     zeros["transform"] = np.eye(3, 4, dtype=np.float32)
     return Channels(**(zeros | ({} if neck else {"neck": None})), extra={})  # type: ignore[arg-type]
@@ -180,7 +180,7 @@ def _input(source: str, opened: contextlib.ExitStack) -> BinaryIO:
 
 
 def _output(out: str, opened: contextlib.ExitStack, *, force: bool, keep: bool) -> Any:
-    """The output, written line by line: there is no whole to wait for."""
+    """Open the output, which is written line by line and not atomically."""
     if out == "-":
         return sys.stdout.buffer
     path = Path(out)
@@ -190,14 +190,14 @@ def _output(out: str, opened: contextlib.ExitStack, *, force: bool, keep: bool) 
         raise ExistsError(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Unbuffered: closing it after the disk is full would fail once more.
+        # Unbuffered, since closing after a full disk would fail again.
         return opened.enter_context(path.open("r+b" if keep and path.exists() else "w+b", buffering=0))
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror}", file=path) from error
 
 
 def _lines(incoming: BinaryIO, follow: bool, idle: float) -> Generator[bytes]:
-    """Whole lines as they come."""
+    """Yield complete lines as they arrive."""
     half = b""
     since = time.monotonic()
     while True:
@@ -212,6 +212,6 @@ def _lines(incoming: BinaryIO, follow: bool, idle: float) -> Generator[bytes]:
             continue
         if not follow or (idle and time.monotonic() - since > idle):
             if half.strip():
-                yield half  # a last line without its end
+                yield half  # a last line without a newline
             return
         time.sleep(POLL)

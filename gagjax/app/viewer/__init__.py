@@ -1,1 +1,1 @@
-"""`gagjax view`: what is shown, and the page that shows it."""
+"""`gagjax view`: the session that is shown, and the web page that shows it."""

@@ -1,8 +1,8 @@
-"""Who may use the viewer's page: whoever has its address, from the page itself.
+"""Access control for the viewer's page: only someone with its address, and only from the page itself.
 
-A page on this machine can be asked by every web page that its user visits. So the address holds a random token, which
-becomes a cookie of this page alone; requests that other pages made, or that came by another machine's name, are refused.
-viser has no place for such a check, but serves by `websockets`, which has one: `guarded` fills it in while viser starts.
+Any web page that the user visits can send requests to a page on this machine. The address therefore holds a random
+token, which becomes a cookie for this page alone; requests from other pages, or under another host name, are refused.
+viser has no hook for such a check, but its server library `websockets` has one: `guarded` sets it while viser starts.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ class Gate:
     """The token of one page and the check of each request.
 
     Args:
-        names: Names of this machine by which it may be asked besides `localhost` and numeric addresses.
+        names: Host names of this machine to accept besides `localhost` and numeric addresses.
 
     Attributes:
         token: The secret part of the address.
-        cookie: Under which name a browser keeps it.
+        cookie: Name of the browser cookie.
     """
 
     def __init__(self, names: tuple[str, ...] = ()) -> None:
         self.token = secrets.token_urlsafe(24)
-        self.cookie = f"gagjax_{secrets.token_hex(4)}"  # cookies know no ports: two viewers must not share one
+        self.cookie = f"gagjax_{secrets.token_hex(4)}"  # cookies span ports: two viewers must not share one
         self.names = {"localhost", socket.gethostname().lower(), *(name.lower() for name in names)}
 
     def refusal(self, path: str, headers: Any) -> str | None:
-        """Why a request is not answered; None if it is.
+        """The reason to refuse a request; None to accept it.
 
         Args:
-            path: With the query.
-            headers: Of the request, a mapping with `get_all`.
+            path: Request path with query.
+            headers: Request headers, a mapping with `get_all`.
         """
         hosts, origins = headers.get_all("Host"), headers.get_all("Origin")
         if len(hosts) != 1 or not self._is_own(hosts[0]):
@@ -85,14 +85,14 @@ class Gate:
             return True
         try:
             ipaddress.ip_address(name)
-        except ValueError:  # a name: whoever owns it may let it lead here
+        except ValueError:  # a host name: its owner can point it at this machine (DNS rebinding)
             return False
         return True
 
 
 @contextlib.contextmanager
 def guarded(gate: Gate) -> Iterator[None]:
-    """Every server that `websockets` starts inside asks the gate before anything else."""
+    """Make every `websockets` server started inside check requests with the gate first."""
     from websockets.asyncio import server
 
     start: Any = server.serve
@@ -124,14 +124,14 @@ def guarded(gate: Gate) -> Iterator[None]:
 
 
 def check(host: str, port: int) -> None:
-    """Ask the page that has been started without its token.
+    """Request the started page without its token, to verify the gate.
 
     Args:
-        host: Whom it serves.
-        port: Where it is.
+        host: Address it listens on.
+        port: Its port.
 
     Raises:
-        InputError: If it answers: the installed viser starts its server in another way.
+        InputError: If the page responds, because the installed viser starts its server in another way.
     """
     here = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

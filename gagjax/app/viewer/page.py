@@ -1,4 +1,4 @@
-"""The page of `gagjax view`, by viser: what is in `viewing`, shown and handled."""
+"""The web page of `gagjax view`, built with viser: displays a `ViewerSession` and handles its controls."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from gagjax.avatars.parameters import Parameters
     from gagjax.protocols import Avatar
 
-APART = 0.17  # metres from the middle to each head
-# The page holds covariances as half floats. In metres squared they would vanish, and the thinnest, rounded, would be none.
+APART = 0.17  # metres from the centre to each head
+# The page stores covariances as half floats, in which square metres would underflow, so the scene is scaled up; the
+# floor keeps thin Gaussians from rounding to zero.
 FINE, FLOOR = 100.0, 0.002 * np.eye(3)
-#: What a preset may be called: no separators, nothing hidden, nothing that a page could take for markup.
+#: Allowed preset names: no separators, no hidden files, nothing a page could interpret as markup.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}\.ya?ml")
 SKIN, STEADY = (190, 170, 160), (120, 170, 215)
 GREY, BLUE = "#999999", "#1f77b4"
@@ -34,17 +35,17 @@ class Viewer:
     """A page that shows a session.
 
     Args:
-        session: What to show.
-        host: Whom to serve.
-        port: Where; the next free one if it is taken.
-        avatar: Shows its Gaussians instead of the mesh.
-        folder: Where the page saves presets; nothing is written elsewhere.
+        session: The session to show.
+        host: Address to listen on.
+        port: Port; the next free one if it is taken.
+        avatar: If given, its Gaussians are shown instead of the mesh.
+        folder: Folder for saved presets; nothing is written elsewhere.
 
     Attributes:
-        address: Of the page, with the token that it asks for.
+        address: URL of the page, including its token.
 
     Raises:
-        InputError: If the page cannot be kept from strangers.
+        InputError: If access to the page cannot be restricted.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Viewer:
         self._draw()
 
     def play(self) -> None:
-        """Move the time slider while the box is ticked, until `close`."""
+        """Advance the time slider while the play box is ticked, until `close`."""
         rate = float(self.session.track.fps)
         due = time.perf_counter()
         while self._open:
@@ -89,7 +90,7 @@ class Viewer:
             time.sleep(max(0.001, due - time.perf_counter()))
 
     def close(self) -> None:
-        """End the page."""
+        """Stop the page."""
         self._open = False
         self._server.stop()
 
@@ -148,7 +149,7 @@ class Viewer:
             said.content = f"**not saved:** `{name}` {_words(error.problem)}"
 
     def _show(self) -> None:
-        """The heads of the frame on the time slider."""
+        """Show the heads at the frame on the time slider."""
         frame = int(self._time.value)
         with self._lock, self._server.atomic():
             for name, side in (("before", 1), ("after", -1)):
@@ -169,7 +170,7 @@ class Viewer:
     def _splat(self, name: str, frame: int, place: tuple[float, float, float]) -> None:
         from gagjax.avatars.avatar import UNITS
 
-        # Light stands with the camera and looks follow it, so the Gaussians are made in the head's world and turned after.
+        # Light and appearance depend on the camera: make the Gaussians in the head's frame, then transform them.
         gaussians = _gaussians(self._avatar, self.session.parameters(name == "after", frame))
         rotation, shift = self.session.place(name == "after", frame)
         self._heads[name] = self._server.scene.add_gaussian_splats(
@@ -183,7 +184,7 @@ class Viewer:
         )
 
     def _draw(self) -> None:
-        """The curves of the chosen channel."""
+        """Draw the curves of the chosen channel."""
         name = self._channel.value
         seconds = np.arange(self.frames) / float(self.session.track.fps)
         before = np.where(np.asarray(self.session.track.valid), curve(self.session.track, name), np.nan)
@@ -209,7 +210,7 @@ class Viewer:
 
 
 def _words(text: str) -> str:
-    """Text without what a page could take for markup."""
+    """Remove characters that a page could interpret as markup."""
     return re.sub(r"[^\w ,.;:()/-]", "", text)
 
 

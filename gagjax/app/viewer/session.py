@@ -1,4 +1,4 @@
-"""What the viewer shows, without a browser: the enhanced track, its curves, the head's vertices, the preset."""
+"""State of the viewer, independent of a browser: enhanced track, curves, head vertices, preset."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Knob(NamedTuple):
     """A hyperparameter with a slider.
 
     Attributes:
-        path: Where it is in the stack, as presets name it.
-        label: What the slider says.
-        low, high: Its range.
+        path: Its path in the stack, as in preset files.
+        label: Slider label.
+        low, high: Slider range.
     """
 
     path: str
@@ -41,7 +41,7 @@ class Knob(NamedTuple):
     high: float
 
 
-#: The knobs there may be; those that a stack has are shown. Frequencies are cutoffs of the smoothing.
+#: All possible knobs; those that a stack has are shown. Frequencies are smoothing cutoffs.
 KNOBS = (
     Knob("temporal.expression.lowest", "expression, lowest Hz", 0.1, 12.0),
     Knob("temporal.jaw.lowest", "jaw, lowest Hz", 0.1, 12.0),
@@ -58,7 +58,7 @@ KNOBS = (
 
 
 def channels_of(track: Track) -> dict[str, str]:
-    """The curves that a track has: a name and its unit."""
+    """The curves available for a track: name to unit."""
     found = {
         "jaw opening": "deg",
         "left eye, up and down": "deg",
@@ -74,7 +74,7 @@ def channels_of(track: Track) -> dict[str, str]:
 
 
 def curve(track: Track, name: str) -> Float[np.ndarray, "T"]:
-    """One number a frame, in the unit that `channels_of` names.
+    """One value per frame, in the unit that `channels_of` gives.
 
     Raises:
         InputError: If there is no such curve.
@@ -100,14 +100,14 @@ def curve(track: Track, name: str) -> Float[np.ndarray, "T"]:
 
 
 class ViewerSession:
-    """A track, a stack whose knobs turn, and what comes of them.
+    """A track, a stack with adjustable knobs, and the resulting track.
 
     Args:
-        track: As it was tracked.
+        track: The track as loaded.
         stack: The stages.
-        model: The head that shows it.
-        preset: What the stack is called, for a preset file that builds on it.
-        after: A track to show instead of what the stack makes, such as a saved result.
+        model: The head model to display it on.
+        preset: The stack's preset name, on which a saved preset builds.
+        after: A track to show instead of the stack's output, such as a saved result.
     """
 
     def __init__(
@@ -122,32 +122,32 @@ class ViewerSession:
         self.changed: dict[str, float] = {}
         shape = track.shape
         self._shape = np.zeros(SHAPES, np.float32) if shape is None else np.atleast_2d(np.asarray(shape))[0]
-        # Shown is the head at rest, its pose in the camera; what is enhanced is the track as it came.
+        # The display shows the head at rest with its pose in the camera; the enhancement runs on the track as loaded.
         self._given, self.track = track, self._shown(track)
         self._middle = np.median(np.asarray(self.track.transform)[:, :, 3], axis=0)
         self.after = self._enhanced()
 
     def turn(self, path: str, value: float) -> None:
-        """Set a knob and enhance again. Nothing is compiled: hyperparameters are data."""
+        """Set a knob and enhance again, without recompiling: hyperparameters are data."""
         if value != self.values[path]:
             self.values[path] = self.changed[path] = value
             self._stack = with_path(self._stack, path, np.float32(value))
             self.after = self._enhanced()
 
     def head(self, after: bool, frame: int) -> Float[np.ndarray, "V 3"]:
-        """The head's vertices in metres as the camera sees them: x left, y up, z away, its usual place at 0."""
+        """The head's vertices in the camera view, metres: x left, y up, z away, origin at the head's usual position."""
         expression, jaw, eyes, neck = self._at(after, frame)
         mesh = np.asarray(_posed(self.model, self._shape, expression, jaw, eyes, neck))
         rotation, shift = self.place(after, frame)
         return mesh @ rotation + shift
 
     def place(self, after: bool, frame: int) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3"]]:
-        """What takes the head's own frame before the camera: rotation (of row vectors) and shift in metres."""
+        """Transform from the head's frame to the camera view: rotation (for row vectors) and translation in metres."""
         transform = np.asarray((self.after if after else self.track).transform)[frame]
         return transform[:, :3], (transform[:, 3] - self._middle) / UNITS
 
     def parameters(self, after: bool, frame: int) -> Any:
-        """The frame as avatars take it (`gagjax.avatars.Parameters`), with the camera that looks."""
+        """The frame as `gagjax.avatars.Parameters`, with the viewing camera."""
         from gagjax.avatars import Parameters
 
         expression, jaw, eyes, neck = self._at(after, frame)
@@ -167,7 +167,7 @@ class ViewerSession:
         return [np.asarray(x)[min(frame, len(x) - 1)] for x in (track.expression, track.jaw, track.eyes, neck)]
 
     def save(self, path: Path, *, force: bool = False) -> None:
-        """Write the knobs as a preset for `--preset`.
+        """Save the knobs as a preset for `--preset`.
 
         Raises:
             InputError: If the name does not end in .yaml, or it exists and `force` is False.
@@ -181,7 +181,7 @@ class ViewerSession:
             stage for stage in ("temporal", "expression", "gaze", "detail", "eyes") if getattr(self._stack, stage)
         }
         enable = [name for name, stages in presets.ENHANCEMENTS.items() if enabled & set(stages)]
-        # Of a preset file every knob is written: what the file had changed is not known here.
+        # For a preset file every knob is written, since what that file changed is not known here.
         values = self.changed if self.preset in presets.STACKS else self.values
         content = {"preset": base, "enable": enable, "set": {name: round(v, 6) for name, v in values.items()}}
         with atomic.output(path, force) as temporary:
@@ -205,6 +205,6 @@ def _posed(
 def _get(value: object, path: str) -> Any:
     try:
         found = at_path(value, path)
-    except KeyError:  # a stage that this preset does not run
+    except KeyError:  # the preset does not run this stage
         return None
     return found if found is not None and np.ndim(found) == 0 else None

@@ -1,1 +1,1 @@
-"""What each command does, named after it; usable without the command line."""
+"""The work behind each command, in a module of the same name; usable without the command line."""

@@ -1,4 +1,4 @@
-"""What `gagjax ablate` does: variants of the stack on clips with a known truth."""
+"""Workflow of `gagjax ablate`: variants of the stack on clips with ground truth."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from gagjax.stack import STAGES, Stack, enhance_frames, enhance_track
 from gagjax.track import Track
 
 BUILTIN = "builtin"
-#: Figures of tracks without a head: over those of the noisy track.
+#: Measures for tracks without a head, relative to the noisy track.
 SHARES = {
     "error": Measure("error over the noisy track's", "", "low", "Root mean square over all channels that move.", 3),
     "bend": Measure("acceleration error over the noisy track's", "", "low", "The same of second differences.", 3),
@@ -43,7 +43,7 @@ COST = {
 
 
 class AblationClip(NamedTuple):
-    """A truth and what a tracker made of it; whether it is the built-in head's."""
+    """Ground truth, its noisy track, and whether the clip is of the built-in head."""
 
     name: str
     truth: Track
@@ -52,7 +52,7 @@ class AblationClip(NamedTuple):
 
 
 def variants() -> dict[str, Callable[[], Stack]]:
-    """The stacks that are compared, in order."""
+    """The stacks to compare, in order."""
     return {
         "nothing": Stack,
         "temporal": lambda: Stack.default(enable=("temporal",)),
@@ -65,7 +65,7 @@ def variants() -> dict[str, Callable[[], Stack]]:
 
 
 def clips_of(drivers: Sequence[str], seeds: int, frames: int) -> list[AblationClip]:
-    """Every clip of every driver.
+    """All clips of all drivers.
 
     Raises:
         InputError: If a track cannot be read, is too short, or does not move.
@@ -95,13 +95,13 @@ def clips_of(drivers: Sequence[str], seeds: int, frames: int) -> list[AblationCl
 
 
 def run(clips: Sequence[AblationClip], folder: Path, size: int) -> str:
-    """Measure all variants on all clips; write report and CSV; return the table as text."""
+    """Measure all variants on all clips, write report and CSV, and return the table as text."""
     avatar = open_avatar(None, None, None, size=size) if any(clip.builtin for clip in clips) else None
     samples: dict[str, list[dict[str, float]]] = {}
     kept: dict[str, Shown] = {}
     first: Shown | None = None
     with warnings.catch_warnings(), tqdm(total=len(clips) * 7, desc="ablating", unit="run", dynamic_ncols=True) as bar:
-        warnings.simplefilter("ignore", UserWarning)  # the reference says what is wrong with it at every turn
+        warnings.simplefilter("ignore", UserWarning)  # the reference stack warns about its known faults on every run
         for clip in clips:
             true = None if avatar is None or not clip.builtin else np.stack(list(avatar.frames(clip.truth)))
             for name, make in variants().items():
@@ -140,7 +140,7 @@ def _measured(
             pixels = np.asarray(enhance_frames(stack, pixels, avatar.eye_centres(track))[0])
         return track, pixels, spent + time.perf_counter() - started
 
-    # The first run compiles; its time does not count.
+    # The first run compiles and is not timed.
     *_, first = work()
     track, pixels, second = work()
     values = {"ms": 1e3 * min(first, second) / len(clip.truth)}
@@ -153,7 +153,7 @@ def _measured(
 
 
 def _memory(stack: Stack, clip: AblationClip, shown: Shown) -> float:
-    """What the programs of the track and of the frames need at once, MB."""
+    """Peak memory of the compiled track and frame programs, MB."""
     sizes = [0]
     if any(stage is not None for stage in (stack.temporal, stack.expression, stack.gaze)):
         sizes.append(_held(jax.jit(lambda s, t: enhance_track(s, t).channels).lower(stack, clip.noisy)))
@@ -169,10 +169,10 @@ def _held(lowered: Any) -> int:
 
 
 def _shares(track: Track, clip: AblationClip) -> dict[str, float]:
-    """Errors over the noisy track's, every field in units of its own motion, where the truth is known.
+    """Errors relative to the noisy track's, each channel in units of its own motion, where ground truth exists.
 
-    A lost frame of the noisy track shows the one before it; a track that no stage has touched is the noisy one, so its
-    errors are 1 whatever was lost.
+    A lost frame of the noisy track repeats the frame before it. A track that no stage has changed equals the noisy one,
+    so its relative errors are 1 whatever was lost.
     """
     truth, noisy, mine = (_scaled(each, clip.truth) for each in (clip.truth, clip.noisy, track))
     seen = np.asarray(clip.noisy.valid)

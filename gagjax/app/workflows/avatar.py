@@ -1,4 +1,4 @@
-"""A portrait avatar from a photo or a film, ready to be saved or driven."""
+"""Build a portrait avatar from a photo or a video, to save or to drive."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gagjax.errors import InputError
 
 
 class Made(NamedTuple):
-    """An avatar built from one picture.
+    """An avatar built from one image.
 
     Attributes:
         avatar: A PortraitAvatar.
-        model: The head with the person's shape as its mean, shape basis kept.
-        background: Behind the person, filled in, (H, W, 3).
-        head: The model it was built with.
-        frame: Which frame of a film was taken; 0 for a photo.
+        model: The head with the person's shape as its mean; the shape basis is kept.
+        background: Inpainted image behind the person, (H, W, 3).
+        head: The head model it was built with.
+        frame: Index of the video frame used; 0 for a photo.
     """
 
     avatar: Any
@@ -30,15 +30,15 @@ class Made(NamedTuple):
 
 
 def make(photo: Path, *, flame: Path | None = None, size: int = 512) -> Made:
-    """Build the avatar of the person in a photo, or in the best frame of a film.
+    """Build the avatar of the person in a photo, or in the best frame of a video.
 
     Args:
-        photo: A picture, or a film of the person.
-        flame: A FLAME file; None takes the built-in head.
-        size: Pixels of the head's crop: every pixel of the person becomes a Gaussian.
+        photo: An image, or a video of the person.
+        flame: A FLAME file; None selects the built-in head.
+        size: Size of the head crop, pixels; each pixel of the person becomes a Gaussian.
 
     Raises:
-        InputError: If no face is found, or the tracker's models are not installed.
+        InputError: If no face is found, or the tracking models are not installed.
     """
     import dataclasses
 
@@ -60,14 +60,14 @@ def make(photo: Path, *, flame: Path | None = None, size: int = 512) -> Made:
 
 
 def best_frame(source: Any, most: int = 60) -> tuple[int, Any]:
-    """The frame of a film in which the face looks ahead, with open eyes and the mouth at rest.
+    """Find the frame of a video in which the face looks ahead, with open eyes and a relaxed mouth.
 
     Args:
-        source: The film.
-        most: Frames to look at, spread over it.
+        source: The video.
+        most: Maximum number of frames to inspect, spread over the video.
 
     Raises:
-        InputError: If none shows a face.
+        InputError: If no inspected frame shows a face.
     """
     from gagjax.tracking import points
     from gagjax.tracking.faces.following import Follower

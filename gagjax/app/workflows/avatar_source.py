@@ -1,4 +1,4 @@
-"""The avatar that a command drives: GAGAvatar with a checkpoint, else the built-in one; both by one interface."""
+"""The avatar that a command drives, behind one interface: GAGAvatar, personal, portrait or built-in."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """An avatar ready to be driven.
+    """An avatar ready to drive.
 
     Attributes:
         model: Its FLAME model.
-        size: Width and height of its pictures.
+        size: Width and height of its frames, pixels.
         shape: FLAME shape of the identity, (300,).
-        described: What it is, for the user.
-        render: Pictures of a track, one by one, values in [0, 1].
-        rigid_neck: Whether its neck and its lens are fixed, as GAGAvatar's are.
+        described: Description for the user.
+        render: Renders a track frame by frame, values in [0, 1].
+        rigid_neck: Whether its neck and lens are fixed, as GAGAvatar's are.
     """
 
     model: Any
@@ -40,7 +40,7 @@ class Source:
     rigid_neck: bool = False
 
     def seen(self, track: Track) -> Track:
-        """The track as this avatar shows it: the head at rest, its pose (and a neck that cannot bend) in the camera."""
+        """The track as this avatar renders it: head at rest, its pose (and a rigid neck's) folded into the camera."""
         from gagjax.camera import like_gagavatar
         from gagjax.conventions import head_pose
 
@@ -52,14 +52,14 @@ class Source:
         )
 
     def frames(self, track: Track) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
-        """The pictures of a track as bytes; memory does not grow with its length."""
+        """Rendered frames of a track as uint8; memory does not grow with its length."""
         from gagjax.app.reports.panels import as_bytes
 
         for frame in self.render(self.seen(track)):
             yield as_bytes(frame)
 
     def eye_centres(self, track: Track) -> np.ndarray:
-        """Where the eyes are seen in each picture, (T, 2, 2) as fractions, NaN where an eye is not."""
+        """Image positions of the eyes, (T, 2, 2) as fractions of the image size, NaN where an eye is not visible."""
         from gagjax.gaze import eye_centres_in_image
 
         track = self.seen(track)
@@ -77,19 +77,19 @@ def open_avatar(
     name: str | None = None,
     personal: Path | None = None,
 ) -> Source:
-    """The avatar for a command's options.
+    """Open the avatar that a command's options select.
 
     Args:
-        checkpoint: `GAGAvatar.pt`, or None for the built-in avatar.
-        flame: A FLAME file; GAGAvatar cannot do without.
-        portrait: A tracked portrait (`tracked.pt`, a tracking folder, a saved identity); for the built-in avatar also
-            an image, of which it can make no use.
-        size: Picture size of the built-in avatar; GAGAvatar has its own.
-        name: Which portrait, where the file holds several.
-        personal: The folder of a fitted avatar, instead of a checkpoint and a portrait.
+        checkpoint: `GAGAvatar.pt`, or None for an avatar without a network.
+        flame: A FLAME file; required for GAGAvatar.
+        portrait: A tracked portrait (`tracked.pt`, a tracking folder, a saved identity), or without a checkpoint also
+            a photo.
+        size: Frame size of avatars other than GAGAvatar, whose size is fixed.
+        name: Name of the portrait, if the file holds several.
+        personal: Folder of a saved avatar, instead of a checkpoint and a portrait.
 
     Raises:
-        InputError: If something that is needed is missing or cannot be used.
+        InputError: If something required is missing or unusable.
     """
     if personal is not None:
         return _personal(personal, flame, size)
@@ -123,10 +123,10 @@ def open_avatar(
 def open_avatars(
     checkpoint: Path | None, flame: Path | None, portrait: Path | None, *, size: int = 512, count: int = 4
 ) -> list[Source]:
-    """Several avatars for a grid: the first portraits of a file, or identities of the built-in avatar.
+    """Open several avatars for a grid: the first portraits of a file, or identities of the built-in avatar.
 
     Raises:
-        InputError: As `open_avatar`; or if the file does not hold several portraits.
+        InputError: As for `open_avatar`, or if the file does not hold several portraits.
     """
     if checkpoint is None:
         if portrait is not None:
@@ -216,19 +216,19 @@ def _builtin(portrait: Path | None, flame: Path | None, size: int, name: str | N
             fix="Leave --flame out, or pass a checkpoint with -r",
         )
     shape = None if portrait is None else tracked_shape(portrait, name)
-    # A tracked shape is in FLAME's own basis, which the built-in head does not have: it only picks one of its faces.
+    # A tracked shape is in FLAME's own basis, which the built-in head lacks: it only seeds the choice of an identity.
     seed = 0 if shape is None else zlib.crc32(np.round(shape, 3).astype("<f4").tobytes())
     why = "no checkpoint was given (-r GAGAvatar.pt); it does not look like the portrait"
     return _source_of(avatars.builtin(seed), size, f"the built-in avatar: {why}")
 
 
 def is_photo(path: Path) -> bool:
-    """Whether a path is an image by its name, and not a tracked portrait."""
+    """Whether a path names an image, and not a tracked portrait."""
     return path.is_file() and path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 def tracked_shape(portrait: Path, name: str | None = None) -> np.ndarray | None:
-    """The FLAME shape that a tracked portrait holds; None for an image.
+    """The FLAME shape stored in a tracked portrait; None for an image.
 
     Raises:
         InputError: If it is neither an image nor a tracked portrait.

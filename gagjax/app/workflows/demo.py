@@ -1,4 +1,4 @@
-"""What `gagjax demo` does: simulate, enhance, render, measure, and write it all down."""
+"""Workflow of `gagjax demo`: simulate, enhance, render, measure, and write the report."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from gagjax.simulate import driver, observe
 from gagjax.stack import STAGES, Stack, enhance_frames, enhance_track
 from gagjax.track import Track
 
-CHUNK = 25  # frames enhanced at once
-#: What is compared, in order, with the names of its columns.
+CHUNK = 25  # frames enhanced per call
+#: The tracks compared, in order, with their column titles.
 COLUMNS = {"noisy": "noisy", "temporal": "temporal alone", "enhanced": "all four"}
 
 
 class Shot(NamedTuple):
-    """A track and its pictures."""
+    """A track and its rendered frames."""
 
     track: Track
     pixels: UInt8[np.ndarray, "T H W 3"]
@@ -37,13 +37,13 @@ def make(folder: Path, frames: int, size: int, seed: int) -> str:
     """Write the demo into a folder.
 
     Args:
-        folder: Where; it exists.
-        frames: Length at 25 frames per second.
-        size: Width and height of each picture.
-        seed: Of the performance; the tracker's is the next one.
+        folder: Existing output folder.
+        frames: Number of frames, at 25 frames per second.
+        size: Width and height of each frame, pixels.
+        seed: Seed of the performance; the tracker's noise uses seed + 1.
 
     Returns:
-        The tables and what to know about them, as text.
+        The tables and remarks on them, as text.
     """
     avatar = open_avatar(None, None, None, size=size)
     truth = driver(frames, seed=seed, controls=CONTROLS)
@@ -97,7 +97,7 @@ def make(folder: Path, frames: int, size: int, seed: int) -> str:
 
 
 def row(shots: Mapping[str, Shot], i: int, *, notes: bool = True) -> UInt8[np.ndarray, "H W 3"]:
-    """Truth, noisy and enhanced at one instant, labelled; a lost frame is noted."""
+    """Truth, noisy and enhanced frame at one instant, labelled; a lost frame is noted."""
     lost = notes and not np.asarray(shots["noisy"].track.valid)[i]
     return panels.beside(
         [shots[name].pixels[i] for name in ("truth", "noisy", "enhanced")],
@@ -107,7 +107,7 @@ def row(shots: Mapping[str, Shot], i: int, *, notes: bool = True) -> UInt8[np.nd
 
 
 def telling_instant(shots: Mapping[str, Shot], closed: Float[np.ndarray, "T"]) -> int:
-    """The frame in which enhancing has gained most on the noisy track, with the eyes open and the frame not lost."""
+    """The frame with the largest improvement over the noisy track, among valid frames with the eyes open."""
     gained = np.asarray(
         [
             np.square(np.subtract(shots["noisy"].pixels[i], shots["truth"].pixels[i], dtype=np.float32)).mean()
@@ -120,7 +120,7 @@ def telling_instant(shots: Mapping[str, Shot], closed: Float[np.ndarray, "T"]) -
 
 
 def explain(motion: Mapping[str, Mapping[str, float]], pictures: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """What the figures say, the unfavourable included, in sentences that follow from them."""
+    """Summarise the results in sentences derived from them, including unfavourable ones."""
     noisy, steady, full = (motion[name] for name in COLUMNS.values())
     ratio = noisy["acceleration"] / steady["acceleration"]
     lines = [

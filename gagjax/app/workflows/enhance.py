@@ -1,4 +1,4 @@
-"""What `gagjax enhance` does to one track, and what every command that enhances tracks asks first."""
+"""Workflow of `gagjax enhance` for one track, and checks shared by every command that enhances tracks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from gagjax.stack import Stack
     from gagjax.track import Track
 
-MARK = "+enhanced"  # in a track's source: it has been enhanced
+MARK = "+enhanced"  # suffix of `Track.source` that marks an enhanced track
 
 
 def fitting(stack: Stack, track: Track) -> tuple[Stack, list[str]]:
-    """The stack without stages that cannot work on a track, and a line on each of those and on what is left alone."""
+    """Drop the stages that cannot run on a track; also return a line for each and for what is left unchanged."""
     import numpy as np
 
     from gagjax.gaze import eyes_estimated
@@ -37,7 +37,7 @@ def fitting(stack: Stack, track: Track) -> tuple[Stack, list[str]]:
 
 
 def enhanced(stack: Stack, track: Track) -> Track:
-    """The track with the stack's track stages run over it, marked as enhanced; warns if it was already."""
+    """Run the stack's track stages and mark the track as enhanced; warn if it already was."""
     import warnings
 
     import jax
@@ -53,7 +53,7 @@ def enhanced(stack: Stack, track: Track) -> Track:
 
 
 def in_a_row(track: Track) -> Track:
-    """The track with its sequences one after the other, and a line that names them where there are several."""
+    """Concatenate the sequences of a track, and print their names if there are several."""
     found = track.sequences
     if len(found) == 1:
         return track

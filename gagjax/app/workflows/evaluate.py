@@ -1,4 +1,4 @@
-"""What `gagjax eval` prints: figures of tracks and videos, with units."""
+"""Workflow of `gagjax eval`: measures of tracks and videos, with units."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gagjax.typing import AnyArray
 
 
 class Row(NamedTuple):
-    """One figure."""
+    """One measured value."""
 
     name: str
     value: float
@@ -31,10 +31,10 @@ class Row(NamedTuple):
 
 
 def of_tracks(result: Path, truth: Path | None, flame: Path | None, fps: str | None) -> list[Row]:
-    """Figures of a track file.
+    """Measure a track file.
 
     Raises:
-        InputError: If the tracks do not fit each other, or one cannot be read.
+        InputError: If the tracks do not match, or one cannot be read.
     """
     track = load_track(result, fps=fps).validate(str(result))
     true = None if truth is None else load_track(truth, fps=fps).validate(str(truth))
@@ -65,13 +65,13 @@ def of_tracks(result: Path, truth: Path | None, flame: Path | None, fps: str | N
             values = report.measure_track(part, truths[name], model)
             each += [Row(report.MOTION[key].label, value, report.MOTION[key].unit) for key, value in values.items()]
         each += of_fields(part, truths.get(name))
-        # Each sequence by itself: a change from one person to the next is no jitter.
+        # Measured per sequence: a change of person is not jitter.
         rows += [row._replace(name=f"{name}, {row.name}") if len(parts) > 1 else row for row in each]
     return rows
 
 
 def of_fields(track: Track, truth: Track | None) -> list[Row]:
-    """Jitter of every channel that moves, and with a truth its error and lag; rotations in degrees."""
+    """Jitter of every moving channel and, given the truth, its error and lag; rotations in degrees."""
     rows = []
     mine, true = channels_of(track), None if truth is None else channels_of(truth)
     valid = np.asarray(track.valid)
@@ -93,12 +93,12 @@ def of_fields(track: Track, truth: Track | None) -> list[Row]:
 
 
 def of_videos(result: Path, truth: Path, lpips: Sequence[Path] = ()) -> list[Row]:
-    """Figures of a video against another, a chunk of frames at a time.
+    """Compare a video with its reference, one chunk of frames at a time.
 
     Args:
         result: The video.
-        truth: What it should be.
-        lpips: The user's weights for LPIPS; none leaves it out.
+        truth: The reference video.
+        lpips: The user's weights for LPIPS; empty skips it.
 
     Raises:
         InputError: If sizes or lengths differ, or a file cannot be read.
@@ -150,13 +150,13 @@ def _lpips(files: Sequence[Path]) -> Callable[[Any, Any], float]:
 
 
 def as_text(rows: list[Row]) -> str:
-    """Names, figures and units in columns."""
+    """Names, values and units in columns."""
     lines = text_table([(row.name, f"{row.value:12.5g}") for row in rows]).splitlines()
     return "\n".join(f"{line}  {row.unit}".rstrip() for line, row in zip(lines, rows, strict=True))
 
 
 def as_csv(rows: list[Row]) -> str:
-    """The same as comma-separated values."""
+    """The rows as comma-separated values."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(Row._fields)

@@ -1,4 +1,4 @@
-"""What `gagjax fit` does: a clip in, an avatar's folder out, with progress that can be watched and gone on with."""
+"""Workflow of `gagjax fit`: fit an avatar to a clip, with progress output, resumable."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SAVE_EVERY = 250
 
 @dataclasses.dataclass(frozen=True)
 class FitOptions:
-    """What to fit and how; the fields are the options of `gagjax fit`, which explains them."""
+    """What to fit and how; the fields are the options of `gagjax fit`, documented there."""
 
     clip: Path
     out: Path
@@ -43,10 +43,10 @@ class FitOptions:
 
 
 def fit(options: FitOptions) -> str:
-    """Fit as the command's options say; what came of it, for the user.
+    """Run the fit and return a summary for the user.
 
     Raises:
-        InputError: If the clip or the head cannot be used, or the avatar is there already.
+        InputError: If the clip or the head cannot be used, or the avatar already exists.
     """
     from gagjax import flame
     from gagjax.avatars.personal import canonical, clip, files, training
@@ -71,7 +71,7 @@ def fit(options: FitOptions) -> str:
     people = found.track.sequences
     if len(people) > 1:
         print(f"sequences: {', '.join(people)}; all are taken for one person")
-    # The head's own pose goes into the camera: a personal avatar rests, and the camera moves about it.
+    # Fold the head pose into the camera: a personal avatar stays at rest and the camera moves around it.
     found = dataclasses.replace(found, track=folded(found.track, model))
     usable = np.flatnonzero(np.asarray(found.track.valid))
     held = usable[options.hold_out // 2 :: options.hold_out] if options.hold_out else usable[:0]
@@ -104,7 +104,7 @@ def fit(options: FitOptions) -> str:
 
 
 def measured(run: training.AvatarFit, held: np.ndarray) -> str:
-    """PSNR on the frames that were not learned from: with the track as it came, and with their motion refined."""
+    """PSNR on the held-out frames: with the track as given, and with their motion refined."""
     if not len(held):
         return "no frame was held out; --hold-out 8 measures on every eighth"
 
@@ -122,7 +122,7 @@ def measured(run: training.AvatarFit, held: np.ndarray) -> str:
 
 
 def one_shape(track: Track, file: Path) -> np.ndarray | None:
-    """The clip's one shape: its own, or the mean over its frames."""
+    """The clip's single shape: its own, or the mean over its valid frames."""
     if track.shape is None:
         return None
     shape = np.asarray(track.shape, np.float32)
@@ -132,7 +132,7 @@ def one_shape(track: Track, file: Path) -> np.ndarray | None:
 
 
 def panel(run: training.AvatarFit, index: int) -> np.ndarray:
-    """Truth, fitted picture and four times their difference, side by side."""
+    """Ground truth, rendered frame and four times their difference, side by side."""
     truth, picture = run.clip.frames[index] / 255, np.clip(run.picture(index), 0, 1)
     row = np.concatenate([truth, picture, 4 * np.abs(truth - picture)], 1)
     return (np.clip(row, 0, 1) * 255 + 0.5).astype(np.uint8)

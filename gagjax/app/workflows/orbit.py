@@ -1,4 +1,4 @@
-"""A camera that goes around the head of a track."""
+"""A camera that orbits the head of a track."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from gagjax.typing import AnyArray
 
 
 def orbit(track: Track, degrees: float, *, seconds: float = 4.0) -> Track:
-    """The track with its camera swinging from side to side about the head.
+    """Swing the camera of a track from side to side around the head.
 
     Args:
         track: The performance.
-        degrees: How far to either side.
-        seconds: Length of one swing there and back.
+        degrees: Amplitude to either side, degrees.
+        seconds: Period of one swing.
     """
     time = np.arange(len(track)) / float(track.fps)
     angle = np.radians(degrees) * np.sin(2 * np.pi * time / seconds)
     cosine, sine, zero, one = np.cos(angle), np.sin(angle), np.zeros_like(angle), np.ones_like(angle)
     turn = np.stack([np.stack(row, -1) for row in ((cosine, zero, -sine), (zero, one, zero), (sine, zero, cosine))], -2)
     transform = np.array(track.transform, np.float32)
-    # Points are row vectors, X R + t: turning the head about its own vertical axis comes first.
+    # Points are row vectors, X R + t, so the turn about the head's own vertical axis is applied first.
     transform[..., :3] = turn @ transform[..., :3]
     return dataclasses.replace(track, transform=transform)
 
 
 def held(track: Track, seconds: float) -> Track:
-    """The first frame of a track, held for some seconds."""
+    """Hold the first frame of a track for some seconds."""
     count = max(2, round(seconds * float(track.fps)))
 
     def first(x: AnyArray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Tracking as a step of other commands: a film or a picture where a track is expected is tracked first."""
+"""Tracking as a step of other commands: a video or image given in place of a track is tracked first."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ def track_file(
     look: Path | None = None,
     force: bool = False,
 ) -> Any:
-    """Track a film, a picture or a folder of pictures, and write the track; a run that was interrupted goes on.
+    """Track a video, an image or a folder of images, and write the track; an interrupted run is resumed.
 
     Args:
-        path: What to track.
-        out: `.npz`, a folder, or `.pt` for a picture.
-        flame: A head model's file; None takes the built-in head.
-        face: "largest", or a number from the left.
-        focal: Focal length in longer picture sides, if known.
-        fps: Frame rate of a folder of pictures.
-        look: Where to write a film of landmarks and mesh, if anywhere.
+        path: Input to track.
+        out: `.npz`, a folder, or `.pt` for an image.
+        flame: A head model file; None selects the built-in head.
+        face: "largest", or the face's index from the left.
+        focal: Focal length in units of the longer image side, if known.
+        fps: Frame rate of a folder of images.
+        look: Output video with landmarks and mesh overlaid, if any.
         force: Replace existing outputs.
 
     Returns:
         The `TrackedClip`.
 
     Raises:
-        InputError: If the models are missing, the output exists, or there is no face.
+        InputError: If the models are missing, the output exists, or no face is found.
     """
     from tqdm import tqdm
 
@@ -68,19 +68,19 @@ def track_file(
 
 
 def tracked_first(path: Path, output: Path, *, flame: Path | None = None, again: bool = False) -> Path:
-    """A path that holds a track: the path itself, or for a film or a picture its track, made beside an output.
+    """A path that holds a track: the path itself, or the track made from a video or image beside an output.
 
     Args:
-        path: What a command was given as a track.
-        output: The command's output; the track is kept beside it as `<name>_tracked` and used again.
-        flame: A head model's file.
-        again: Track although there is a track.
+        path: The path that a command received as a track.
+        output: The command's output; the track is kept beside it as `<name>_tracked` and reused.
+        flame: A head model file.
+        again: Track again even if a track exists.
 
     Returns:
-        The track: a GAGAvatar folder for a film, `_tracked.pt` for a picture.
+        Path of the track: a GAGAvatar folder for a video, `_tracked.pt` for an image.
 
     Raises:
-        InputError: As `track_file` raises it.
+        InputError: As for `track_file`.
     """
     from gagjax.io import suffixes
 
@@ -103,7 +103,7 @@ def tracked_first(path: Path, output: Path, *, flame: Path | None = None, again:
 
 
 def report(clip: Any) -> str:
-    """Figures of a tracked clip: found, fitted, residual and camera of each shot."""
+    """Summary of a tracked clip: frames found and fitted, residual, and camera of each shot."""
     import numpy as np
 
     lines = []

@@ -1,4 +1,4 @@
-"""What `gagjax tune` does: read tracks, fit, compare on held-out tracks, write it down."""
+"""Workflow of `gagjax tune`: read tracks, fit, compare on held-out tracks, write the preset."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from gagjax.typing import AnyArray
 if TYPE_CHECKING:
     from gagjax.tuning.losses import Loss
 
-SCALES = np.geomspace(0.35, 3.0, 25)  # of all cutoffs together: the family whose front is drawn
-EVERY = 8  # frames apart of the pictures that --loss image compares
-SIZE = 96  # of those pictures
+SCALES = np.geomspace(0.35, 3.0, 25)  # factors on all cutoffs together: the family whose front is drawn
+EVERY = 8  # frame stride of the rendered frames that --loss image compares
+SIZE = 96  # their width and height, pixels
 
 
 class TuneJob(NamedTuple):
-    """The command's options, checked."""
+    """The command's validated options."""
 
     tracks: Sequence[Path]
     truths: Sequence[Path]
@@ -48,11 +48,11 @@ class TuneJob(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What came out.
+    """Result of a tuning run.
 
     Attributes:
-        preset: The YAML.
-        text: The table and what to know about it.
+        preset: The preset as YAML.
+        text: The table and remarks.
         fronts: Families to plot, by label.
         budget: The lag budget, or None.
     """
@@ -64,10 +64,10 @@ class Result(NamedTuple):
 
 
 def fit(job: TuneJob) -> Result:
-    """Fit, and compare with the shipped preset on tracks that the fit has not seen.
+    """Fit, and compare with the shipped preset on held-out tracks.
 
     Raises:
-        InputError: If a track cannot be read, or nothing in them moves.
+        InputError: If a track cannot be read, or nothing in the tracks moves.
     """
     given, truths, names = _read(job)
     given, truths, names = _halves(given, truths, names)
@@ -88,12 +88,12 @@ def fit(job: TuneJob) -> Result:
     fronts = _fronts(found.model, start, out, only, causal, clips, loss, job) if job.plot else {}
     model = found.model
     if job.lag is not None:
-        # Decided on the tracks that were fitted, so that those held out stay unseen.
+        # Decided on the fitted tracks, so that the held-out ones stay unseen.
         seen = np.setdiff1d(np.arange(len(given)), chosen)
         model = _within(model, only, jax.tree.map(lambda x: x[seen], clips), job.lag)
     shipped = start if causal else tracks.TrackSmoother.default(first.fps).for_track(first)
     score = _scorer(loss, judged, chosen)
-    # The shipped offline preset chooses a cutoff for every channel of every clip: it has no likelihood of its own.
+    # The shipped offline preset selects a cutoff per channel and clip, so it has no likelihood.
     scores = {"shipped": None if job.loss == "likelihood" else score(shipped), "fitted": score(model)}
     table = _table({"shipped": shipped, "fitted": model}, out, scores)
     lines = [f"{len(given)} tracks, {sum(map(len, given))} frames; on the {held} held out:", "", *table, ""]
@@ -106,7 +106,7 @@ def fit(job: TuneJob) -> Result:
 
 
 def draw(result: Result, path: Path) -> None:
-    """The fronts as a picture."""
+    """Plot the fronts to a file."""
     tuning.plot(result.fronts, path, budget=result.budget)
 
 
@@ -139,7 +139,7 @@ def _read(job: TuneJob) -> tuple[list[Track], list[Track] | None, list[str]]:
 
 
 def _sequences(paths: Sequence[Path], fps: str | None) -> tuple[list[Track], list[str]]:
-    """The sequences of some files, each a clip of its own, and what to call them."""
+    """The sequences of some files, one clip each, and their names."""
     found, names = [], []
     for path in paths:
         parts = load_track(path, fps=fps).validate(str(path)).split()
@@ -149,7 +149,7 @@ def _sequences(paths: Sequence[Path], fps: str | None) -> tuple[list[Track], lis
 
 
 def _alike(given: list[Track]) -> list[Track]:
-    """The tracks with the channels that all of them hold; says what that leaves out."""
+    """Restrict the tracks to the channels that all of them have; print what is dropped."""
     alike, left_out = tracks.shared(given)
     if left_out:
         warnings.warn(f"not tuned, since not every track holds them: {', '.join(left_out)}", stacklevel=2)
@@ -159,7 +159,7 @@ def _alike(given: list[Track]) -> list[Track]:
 def _halves(
     given: list[Track], truths: list[Track] | None, names: list[str]
 ) -> tuple[list[Track], list[Track] | None, list[str]]:
-    """A single track is cut into four, so that one part can be held out."""
+    """Cut a single track into four parts, so that one can be held out."""
     if len(given) > 1:
         return given, truths, names
     if len(given[0]) < 80:
@@ -181,13 +181,13 @@ def _loss(job: TuneJob, truths: Sequence[Track]) -> losses.Loss:
     if job.loss == "likelihood":
         return losses.likelihood
     if job.loss == "truth":
-        # Errors in units of each field's own motion; smoothness counts a little, so that equal errors go to the calmer.
+        # Errors in units of each channel's own motion; a small acceleration term prefers the smoother of equal errors.
         return losses.truth(tracks.weights(truths), run="filter" if job.lag is not None else "auto", acceleration=0.2)
     return losses.image(lambda channels: _pictures(channels), run="filter" if job.lag is not None else "auto")
 
 
 def _pictures(channels: Channels) -> Any:
-    """Small pictures of the built-in avatar for every few frames of a clip, (T / EVERY, SIZE, SIZE, 3)."""
+    """Small rendered frames of the built-in avatar at every EVERY-th frame of a clip, (T / EVERY, SIZE, SIZE, 3)."""
     import jax.numpy as jnp
 
     from gagjax import avatars
@@ -218,7 +218,7 @@ def _with_pictures(clips: tuning.Clip, truths: list[Track] | None) -> tuning.Cli
 
 
 def _scaled(model: object, only: Sequence[str], factor: float | np.floating) -> Any:
-    """A model with the named leaves times a factor."""
+    """The model with the named leaves multiplied by a factor."""
     flat, tree = jax.tree_util.tree_flatten_with_path(model)
     leaves = [leaf * factor if tuning.constraints.leaf_name(path) in only else leaf for path, leaf in flat]
     return jax.tree.unflatten(tree, leaves)
@@ -230,7 +230,7 @@ def _family(model: object, only: Sequence[str]) -> Any:
 
 
 def _within(model: object, only: Sequence[str], clips: tuning.Clip, lag: float) -> Any:
-    """The model, or where it lags too much, the one of its family that does best within the budget."""
+    """The model, or if it exceeds the lag budget, the best member of its family within the budget."""
     alone = tuning.front(jax.tree.map(lambda leaf: np.asarray(leaf)[None], model), clips)
     if alone.lag[0] <= lag:
         return model
@@ -256,7 +256,7 @@ def _fronts(
     if causal:
         fronts["shipped"] = tuning.front(_family(start, only), out, run=run)
     if causal and job.loss == "truth":
-        # One Euro on every channel, its two parameters fitted by the same means.
+        # One Euro on every channel, its two parameters fitted in the same way.
         euro = OneEuro(1.0, 0.5, 1.0, float(1 / np.asarray(clips.dt)[0]))
         leaves = ("min_cutoff", "beta")
         fitted = tuning.fit(euro, clips, loss, only=leaves, held_out=max(1, len(clips.valid) // 4), steps=job.steps)
@@ -319,7 +319,7 @@ def _preset(
             continue
         field = name.removesuffix(".lowest")
         shipped = getattr(tracks.TrackSmoother.default(), field)
-        # One bound at a time, in an order that never crosses the other.
+        # Set the bounds in an order in which they never cross.
         order = ("highest", "lowest") if number >= float(shipped.lowest) else ("lowest", "highest")
         settings |= {f"temporal.{field}.{bound}": number for bound in order}
     content = {
@@ -345,7 +345,7 @@ def _preset(
 
 
 def _described(path: Path) -> dict[str, str]:
-    """A file's name and a short digest; for a folder, of its first fifty files."""
+    """A file's name and a short digest; for a folder, the digest of its first fifty files."""
     files = (
         [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file() and p.stat().st_size < 1 << 26)
     )

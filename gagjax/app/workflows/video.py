@@ -1,4 +1,4 @@
-"""A whole video through the frame enhancements: decoded, enhanced and encoded side by side, resumable."""
+"""Run the frame enhancements over a video: decode, enhance and encode as a resumable pipeline."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from gagjax.stack import enhance_frames, init_frames
 if TYPE_CHECKING:
     from gagjax.stack import Stack
 
-CHUNK = 8  # frames in memory and in one call
-PIXELS = 8 * 1024 * 1024  # a chunk of large frames is shorter
-PART = 240  # frames after which a run that is stopped need not begin again
+CHUNK = 8  # frames in memory and per call
+PIXELS = 8 * 1024 * 1024  # pixel limit per chunk, so that chunks of large frames are shorter
+PART = 240  # frames per part; a resumed run restarts after the last complete part
 
 
 class Made(NamedTuple):
-    """A chunk of frames: the originals, what became of them, and the state after the last."""
+    """A chunk of frames: the originals, the enhanced frames, and the state after the last."""
 
     before: list[Any]
     after: Any
@@ -46,23 +46,23 @@ def enhance_video(
     part: int = PART,
     fps: object = None,
 ) -> tuple[int, video.VideoInfo]:
-    """Enhance a video; the next run goes on where a stopped one was, and makes the same file.
+    """Enhance a video; the next run resumes a stopped one and produces the same file.
 
     Args:
-        stack: The stages; those for tracks are passed over.
-        source: A film, a folder of pictures, or a frame database (LMDB).
-        out: The output, with the source's audio: a film, a GIF, or without suffix a folder of PNG pictures.
-        show: "result", "beside" (original and result side by side) or "split" (one picture, with a line).
-        crf: Constant rate factor of H.264.
+        stack: The stages; track stages are skipped.
+        source: A video, a folder of images, or a frame database (LMDB).
+        out: The output, with the source's audio: a video, a GIF, or without suffix a folder of PNG images.
+        show: "result", "beside" (original and result side by side) or "split" (one frame with a dividing line).
+        crf: Constant rate factor of the encoder.
         force: Replace an existing output.
-        part: After how many frames the work so far is safe.
-        fps: Frame rate of pictures (25 where it is left out); a film has its own.
+        part: Number of frames after which progress is saved.
+        fps: Frame rate of a folder of images, 25 by default; a video has its own.
 
     Returns:
-        How many frames there are, and what the source is.
+        The number of frames, and information on the source.
 
     Raises:
-        InputError: If the source is no video or damaged, or the output exists or cannot be written.
+        InputError: If the source is not a video or is damaged, or the output exists or cannot be written.
     """
     from tqdm import tqdm
 
@@ -83,7 +83,7 @@ def enhance_video(
             disable=None,
         ) as bar:
             times = _times(info, kept.frames)
-            # Decoding, enhancing and encoding each run ahead of the next.
+            # Decoding, enhancing and encoding run as a pipeline.
             chunks = ahead(_shown(enhanced(stack, ahead(frames, chunk), chunk, kept.state), show), 1)
             try:
                 while _one_part(kept, itertools.islice(chunks, max(1, part // chunk)), times, coding, bar):
@@ -94,18 +94,18 @@ def enhance_video(
 
 
 def chunk_of(width: int, height: int) -> int:
-    """How many frames of a size to hold at once."""
+    """Number of frames of a size to hold at once."""
     return max(1, min(CHUNK, PIXELS // (width * height)))
 
 
 def enhanced(stack: Stack, frames: Iterator[Any], chunk: int, leaves: list[np.ndarray] | None = None) -> Iterator[Made]:
-    """Frames with their enhanced selves, a chunk at a time: memory does not grow with the video's length.
+    """Enhance frames one chunk at a time, so memory does not grow with the video's length.
 
     Args:
         stack: The stages.
-        frames: (H, W, 3) uint8 each.
-        chunk: How many go through one call.
-        leaves: The arrays of the state in which an earlier run ended.
+        frames: Frames, (H, W, 3) uint8 each.
+        chunk: Frames per call.
+        leaves: Arrays of the state at which an earlier run ended.
     """
     state = None
     pending: Made | None = None
@@ -113,13 +113,13 @@ def enhanced(stack: Stack, frames: Iterator[Any], chunk: int, leaves: list[np.nd
         part = list(itertools.islice(frames, chunk))
         made = None
         if part:
-            # The last chunk is filled up, so that one program serves all.
+            # The last chunk is padded, so that one compiled program serves all.
             whole = np.stack(part + [part[-1]] * (chunk - len(part)))
             if leaves is not None and state is None:
                 state = jax.tree.unflatten(jax.tree.structure(init_frames(stack, whole)), leaves)
             after, state = enhance_frames(stack, whole, None, state)
             made = Made(part, after, state)
-        # While a chunk is computed, the one before is encoded and the next one decoded.
+        # While a chunk is computed, the previous one is encoded and the next one decoded.
         if pending is not None:
             yield pending._replace(after=np.asarray(jax.device_get(pending.after))[: len(pending.before)])
         if made is None:
@@ -128,7 +128,7 @@ def enhanced(stack: Stack, frames: Iterator[Any], chunk: int, leaves: list[np.nd
 
 
 def _one_part(kept: Any, chunks: Iterable[tuple[list[Any], Any]], times: Any, coding: video.Coding, bar: Any) -> int:
-    """Encode the frames of some chunks as the next part; how many there were."""
+    """Encode the frames of some chunks as the next part; return their number."""
     latest = None
     with kept.begun(coding) as part:
         for pictures, state in chunks:
@@ -153,14 +153,14 @@ def _shown(chunks: Iterator[Made], show: str) -> Iterator[tuple[list[Any], Any]]
 
 
 def _times(info: video.VideoInfo, start: int) -> Iterator[Fraction]:
-    """When each frame from a first one on is shown, in seconds."""
+    """Presentation times of the frames from a given one on, in seconds."""
     if not info.variable:
         return (number / info.fps for number in itertools.count(start))
     return iter(video.times(info)[start:])
 
 
 def _job(stack: Stack, source: Path, **settings: object) -> dict[str, Any]:
-    """Everything that decides what the result is, so that no run goes on with another one's work."""
+    """Everything that determines the result, so that a run never resumes work done with other settings."""
     digest = hashlib.sha256(str(jax.tree.structure(stack)).encode())
     for leaf in jax.tree.leaves(stack):
         digest.update(np.asarray(leaf).tobytes())

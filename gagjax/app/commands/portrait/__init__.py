@@ -1,1 +1,1 @@
-"""Commands that build avatars from pictures."""
+"""Commands that build avatars from photos."""

@@ -1,4 +1,4 @@
-"""`gagjax avatar`: one photo in, an avatar that looks like the person out."""
+"""`gagjax avatar`: build an avatar of a person from one photo."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from gagjax.errors import InputError
 class Avatar:
     """Build an avatar of the person in a photo, without a network: the photo's pixels become Gaussians on a head.
 
-    The front view is the photo; sides that it does not show are mirrored or filled in. Good for turns of about 30
-    degrees. Needs the tracker's models that `gagjax models` fetches once. From a film, the best frame is taken.
+    The front view reproduces the photo; sides not visible in it are mirrored or filled in. Suitable for head turns of
+    about 30 degrees. Needs the tracking models that `gagjax models` fetches once. From a video, the best frame is used.
 
     examples:
       gagjax avatar portrait.jpg -o avatar/
@@ -25,15 +25,15 @@ class Avatar:
     """
 
     photo: tyro.conf.Positional[Path]
-    """A picture of one upright face, or a film of it."""
+    """A photo of one upright face, or a video of it."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-    """The folder to write: the avatar, its background, and avatar.ply for splat viewers."""
+    """Output folder: the avatar, its background, and avatar.ply for splat viewers."""
     flame: Path | None = None
-    """A FLAME file; the built-in head otherwise."""
+    """A FLAME file; the built-in head by default."""
     size: int = 512
-    """Pixels of the head's crop: every pixel of the person becomes a Gaussian."""
+    """Size of the head crop, pixels; each pixel of the person becomes a Gaussian."""
     force: bool = False
-    """Replace an avatar that is there."""
+    """Replace an existing avatar."""
 
     def run(self) -> int:
         if not 128 <= self.size <= 1024:
