@@ -1,4 +1,4 @@
-"""Expression: neutral faces, retargeting, regions, subspaces, comparison and exchange."""
+"""Expression: neutral estimation, retargeting, regional editing, subspaces, comparison and transfer."""
 
 from gagjax.expression.closure import ClosureMatcher, apertures
 from gagjax.expression.codes import track_from_codes

@@ -1,9 +1,9 @@
-"""Lids and lips that close on the target when they close on the driver.
+"""Closure matching: the target's lids and lips close when the driver's do.
 
-The same coefficients close one face's eyes and leave another's a slit open: closure depends on the shape under them.
-So it is matched by aperture. Where the driver's lids or lips come close to touching, the target's expression is moved
-the least that gives it the same relative aperture: the smallest movement of the skin, in the head's own metric, found
-by a few Gauss-Newton steps. Open eyes and an open mouth are left as they are.
+The same coefficients close one face's eyes and leave another's slightly open, because closure depends on the identity
+shape. Closure is therefore matched by aperture: where the driver's lids or lips nearly touch, a few Gauss-Newton steps
+apply the smallest change (in surface displacement) to the target's expression that gives the same relative aperture.
+Open eyes and an open mouth are left unchanged.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ from gagjax.typing import AnyArray, Scalar
 
 @pytree
 class ClosureMatcher:
-    """Matches lid and lip closure between two faces. Make it with `for_models`.
+    """Matches lid and lip closure between two faces. Construct with `for_models`.
 
     Args:
-        driver: The driver's head, cut down to its landmarks.
+        driver: The driver's head, restricted to its landmarks.
         driver_shape: The driver's shape coefficients.
         target: The target's head, likewise.
         target_shape: The target's shape coefficients.
-        mobility: (100, 100): how little skin each direction of coefficients moves, the inverse of `B^T M B + lambda I`.
-        shut: Relative aperture below which closure is matched in full.
-        open: Relative aperture above which nothing is changed.
+        mobility: The inverse of `B^T M B + lambda I`, (100, 100): large along coefficient directions that move little
+            skin.
+        shut: Relative aperture below which closure is matched fully.
+        open: Relative aperture above which nothing changes.
         steps: Gauss-Newton steps.
     """
 
@@ -57,13 +58,13 @@ class ClosureMatcher:
         *,
         regularisation: float = 1e-3,
     ) -> ClosureMatcher:
-        """The matcher of two identities.
+        """Build the matcher for two identities.
 
         Args:
-            target: The head that is driven.
+            target: The target head.
             target_shape: Its shape coefficients.
             driver_shape: The driver's shape coefficients.
-            driver: The head model the driver was tracked on; None is the target's.
+            driver: The head model the driver was tracked with; None uses the target's.
             regularisation: As in `RegionEditor.for_model`.
 
         Raises:
@@ -78,7 +79,7 @@ class ClosureMatcher:
         )
         gram = rows.T @ rows
         ridge = max(regularisation * np.trace(gram) / len(gram), 1e-18)
-        # Scaled so that its entries are near one: only the direction matters.
+        # Scaled to entries near one: only the direction matters.
         mobility = np.linalg.inv(gram + ridge * np.eye(len(gram))) * ridge
         return cls(
             driver=at_landmarks(driver),
@@ -93,7 +94,7 @@ class ClosureMatcher:
 
         Args:
             before: The driver's channels.
-            after: The same retargeted.
+            after: The retargeted channels.
 
         Returns:
             Expression coefficients for the target, (T, 100).
@@ -107,7 +108,7 @@ def apertures(
     expression: Float[AnyArray, "*#batch 100"],
     jaw: Float[AnyArray, "*#batch 3"],
 ) -> Float[Array, "*#batch 3"]:
-    """Left lid, right lid and lip aperture of a head cut down to its landmarks.
+    """Left lid, right lid and lip aperture of a head restricted to its landmarks.
 
     Args:
         small: From `gagjax.flame.subset.at_landmarks`.
@@ -130,8 +131,8 @@ def _match(matcher: ClosureMatcher, seen: AnyArray, seen_jaw: AnyArray, given: A
     ours = apertures(matcher.driver, matcher.driver_shape, seen, seen_jaw)
     ours_rest = apertures(matcher.driver, matcher.driver_shape, *zero)
     theirs_rest = apertures(matcher.target, matcher.target_shape, *zero)
-    # Lids are compared as shares of the resting aperture; resting lips touch, so for them the mouth's width is the
-    # measure, which `lip_aperture` has already divided by.
+    # Lids are relative to the resting aperture. Lips touch at rest, so they are relative to the mouth width, which
+    # `lip_aperture` already divides by.
     scale = jnp.stack([ours_rest[0], ours_rest[1], jnp.ones(())])
     base = jnp.stack([jnp.zeros(()), jnp.zeros(()), ours_rest[2]])
     relative = (ours - base) / jnp.maximum(scale, 1e-4)
@@ -149,7 +150,7 @@ def _match(matcher: ClosureMatcher, seen: AnyArray, seen_jaw: AnyArray, given: A
         def step(psi: AnyArray, _: None) -> tuple[Array, None]:
             now, slope = aperture(psi), jax.jacrev(aperture)(psi)
             pull = matcher.mobility @ slope.T
-            # A floor under the system: a face without a mode that closes is left alone instead of torn.
+            # Damping: a face with no closing mode is left unchanged instead of being distorted.
             system = slope @ pull
             system = system + 1e-3 * jnp.trace(system) / 3 * jnp.eye(3) + 1e-12 * jnp.eye(3)
             return psi + pull @ jnp.linalg.solve(system, share * (aim - now)), None

@@ -1,4 +1,4 @@
-"""The code dictionaries of DECA and EMOCA, read as tracks."""
+"""Tracks from DECA and EMOCA code dictionaries."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _NAMES = {"shape": ("shape", "shapecode"), "exp": ("exp", "expcode"), "pose": ("
 def track_from_codes(
     codes: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, fps: FrameRate = 25, model: FlameModel | None = None
 ) -> Track:
-    """A track from DECA or EMOCA code dictionaries.
+    """Convert DECA or EMOCA code dictionaries to a track.
 
-    Their orthographic camera (scale and shift of the face crop) becomes GAGAvatar's perspective one at the distance
-    that shows the face at the same size; their global rotation becomes part of the camera, as the track's convention
-    wants. Neither estimates eyes: they are zero.
+    The orthographic camera (scale and shift of the face crop) becomes GAGAvatar's perspective camera at the distance
+    that gives the same face size; the global rotation is folded into the camera, per the track convention. Neither
+    method estimates eyes: they are zero.
 
     Args:
-        codes: One dictionary with arrays over time, (T, n), or one per frame, (n,) or (1, n). Read are "shape", "exp",
+        codes: One dictionary with arrays over time, (T, n), or one per frame, (n,) or (1, n). Keys: "shape", "exp",
             "pose" (global rotation then jaw) and "cam" (scale, x, y), or EMOCA's "shapecode", "expcode", "posecode".
         fps: Frames per second.
-        model: The head model; with it the rotation is about its root joint, as DECA does, else about the origin.
+        model: The head model. If given, the rotation is about its root joint, as in DECA; otherwise about the origin.
 
     Raises:
         InputError: If a code is missing or has the wrong size.
@@ -48,8 +48,8 @@ def track_from_codes(
     if (camera[:, 0] <= 0).any():
         raise InputError("has a scale that is not positive", field="cam")
     turn = np.asarray(so3.exp(pose[:, :3]), np.float64)
-    # Half a turn about y brings FLAME's axes (x to the subject's left, z to the front) to those of a camera that faces
-    # it (x left, z forward); for row vectors the rotation is transposed.
+    # A half turn about y maps FLAME's axes (x to the subject's left, z to the front) to those of a camera facing the
+    # head (x left, z forward); for row vectors the rotation is transposed.
     flip = np.diag([-1.0, 1.0, -1.0])
     rotation = turn.transpose(0, 2, 1) @ flip
     pivot = np.zeros(3)

@@ -1,4 +1,4 @@
-"""Comparing, mixing and exchanging expressions."""
+"""Expression comparison, blending and transfer."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def distance(
     weights: Float[AnyArray, "100"] | None = None,
     editor: RegionEditor | None = None,
 ) -> Float[Array, "*#batch"]:
-    """How far two expressions are apart.
+    """Distance between two expressions.
 
     Args:
         a: Coefficients.
         b: Coefficients.
         metric: "l2" (Euclidean), "cosine" (one minus the cosine: 0 for the same direction), "weighted" (Euclidean with
-            `weights` on the squares) or "vertex": how far the skin moves between them, root-mean-square over the
-            surface, in millimetres. Only the last says something about what is seen.
+            `weights` on the squares) or "vertex": surface displacement between them, root-mean-square over the
+            surface, in millimetres. Only the last relates to visible difference.
         weights: For "weighted".
         editor: The head's `RegionEditor`, for "vertex".
 
@@ -60,16 +60,16 @@ def blend(
     amount: float | Values | Gains,
     editor: RegionEditor | None = None,
 ) -> Float[Array, "*#batch 100"]:
-    """From one expression towards another, everywhere or by region.
+    """Interpolate from one expression to another, globally or per region.
 
     Args:
         a: Coefficients where the amount is 0.
         b: Coefficients where it is 1.
-        amount: One amount for the face, or an amount by region name (regions left out stay at `a`).
-        editor: The head's `RegionEditor`, for amounts by region; these are its coefficient form, so they leak a little.
+        amount: One amount for the whole face, or amounts by region name (omitted regions stay at `a`).
+        editor: The head's `RegionEditor`, for amounts by region. Uses its coefficient form, so regions leak slightly.
 
     Raises:
-        InputError: If amounts by region come without an editor, or a region is unknown.
+        InputError: If amounts by region are given without an editor, or a region is unknown.
     """
     a, b = jnp.asarray(a), jnp.asarray(b)
     if not isinstance(amount, dict):
@@ -88,7 +88,7 @@ def transfer(
     rotation: Float[AnyArray, "*#batch 3"] | None = None,
     eyes: Float[AnyArray, "*#batch 6"] | None = None,
 ) -> Float[Array, "*#batch V 3"]:
-    """The face of A with the expression of B: A's shape and head pose, B's expression and jaw, as a mesh.
+    """Expression transfer as a mesh: A's shape and head pose with B's expression and jaw.
 
     Args:
         model: The head.

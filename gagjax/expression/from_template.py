@@ -1,9 +1,9 @@
-"""What a LivePortrait motion template says in known terms, brought onto a FLAME head.
+"""Drive a FLAME head from the interpretable parts of a LivePortrait motion template.
 
-A template's expression is 21 offsets of keypoints that a network has learned; they are no FLAME expression. What it says in
-known terms is the head's rotation, its place `t` and size `scale` in the picture, and how far lids and lips are open
-(`c_eyes_lst`, `c_lip_lst`: distance of the lids over the eye's width, of the lips over the mouth's). Templates without those
-lists still show both in two of their keypoints each, less exactly.
+A template's expression is 21 offsets of learned keypoints, not a FLAME expression. The interpretable parts are the head
+rotation, its position `t` and size `scale` in the image, and the lid and lip openings (`c_eyes_lst`, `c_lip_lst`: lid
+distance over eye width, lip distance over mouth width). For templates without those lists, both are estimated less
+accurately from two keypoints each.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from gagjax.flame.model import FlameModel
 from gagjax.track import Track
 from gagjax.typing import AnyArray
 
-DISTANCE = 9.3  # of the camera from the head in GAGAvatar units, the middle of what GAGAvatar sees
+DISTANCE = 9.3  # camera to head in GAGAvatar units, the middle of GAGAvatar's range
 _EYES, _LIPS = ("c_eyes_lst", "c_d_eyes_lst"), ("c_lip_lst", "c_d_lip_lst")
 # Open eyes of the people in the wild: a clip in which they never open more is still taken for one with closing lids.
 OPEN = 0.2
-# Keypoints (upper lid, lower lid) of the eye that is left in the picture, then of the other; and their slope to a ratio.
+# Keypoints (upper lid, lower lid) of the eye on the left of the image, then of the other; and the slope to a ratio.
 _LIDS, _LID_SLOPE = ((11, 13), (15, 16)), 20.0
-# Keypoints of the lower and the upper lip, and the slope of their distance to a ratio.
+# Keypoints of the lower and upper lip, and the slope from their distance to a ratio.
 _LOWER, _UPPER, _LIP_SLOPE = 19, 20, 7.0
 
 
 class Ratios(NamedTuple):
-    """How far lids and lips of a template are open.
+    """Lid and lip openings of a template.
 
     Attributes:
-        lids: Left and right eye of the subject as shares of their open state, (T, 2).
-        lips: Distance of the lips over the mouth's width, (T,).
-        measured: Whether lids and lips come from the template's own lists, else from its keypoints.
+        lids: The subject's left and right eye opening as fractions of the open state, (T, 2).
+        lips: Lip distance over mouth width, (T,).
+        measured: True if lids and lips come from the template's own lists, False if from its keypoints.
     """
 
     lids: Float[np.ndarray, "T 2"]
@@ -51,10 +51,10 @@ def is_template(track: Track) -> bool:
 
 
 def ratios(track: Track) -> Ratios:
-    """The openings that a template tells.
+    """Lid and lip openings of a template.
 
     Args:
-        track: As `load_track` reads a template, or after smoothing.
+        track: A template read by `load_track`, smoothed or not.
     """
     eyes = next((np.asarray(track.extra[n], np.float64) for n in _EYES if n in track.extra), None)
     lips = next((np.asarray(track.extra[n], np.float64)[:, 0] for n in _LIPS if n in track.extra), None)
@@ -65,20 +65,20 @@ def ratios(track: Track) -> Ratios:
         open_eyes = np.maximum(np.percentile(eyes[seen], 90, axis=0), OPEN)
         lids = eyes / open_eyes
     else:
-        # y points down: an upper lid that comes down and a lower one that goes up close the eye.
+        # y points down: the eye closes as the upper lid moves down and the lower one up.
         gap = np.stack([0.3 * keys[:, low, 1] - keys[:, up, 1] for up, low in _LIDS], 1)
         lids = 1 + _LID_SLOPE * (gap - np.percentile(gap[seen], 90, axis=0)) / 0.27
     if lips is None:
         gap = keys[:, _LOWER, 1] - keys[:, _UPPER, 1]
         lips = _LIP_SLOPE * (gap - np.percentile(gap[seen], 5))
-    # The lists begin with the eye on the left of the picture, which is the subject's right.
+    # The lists start with the eye on the left of the image, which is the subject's right.
     return Ratios(np.clip(lids[:, ::-1], 0, 1.5), np.clip(lips, 0, None), measured)
 
 
 def place(track: Track) -> Float[np.ndarray, "T 3 4"]:
-    """The camera of a template with the head's place and size in the picture, about their median in the clip.
+    """The camera of a template, with the head's image position and size relative to their clip medians.
 
-    `t` counts half picture widths to the right and down; `scale` enlarges the head.
+    `t` is in half image widths, right and down; `scale` enlarges the head.
 
     Args:
         track: A template's track, with the rotation in `transform`.
@@ -99,15 +99,15 @@ def place(track: Track) -> Float[np.ndarray, "T 3 4"]:
 
 
 def driven(track: Track, model: FlameModel, shape: Float[AnyArray, "..."] | None = None) -> tuple[Track, str]:
-    """A template's track with what it says in known terms as FLAME expression, jaw and camera.
+    """Convert a template's interpretable parts to FLAME expression, jaw and camera.
 
     Args:
         track: The template's track.
-        model: The head that is driven.
+        model: The target head.
         shape: Its shape coefficients; None is the mean head.
 
     Returns:
-        The track and a line on what is driven and what cannot be; the track itself and "" if it is no template.
+        The track and a one-line note on what is and is not driven; the input track and "" if it is not a template.
     """
     if not is_template(track):
         return track, ""

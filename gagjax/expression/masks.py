@@ -1,4 +1,4 @@
-"""Regions of a face as soft vertex weights that sum to one: from the model's masks, or from its landmarks."""
+"""Face regions as soft vertex weights that sum to one, from the model's masks or its landmarks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gagjax.errors import InputError
 from gagjax.flame.model import FlameModel
 
 REST = "rest"
-# iBUG landmark numbers around which a region lies. Cheeks and forehead have none: see `_seeds`.
+# iBUG landmark indices that seed each region. Cheeks and forehead have none: see `_seeds`.
 _AROUND = {
     "brows": range(17, 27),
     "nose": range(27, 36),
@@ -19,16 +19,16 @@ _AROUND = {
     "mouth": range(48, 68),
     "jaw": range(4, 13),
 }
-_LEAST = 0.02  # weights below this become zero, so that a region ends somewhere
+_LEAST = 0.02  # weights below this become zero, so that regions have bounded support
 
 
 def region_weights(model: FlameModel, *, softness: float = 0.004) -> dict[str, Float[np.ndarray, "V"]]:
     """The face's regions as soft weights that sum to one at every vertex.
 
-    A model with masks keeps its own regions: where they overlap the smaller one wins ("lips" over "face"), hard ones
-    are blurred along the mesh, and what none covers is "rest". A model without masks gets eyes, lids, brows, nose,
-    mouth, jaw, cheeks, forehead and neck: every vertex goes to the nearest along the surface, softly, the eyeballs and
-    the neck by their skinning.
+    A model with masks keeps its own regions: where they overlap the smaller one wins ("lips" over "face"), hard masks
+    are blurred along the mesh, and uncovered vertices are "rest". A model without masks gets eyes, lids, brows, nose,
+    mouth, jaw, cheeks, forehead and neck: each vertex is softly assigned to the nearest region along the surface;
+    eyeballs and neck are assigned by skinning weights.
 
     Args:
         model: The head.
@@ -57,7 +57,7 @@ def region_weights(model: FlameModel, *, softness: float = 0.004) -> dict[str, F
 
 
 def vertex_areas(model: FlameModel) -> Float[np.ndarray, "V"]:
-    """The share of the mean head's surface that belongs to each vertex, square metres."""
+    """Surface area of the mean head per vertex, square metres."""
     points, faces = np.asarray(model.v_template, np.float64), np.asarray(model.faces)
     a, b, c = (points[faces[:, k]] for k in range(3))
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 6.0
@@ -79,7 +79,7 @@ def _from_masks(model: FlameModel, softness: float) -> dict[str, np.ndarray]:
 
 
 def _blurred(model: FlameModel, values: np.ndarray, width: float) -> np.ndarray:
-    """Values spread over neighbours until they have crossed about `width`; a partition of unity stays one."""
+    """Values diffused over the mesh by about `width`; preserves a partition of unity."""
     from scipy.sparse import coo_matrix
 
     edges, lengths = _edges(model)
@@ -90,7 +90,7 @@ def _blurred(model: FlameModel, values: np.ndarray, width: float) -> np.ndarray:
     linked = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (count, count)).tocsr()
     linked.data[:] = 1.0
     degree = np.asarray(linked.sum(1)).reshape(-1)
-    # Each round moves half of a value one edge on: a random walk of n rounds spreads over sqrt(n / 2) edges.
+    # Each round moves half of a value along one edge: a random walk of n rounds spreads over sqrt(n / 2) edges.
     rounds = int(np.clip(2.0 * (width / max(np.median(lengths), 1e-6)) ** 2, 1, 50))
     for _ in range(rounds):
         mean = (linked @ values.T).T / np.maximum(degree, 1.0)
@@ -110,7 +110,7 @@ def _from_landmarks(model: FlameModel, softness: float) -> dict[str, np.ndarray]
     distances = {}
     for name, numbers in seeds.items():
         distances[name] = dijkstra(graph, directed=False, indices=numbers, min_only=True)
-    # A vertex far from every region belongs to none; a quarter of the eyes' outer distance is about two centimetres.
+    # A vertex far from every region belongs to none; a quarter of the outer eye-corner distance is about 2 cm.
     distances[REST] = np.full(len(points), 0.35 * unit)
     if "neck" in distances:
         distances["neck"] = np.maximum(distances["neck"] - 0.1 * unit, 0.0)
@@ -121,7 +121,7 @@ def _from_landmarks(model: FlameModel, softness: float) -> dict[str, np.ndarray]
 
 
 def _seeds(model: FlameModel, points: np.ndarray, eyeball: np.ndarray) -> tuple[dict[str, np.ndarray], float]:
-    """Vertices from which each region's distance counts, and the distance between the outer eye corners."""
+    """Seed vertices of each region, and the distance between the outer eye corners."""
     corners = points[np.asarray(model.faces)[np.asarray(model.landmark_faces)]]
     marks = (corners * np.asarray(model.landmark_bary, np.float64)[..., None]).sum(1)
     unit = float(np.linalg.norm(marks[36] - marks[45]))
@@ -145,7 +145,7 @@ def _seeds(model: FlameModel, points: np.ndarray, eyeball: np.ndarray) -> tuple[
     up = marks[17:27]
     rise = 0.3 * unit * (marks[27] - marks[8]) / np.linalg.norm(marks[27] - marks[8])
     seeds["forehead"] = nearest(np.concatenate([up + rise, up + 1.6 * rise]))
-    # The neck is what the root moves and no landmark is near: its own skinning marks it best.
+    # The neck has no landmark nearby and moves with the root: its skinning weights identify it best.
     rooted = np.asarray(model.weights)[:, 0] > 0.6
     if rooted.any():
         seeds["neck"] = np.flatnonzero(rooted)
@@ -160,7 +160,7 @@ def _edges(model: FlameModel) -> tuple[np.ndarray, np.ndarray]:
 
 
 def gain_vector(names: tuple[str, ...], gains: Mapping[str, object]) -> list[object]:
-    """The gains in the order of the regions, 1 where none is given.
+    """Gains in region order, 1 where none is given.
 
     Raises:
         InputError: If a region is unknown.

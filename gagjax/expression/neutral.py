@@ -1,4 +1,4 @@
-"""The neutral face of a tracked clip, estimated so that no single frame decides it."""
+"""Robust estimate of the neutral face of a tracked clip."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ def neutral(
     share: float = 0.25,
     penalty: Float[AnyArray, "T"] | Bool[AnyArray, "T"] | None = None,
 ) -> Float[Array, "C"]:
-    """A person's resting expression: the mean of the frames that lie closest to the clip's median.
+    """Estimate a person's neutral expression: the mean of the frames closest to the clip's median.
 
-    The first frame, which many tools take, is a blink or half a word as often as not; the median alone is no face that
-    was ever seen where the coefficients move together.
+    The first frame, which many tools use, is often mid-blink or mid-word. The per-coefficient median alone may match no
+    observed face, because coefficients are correlated.
 
     Args:
-        expression: Coefficients over time, (T, C); frames that are not finite are left out.
+        expression: Coefficients over time, (T, C); non-finite frames are ignored.
         valid: (T,) frames to trust; None is all.
-        share: The share of the trusted frames that is averaged.
-        penalty: (T,) in the coefficients' unit, added to a frame's distance: larger for an open mouth, say.
+        share: Fraction of the trusted frames to average.
+        penalty: (T,) in the coefficients' unit, added to each frame's distance, e.g. larger for an open mouth.
 
     Returns:
-        The neutral coefficients, (C,); zeros where no frame can be trusted.
+        The neutral coefficients, (C,); zeros if no frame can be trusted.
     """
     x = jnp.asarray(expression)
     trusted = jnp.isfinite(x).all(-1)

@@ -1,8 +1,8 @@
-"""Lids and lips of a head set to wanted openings: the inverse of `lid_aperture` and `lip_aperture`.
+"""Set a head's lids and lips to given openings: the inverse of `lid_aperture` and `lip_aperture`.
 
-An eye is closed along one direction of expression coefficients (the built-in head's blink; on other heads the least
-movement of skin that closes the lid), the mouth is opened by the jaw. Both are measured once on a grid, and a wanted opening
-is looked up there. Openings are in the units of `gagjax.flame.eye_aspect_ratio`.
+An eye closes along one direction of expression coefficients (the built-in head's blink; on other heads the smallest
+skin movement that closes the lid); the mouth opens by the jaw. Both are sampled once on a grid, and target openings are
+looked up there. Openings are in the units of `gagjax.flame.eye_aspect_ratio`.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from gagjax.flame.subset import at_landmarks
 from gagjax.typing import AnyArray
 
 STEPS = 41
-JAW = 0.5  # radians to which the mouth is opened at most
-WIDER = 0.35  # of the way that closes an eye, it may be opened beyond rest
+JAW = 0.5  # largest jaw opening, radians
+WIDER = 0.35  # how far an eye may open beyond rest, as a fraction of the closing motion
 
 
 @dataclasses.dataclass(frozen=True)
 class Openings:
-    """What opens and closes a head's lids and lips.
+    """Lookup tables from lid and lip openings to expression coefficients and jaw angle.
 
     Args:
-        directions: Expression coefficients that close the left and the right eye by degrees, (2, 100).
-        amounts: Multiples of a direction on the grid, rising, (2, G).
-        lids: Aperture of the left and the right eye there, falling, (2, G).
+        directions: Expression directions that close the left and right eye, (2, 100).
+        amounts: Multiples of each direction on the grid, ascending, (2, G).
+        lids: Left and right eye aperture there, descending, (2, G).
         angles: Jaw angles on the grid, radians, (G,).
-        lips: Aperture of the lips there, rising, (G,).
-        rest: Aperture of left lid, right lid and lips of the head at rest, (3,).
+        lips: Lip aperture there, ascending, (G,).
+        rest: Left lid, right lid and lip aperture of the head at rest, (3,).
     """
 
     directions: Float[np.ndarray, "2 100"]
@@ -47,7 +47,7 @@ class Openings:
 
     @classmethod
     def for_model(cls, model: FlameModel, shape: Float[AnyArray, "S"] | None = None) -> Openings:
-        """Measure a head.
+        """Build the tables for a head.
 
         Args:
             model: The head, with 68 landmarks.
@@ -71,7 +71,7 @@ class Openings:
         for eye, direction in enumerate(directions):
             reach = np.linspace(-WIDER, 1.0, STEPS, dtype=np.float32)
             found = measured(reach[:, None] * direction, still)[:, eye]
-            # Beyond shut the lids pass each other and their distance grows again.
+            # Past closure the lids cross and their distance grows again.
             shut = int(np.argmin(found))
             found = np.where(np.arange(STEPS) >= shut, found[shut], found)
             amounts.append(reach)
@@ -82,22 +82,22 @@ class Openings:
         return cls(directions, np.stack(amounts), np.stack(lids), angles, lips, rest)
 
     def expression(self, lids: Float[np.ndarray, "T 2"]) -> Float[np.ndarray, "T 100"]:
-        """Coefficients that open the left and the right eye so far; what lies out of reach becomes the nearest."""
+        """Coefficients that give the left and right eye these openings; out-of-range openings are clamped."""
         out = np.zeros((len(lids), EXPRESSIONS), np.float32)
         for eye in range(2):
-            # np.interp wants rising places, so the falling grid is read from its end.
+            # np.interp needs ascending x, so the descending grid is reversed.
             amount = np.interp(lids[:, eye], self.lids[eye][::-1], self.amounts[eye][::-1])
             out += amount[:, None].astype(np.float32) * self.directions[eye]
         return out
 
     def jaw(self, lips: Float[np.ndarray, "T"]) -> Float[np.ndarray, "T 3"]:
-        """Jaw rotations, axis-angle in radians, that open the lips so far."""
+        """Jaw rotations, axis-angle in radians, that give these lip openings."""
         angle = np.interp(lips, self.lips, self.angles).astype(np.float32)
         return np.stack([angle, 0 * angle, 0 * angle], 1)
 
 
 def _closing(model: FlameModel, shape: Float[Array, "S"]) -> Float[np.ndarray, "2 100"]:
-    """For each eye, coefficients that shut it when they are taken once."""
+    """For each eye, the coefficients that close it."""
     from gagjax.flame.builtin_head import CONTROLS, neutral_mesh
 
     out = np.zeros((2, EXPRESSIONS), np.float32)
@@ -111,6 +111,6 @@ def _closing(model: FlameModel, shape: Float[Array, "S"]) -> Float[np.ndarray, "
             jnp.zeros(EXPRESSIONS)
         )
         pull = np.asarray(matcher.mobility @ slope, np.float64)
-        # By its slope at rest the lid would be shut here; half as far again makes sure of it.
+        # Linear extrapolation to closure, times 1.5 as a margin.
         out[eye] = -1.5 * float(value) * pull / max(float(np.asarray(slope, np.float64) @ pull), 1e-12)
     return out

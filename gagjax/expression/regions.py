@@ -1,15 +1,15 @@
-"""Editing an expression region by region, exactly in the mesh or as a map of its coefficients.
+"""Edit expressions per region, exactly on the mesh or as a linear map of the coefficients.
 
-FLAME's expression columns are global modes: no range of them is "the mouth". A region is a set of vertices, and there
-are two honest ways to scale what it does:
+FLAME's expression columns are global modes: no subset of them is "the mouth". A region is a set of vertices, and its
+motion can be scaled in two ways:
 
-* **exact**: an expression basis whose rows are re-weighted, `B' = sum_r g_r W_r B`, in a new `FlameModel`. Nothing is
-  refitted, nothing moves outside the edited regions' soft borders. For everything that is driven by vertices.
+* **exact**: a re-weighted expression basis, `B' = sum_r g_r W_r B`, in a new `FlameModel`. No refit; nothing moves
+  outside the edited regions' soft borders. For anything driven by vertices.
 * **coefficients**: the 100x100 map `I + sum_r (g_r - 1) P_r`, `P_r = (B^T M B + lambda I)^-1 B^T M W_r B`, the
-  area-weighted regularised least-squares fit of the same edit, made to add up to the identity. For tracks that are exported. A hundred modes cannot
-  follow every edit, so something always leaks: `crosstalk` measures how much.
+  area-weighted regularised least-squares fit of the same edit, normalised to sum to the identity. For exported tracks.
+  A hundred modes cannot represent every edit, so some motion leaks: `crosstalk` measures how much.
 
-All gains at 1 are the identity in both.
+Both are the identity when all gains are 1.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ Gains = Mapping[str, Any]
 
 
 class CrossTalk(NamedTuple):
-    """What switching off one region does to the others, over expressions of unit variance.
+    """Effect on the other regions of switching one off, over expressions of unit variance.
 
     Attributes:
         names: The regions.
-        millimetres: Root-mean-square displacement, (R, R): row r is switched off, column q is looked at. Off the
-            diagonal only vertices outside r's soft border count.
-        intended: What row r should move: the diagonal of the exact form, (R,), millimetres.
+        millimetres: Root-mean-square displacement, (R, R), of region q (column) when region r (row) is switched off.
+            Off the diagonal only vertices outside r's soft border count.
+        intended: Intended displacement of row r: the diagonal of the exact form, (R,), millimetres.
     """
 
     names: tuple[str, ...]
@@ -46,7 +46,7 @@ class CrossTalk(NamedTuple):
 
     @property
     def leak(self) -> np.ndarray:
-        """The largest unwanted displacement of each row as a share of the intended one."""
+        """The largest unwanted displacement of each row as a fraction of the intended one."""
         off = self.millimetres * (1.0 - np.eye(len(self.names)))
         return off.max(1) / np.maximum(self.intended, 1e-12)
 
@@ -62,13 +62,13 @@ class CrossTalk(NamedTuple):
 
 @pytree
 class RegionEditor:
-    """Gains per region of a face; see the module. Make it with `for_model`.
+    """Per-region gains for a face; see the module docstring. Construct with `for_model`.
 
     Args:
-        weights: Soft region weights, (R, V); they sum to one over the regions.
+        weights: Soft region weights, (R, V), summing to one over the regions.
         maps: The least-squares projector of each region, (R, 100, 100).
-        grams: `B^T M W_r B`, (R, 100, 100), M being areas that sum to one: a deviation's mean square movement.
-        areas: Vertex areas as shares of the whole, (V,).
+        grams: `B^T M W_r B`, (R, 100, 100), with M the normalised areas: the mean square displacement of a deviation.
+        areas: Vertex areas as fractions of the total, (V,).
         names: The regions.
     """
 
@@ -86,12 +86,12 @@ class RegionEditor:
         *,
         regularisation: float = 1e-4,
     ) -> RegionEditor:
-        """The editor of a head, everything precomputed in float64.
+        """Build the editor of a head, precomputed in float64.
 
         Args:
             model: The head.
-            weights: Soft region weights that sum to one; None takes `region_weights(model)`.
-            regularisation: lambda as a share of the mean diagonal of `B^T M B`.
+            weights: Soft region weights that sum to one; None uses `region_weights(model)`.
+            regularisation: lambda as a fraction of the mean diagonal of `B^T M B`.
 
         Example:
             `RegionEditor.for_model(model).edit(model, {"mouth": 0.5})` is a model whose mouth moves half as much.
@@ -111,8 +111,8 @@ class RegionEditor:
         whole = grams.sum(0)
         ridge = regularisation * np.trace(whole) / len(whole)
         maps = np.linalg.solve(whole + max(ridge, 1e-18) * np.eye(len(whole)), grams)
-        # What the regularisation holds back moves next to nothing. It is shared out, so that the maps add up to the
-        # identity: equal gains everywhere are then exactly that gain.
+        # The residual suppressed by the regularisation moves almost nothing. It is distributed so that the maps sum to
+        # the identity: equal gains everywhere then apply exactly that gain.
         share = np.trace(grams, axis1=1, axis2=2) / max(np.trace(whole), 1e-18)
         maps = maps + share[:, None, None] * (np.eye(len(whole)) - maps.sum(0))
         return cls(
@@ -124,30 +124,30 @@ class RegionEditor:
         )
 
     def edit(self, model: FlameModel, gains: Gains) -> FlameModel:
-        """The exact form: the head with each region's expression scaled. Differentiable in the gains.
+        """Exact form: the head with each region's expression scaled. Differentiable in the gains.
 
         Args:
-            model: The head that the editor was made for.
-            gains: Gain by region name; regions left out keep 1.
+            model: The head that the editor was built for.
+            gains: Gain by region name; omitted regions keep 1.
 
         Raises:
             InputError: If a region is unknown.
         """
-        scale = 1.0 + (self._vector(gains) - 1.0) @ self.weights  # exactly one where nothing is asked for
+        scale = 1.0 + (self._vector(gains) - 1.0) @ self.weights  # exactly one where all gains are 1
         basis = model.expression_basis * scale[:, None, None]
         return dataclasses.replace(model, shapedirs=jnp.concatenate([model.shapedirs[..., : model.shapes], basis], -1))
 
     def matrix(self, gains: Gains) -> Float[Array, "100 100"]:
-        """The coefficient form: the map that comes nearest to the exact edit. Differentiable in the gains."""
+        """Coefficient form: the linear map closest to the exact edit. Differentiable in the gains."""
         change = self._vector(gains) - 1.0
         return jnp.eye(self.maps.shape[-1]) + jnp.tensordot(change, self.maps, 1, precision="highest")
 
     def coefficients(self, expression: Float[AnyArray, "*#batch 100"], gains: Gains) -> Float[Array, "*#batch 100"]:
-        """Coefficients through the map of `matrix`."""
+        """Apply the map of `matrix` to coefficients."""
         return jnp.einsum("ab,...b->...a", self.matrix(gains), jnp.asarray(expression), precision="highest")
 
     def amplitudes(self, deviation: Float[AnyArray, "T 100"]) -> Float[Array, "R"]:
-        """How much each region moves in a clip: root-mean-square displacement from neutral, millimetres.
+        """Motion of each region in a clip: root-mean-square displacement from neutral, millimetres.
 
         Args:
             deviation: Expression minus neutral, (T, 100).
@@ -165,14 +165,14 @@ class RegionEditor:
         most: float = 2.0,
         still: float = 0.1,
     ) -> dict[str, Array]:
-        """Gains that give the driver's regions the range of movement that the target's own clip shows.
+        """Gains that match the driver's per-region motion range to that of the target's own clip.
 
         Args:
-            driver: The driver's deviations from his neutral.
-            target: The target's, in a clip of similar content.
+            driver: The driver's deviations from neutral.
+            target: The target's deviations, in a clip of similar content.
             least: Smallest gain.
             most: Largest gain.
-            still: Regions that move less than this in either clip, in millimetres, are left alone: their ratio is noise.
+            still: Regions that move less than this in either clip, in millimetres, are skipped: their ratio is noise.
         """
         ours, theirs = self.amplitudes(driver), self.amplitudes(target)
         ratio = jnp.clip(theirs / ours, least, most)
@@ -180,7 +180,7 @@ class RegionEditor:
         return dict(zip(self.names, ratio, strict=True))
 
     def crosstalk(self, model: FlameModel, form: str = "exact") -> CrossTalk:
-        """What each region, switched off, moves elsewhere; `form` is "exact" or "coefficients"."""
+        """Effect of switching off each region on the others; `form` is "exact" or "coefficients"."""
         basis = np.asarray(model.expression_basis, np.float64)
         weights, areas = np.asarray(self.weights, np.float64), np.asarray(self.areas, np.float64)
         count = len(self.names)

@@ -1,11 +1,11 @@
-"""Retargeting: carry a driver's expression over to another face, relative to both neutrals.
+"""Retargeting: transfer a driver's expression to another face, relative to both neutrals.
 
-FLAME keeps identity and expression apart, so what leaks of the driver's identity into the expression is his resting
-face: the tracker's offset when he does nothing. The motion relative to it is what is carried over,
+FLAME separates identity from expression, so what leaks of the driver's identity into the expression is the neutral
+offset that the tracker reports at rest. Only motion relative to it is transferred,
 
     out = target neutral + map (driver - driver neutral),
 
-with its amplitude as it is unless a map says otherwise.
+with unchanged amplitude unless `gain` or `map` scales it.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from gagjax.typing import AnyArray, Scalar
 def soft_limit(
     deviation: Float[AnyArray, "*#batch C"], scale: Float[AnyArray, "C"] | Scalar = 1.0, sigmas: Scalar = 3.0
 ) -> Float[AnyArray, "*#batch C"]:
-    """Pull implausibly large expressions back, whole, so that they keep their direction.
+    """Compress the norm of implausibly large expressions, preserving direction.
 
-    FLAME's coefficients have unit variance, so the length of a plausible vector of C of them lies near sqrt(C), with a
-    standard deviation of 1/sqrt(2). Up to `sigmas` of these beyond sqrt(C) nothing is changed (12.1 for 100 columns);
-    beyond, the length bends smoothly towards one and a half times that.
+    FLAME's coefficients have unit variance, so the norm of a plausible vector of C of them lies near sqrt(C), with a
+    standard deviation of 1/sqrt(2). Norms up to sqrt(C) plus `sigmas` of these (12.1 for 100 columns) are unchanged;
+    beyond, the norm saturates smoothly at 1.5 times that.
 
     Args:
         deviation: Deviations from neutral, (..., C).
         scale: Standard deviation of each column.
-        sigmas: Where the limit begins.
+        sigmas: Where limiting begins.
     """
     start = jnp.sqrt(float(deviation.shape[-1])) + jnp.asarray(sigmas) / jnp.sqrt(2.0)
     square = ((deviation / scale) ** 2).sum(-1, keepdims=True)
@@ -51,17 +51,17 @@ def soft_limit(
 
 @pytree
 class Retargeter:
-    """Carries the expression and jaw of a track over to a target face: a stage of `Stack`.
+    """Retargets the expression and jaw of a track to a target face: a stage of `Stack`.
 
     Args:
-        target_neutral: The target's resting expression, (100,), or None to stay on the driver's own.
-        driver_neutral: The driver's resting expression, (100,), or None to estimate it from the clip (`neutral`).
-        target_jaw: The target's resting jaw, axis-angle (3,), or None to leave the jaw as it is.
-        driver_jaw: The driver's resting jaw, (3,), or None to estimate it; used with `target_jaw`.
+        target_neutral: The target's neutral expression, (100,), or None to keep the driver's.
+        driver_neutral: The driver's neutral expression, (100,), or None to estimate it from the clip (`neutral`).
+        target_jaw: The target's neutral jaw, axis-angle (3,), or None to leave the jaw unchanged.
+        driver_jaw: The driver's neutral jaw, (3,), or None to estimate it; used with `target_jaw`.
         gain: Amplitude of the deviation from neutral; 1 keeps it.
-        map: A linear map of the deviation, (100, 100), or None: a `RegionEditor`'s matrix, for gains per region.
-        constraint: How far the result is drawn back to the input, 0 to 1.
-        limit: Where implausible deviations start to be limited, in standard deviations (`soft_limit`).
+        map: A linear map of the deviation, (100, 100), e.g. a `RegionEditor`'s matrix for per-region gains, or None.
+        constraint: Blend of the result back towards the input, 0 to 1.
+        limit: Where limiting of implausible deviations begins, in standard deviations (`soft_limit`).
         scale: Standard deviation of each coefficient, (100,) or a number; FLAME's are 1.
         closure: Matches lid and lip closure between the two faces (`ClosureMatcher.for_models`), or None.
 
@@ -97,11 +97,11 @@ class Retargeter:
             raise InputError(f"must lie in [0, 1], got {float(self.constraint):g}", field="constraint")
 
     def apply(self, channels: Channels, *, valid: Bool[AnyArray, "T"] | None = None, dt: Scalar = 0.04) -> Channels:
-        """Retarget a whole clip; see `gagjax.stack` for stages. Missing frames repeat the last seen; `dt` plays no part."""
+        """Retarget a clip; see `gagjax.stack` for stages. Missing frames repeat the last valid one; `dt` is unused."""
         return _apply(self, channels, valid)
 
     def resting(self, channels: Channels, valid: Bool[AnyArray, "T"] | None = None) -> Retargeter:
-        """The same with the driver's neutral fixed to what this clip shows, ready to run frame by frame."""
+        """A copy with the driver's neutral estimated from this clip, ready to run frame by frame."""
         if self.driver_neutral is None:
             self = dataclasses.replace(self, driver_neutral=neutral(channels.expression, valid))
         if self.driver_jaw is None and self.target_jaw is not None:
@@ -109,7 +109,7 @@ class Retargeter:
         return self
 
     def frame(self, channels: Channels) -> Channels:
-        """Retarget frames whose driver's neutral is known (else zero); any leading axes."""
+        """Retarget frames with the given driver's neutral (zero if unset); any leading axes."""
         psi = jnp.asarray(channels.expression)
         own = jnp.zeros(psi.shape[-1]) if self.driver_neutral is None else self.driver_neutral
         deviation: AnyArray = psi - own
@@ -131,10 +131,10 @@ class Retargeter:
 
 @pytree
 class LiveRetargeter:
-    """`Retargeter` as a causal filter over `Channels`: the driver's neutral is what it was given, else zero.
+    """`Retargeter` as a causal filter over `Channels`: the driver's neutral is the given one, or zero if unset.
 
     Args:
-        retargeter: What to do.
+        retargeter: The retargeting to apply.
     """
 
     retargeter: Retargeter
@@ -161,13 +161,13 @@ def _apply(stage: Retargeter, channels: Channels, valid: AnyArray | None) -> Cha
 
 
 def default_stage() -> Retargeter:
-    """What `Stack.default` runs: relative to the driver's own neutral, amplitude preserved, outliers limited.
+    """The stage that `Stack.default` runs: relative to the driver's own neutral, amplitude kept, outliers limited.
 
-    On ordinary tracks it changes nothing. Pass the target's neutral to `Retargeter` to move onto another face.
+    It leaves ordinary tracks unchanged. Pass the target's neutral to `Retargeter` to retarget to another face.
     """
     return Retargeter()
 
 
 def live_stage() -> LiveRetargeter:
-    """The same as a causal filter, for `Stack.live`; deviations count from zero."""
+    """The same as a causal filter, for `Stack.live`; deviations are from zero."""
     return LiveRetargeter(default_stage())

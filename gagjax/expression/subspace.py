@@ -1,9 +1,9 @@
-"""Principal components of expression clips: a clip's or a person's own subspace.
+"""PCA of expression clips: a clip- or person-specific subspace.
 
-FLAME's coefficients are principal components already, of many people; a second analysis pays for one clip or person:
-to compress, to denoise in space (it does not smooth in time), to see what varies. Fit deviations from neutral. Batches
-of a long or distributed clip are merged exactly: each is summed up by its count, mean and a triangular factor, and
-merging is associative.
+FLAME's coefficients are already principal components over many people; a second PCA is useful for one clip or person:
+compression, denoising in coefficient space (it does not smooth in time), analysis of variation. Fit deviations from
+neutral. Batches of a long or distributed clip are merged exactly: each is summarised by its count, mean and a
+triangular factor, and merging is associative.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gagjax.typing import AnyArray, Scalar
 
 
 class RunningMoments(NamedTuple):
-    """What batches leave behind: the number of rows, their mean (C,), and R (C, C) with R^T R the scatter about it."""
+    """Batch summary: the number of rows, their mean (C,), and R (C, C) with R^T R the scatter about it."""
 
     rows: Float[Array, ""]
     mean: Float[Array, "C"]
@@ -39,9 +39,9 @@ def moments(rows: Float[AnyArray, "N C"]) -> RunningMoments:
 
 @jax.jit
 def merge(a: RunningMoments, b: RunningMoments) -> RunningMoments:
-    """The moments of both batches' rows together.
+    """The moments of both batches combined.
 
-    The factors are stacked and factorised again (QR), never squared into scatter matrices: in float32 a square would
+    The factors are stacked and re-factorised (QR) rather than squared into scatter matrices: in float32 squaring would
     lose every component below a thousandth of the largest.
     """
     count = a.rows + b.rows
@@ -59,13 +59,13 @@ def _triangle(rows: AnyArray) -> Array:
 
 @pytree
 class PCA:
-    """Principal components. Make it with `fit` or `fit_batches`.
+    """Principal components. Construct with `fit` or `fit_batches`.
 
     Args:
         mean: (C,).
-        components: Orthonormal rows, most variance first, (K, C); the largest entry of each is positive.
+        components: Orthonormal rows, by descending variance, (K, C); the largest entry of each is positive.
         variance: Variance along each, (K,).
-        total: Variance of all the data.
+        total: Total variance of the data.
 
     Example:
         >>> rows = np.random.default_rng(0).normal(size=(50, 4)) * [9, 1, 1, 1]
@@ -80,7 +80,7 @@ class PCA:
 
     @classmethod
     def fit(cls, rows: Float[AnyArray, "N C"], rank: int | None = None) -> PCA:
-        """The components of one array; see `from_moments`.
+        """Fit to one array; see `from_moments`.
 
         Raises:
             InputError: If there are fewer than two rows.
@@ -92,10 +92,10 @@ class PCA:
 
     @classmethod
     def fit_batches(cls, batches: Iterable[Float[AnyArray, "_N C"]], rank: int | None = None) -> PCA:
-        """The components of a stream of batches, equal to those of all rows at once.
+        """Fit to a stream of batches; equal to fitting all rows at once.
 
         Raises:
-            InputError: If there are fewer than two rows in all.
+            InputError: If there are fewer than two rows in total.
         """
         total: RunningMoments | None = None
         for batch in batches:
@@ -106,14 +106,14 @@ class PCA:
 
     @classmethod
     def from_moments(cls, total: RunningMoments, rank: int | None = None) -> PCA:
-        """The components of what was summed up.
+        """Components from accumulated moments.
 
         Args:
             total: From `moments` and `merge`.
-            rank: Components to keep; None keeps as many as columns and rows allow.
+            rank: Components to keep; None keeps the maximum that columns and rows allow.
 
         Raises:
-            InputError: If the rank is larger than that.
+            InputError: If the rank exceeds that maximum.
         """
         columns = total.mean.shape[0]
         most = min(columns, int(total.rows)) if not isinstance(total.rows, jax.core.Tracer) else columns
@@ -128,7 +128,7 @@ class PCA:
 
     @property
     def explained(self) -> Float[AnyArray, "K"]:
-        """The share of all variance along each component."""
+        """The fraction of total variance along each component."""
         return self.variance / jnp.where(self.total > 0, self.total, 1.0)
 
     def transform(self, rows: Float[AnyArray, "*#batch C"]) -> Float[Array, "*#batch K"]:
@@ -140,21 +140,21 @@ class PCA:
         return jnp.matmul(jnp.asarray(scores), self.components, precision="highest") + self.mean
 
     def shrink(self, rows: Float[AnyArray, "*#batch C"], noise: float) -> Float[Array, "*#batch C"]:
-        """Rows denoised: each component weighed by signal over signal plus noise variance, instead of cut.
+        """Denoise rows: weight each component by signal over signal plus noise variance instead of truncating.
 
         Args:
             rows: (..., C).
             noise: Standard deviation of the noise in each column.
         """
         signal = jnp.maximum(self.variance - noise**2, 0.0)
-        # A variance of zero holds neither signal nor noise; its weight does not matter.
+        # Zero variance: the weight does not matter.
         return self.inverse(self.transform(rows) * signal / jnp.maximum(self.variance, 1e-20))
 
 
 def metric_factor(gram: Float[AnyArray, "C C"], regularisation: float = 1e-6) -> Float[np.ndarray, "C C"]:
-    """L with `L L^T = gram` (a `RegionEditor`'s): `PCA.fit(rows @ L)` then weighs coefficients by what they move.
+    """L with `L L^T = gram` (a `RegionEditor`'s): `PCA.fit(rows @ L)` then weights coefficients by vertex displacement.
 
-    Summed over regions this is the whole face in vertex space, one region's gram is that region alone. Go back by
+    The sum of grams over regions covers the whole face; one region's gram covers that region alone. Invert with
     `pca.inverse(scores) @ inv(L)`.
     """
     wide = np.asarray(gram, np.float64)

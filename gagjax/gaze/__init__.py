@@ -1,4 +1,4 @@
-"""Gaze: closed-form look-at, correction of tracks, angles and errors, masks around the eyes."""
+"""Gaze: closed-form look-at, track correction, angles and errors, eye masks."""
 
 from gagjax.gaze.correct import GazeCorrector, Lids, LiveGazeCorrector, default_stage, live_stage
 from gagjax.gaze.estimate import eyes_estimated, gaze_of, pupil_offsets, rotations_from_landmarks, rotations_from_pupils

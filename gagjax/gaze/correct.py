@@ -1,12 +1,12 @@
-"""Gaze correction: turn the eyes of a track towards a target, within what eyes can do and keeping what makes them live.
+"""Gaze correction: turn a track's eyes towards a target, within anatomical limits and keeping natural eye motion.
 
 `GazeCorrector` is a stage for whole clips, `LiveGazeCorrector` the same as a causal filter. Both do, per eye and frame,
 
     out = interpolate(slow, target, strength) * exp((1 - strength) fast + strength * keep * capped(fast))
 
-where `slow` is the eye's own motion without its fast part and `fast = log(slow^-1 * original)`. At strength 0 the
-original comes back, at strength 1 with `keep` 0 the target itself, which makes the correction idempotent. The small
-fast movements that are kept (micro-saccades, tremor) are what tells a living eye from a glass one.
+where `slow` is the low-pass part of the eye's own motion and `fast = log(slow^-1 * original)`. Strength 0 returns the
+original, strength 1 with `keep` 0 the target itself, which makes the correction idempotent. Keeping the small fast
+movements (micro-saccades, tremor) keeps the eyes looking alive.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ FRAMES = ("camera", "world", "head")
 
 @pytree
 class Lids:
-    """What is needed to see from a track whether its eyes are closed.
+    """Estimates eye closure from a track's expression.
 
     Args:
-        landmarks: A model cut down to its landmarks (`flame.subset.at_landmarks`), for the identity of the track.
+        landmarks: A model restricted to its landmarks (`flame.subset.at_landmarks`), for the identity of the track.
         shape: The identity's shape coefficients, (S,).
-        shut: Below this fraction of the open aperture an eye counts as closed and is left alone.
-        open: Above this fraction it counts as open and is corrected in full.
+        shut: Below this fraction of the open aperture an eye counts as closed and is not corrected.
+        open: Above this fraction it counts as open and is corrected fully.
     """
 
     landmarks: FlameModel
@@ -53,7 +53,7 @@ class Lids:
     open: Scalar = 0.6
 
     def openness(self, expression: Float[AnyArray, "*#batch 100"]) -> Float[Array, "*#batch 2"]:
-        """Lid aperture of left and right eye as a fraction of the neutral face's, (..., 2)."""
+        """Left and right lid aperture as a fraction of the neutral face's, (..., 2)."""
         expression = jnp.asarray(expression)
         frames = jnp.concatenate([expression.reshape(-1, expression.shape[-1]), jnp.zeros((1, expression.shape[-1]))])
         zero = jnp.zeros((len(frames), 6))
@@ -62,7 +62,7 @@ class Lids:
         return (aperture[:-1] / aperture[-1]).reshape(*expression.shape[:-1], 2)
 
     def weight(self, expression: Float[AnyArray, "*#batch 100"]) -> Float[Array, "*#batch 2"]:
-        """How far each eye may be corrected: 0 closed, 1 open, smooth between."""
+        """Correction weight of each eye: 0 closed, 1 open, smooth between."""
         return _ramp((self.openness(expression) - self.shut) / (self.open - self.shut))
 
 
@@ -71,26 +71,26 @@ class GazeCorrector:
     """Turns the eyes of a clip towards a target: a stage of `Stack`.
 
     Args:
-        target: The point to look at, in metres, (3,) or one per frame (T, 3); or a direction of any length, see
-            `direction`. The default, the origin of the camera's frame, is the camera itself: eye contact.
-        strength: 0 leaves the eyes as they are, 1 puts them on the target.
-        keep: How much of the fast part of the original movement is kept, 0 to 1.
-        keep_limit: The kept movements saturate at this size, in degrees: micro-saccades stay, glances away do not.
-        fast: Movements quicker than this, in seconds, count as fast.
-        horizontal: Largest turn to a side, in degrees.
-        vertical: Largest turn up or down, in degrees.
-        linear: Share of the limits within which targets are met exactly; from there the turn bends towards the limit.
-        release: Targets further from straight ahead than this, in degrees, start to be let go (a head that has turned
-            away does not stare from the corner of its eyes).
-        released: From here on, in degrees, the eyes are left as they are.
-        attract: Eyes that look within this many degrees of the target are taken to mean it, and corrected in full.
-        ignore: Eyes that look further past the target than this, in degrees, are left as they are: a glance away is no
-            error of gaze. The default ignores nothing.
+        target: The point to look at, in metres, (3,) or per frame (T, 3); or a direction of any length, see
+            `direction`. The default, the camera frame's origin, is the camera itself: eye contact.
+        strength: 0 leaves the eyes unchanged, 1 puts them on the target.
+        keep: Fraction of the original fast motion to keep, 0 to 1.
+        keep_limit: Saturation of the kept motion, in degrees: micro-saccades stay, glances away do not.
+        fast: Time constant, in seconds, below which motion counts as fast.
+        horizontal: Largest sideways rotation, in degrees.
+        vertical: Largest rotation up or down, in degrees.
+        linear: Fraction of the limits within which targets are met exactly; beyond it the rotation saturates smoothly.
+        release: Angle from straight ahead, in degrees, beyond which correction fades out (a head that has turned away
+            does not stare from the corner of its eyes).
+        released: Angle, in degrees, from which the eyes are left unchanged.
+        attract: Eyes that look within this many degrees of the target are corrected fully.
+        ignore: Eyes that look further than this from the target, in degrees, are left unchanged: a glance away is not a
+            gaze error. The default ignores nothing.
         centres: Left and right eye centre in the head's frame, (2, 3), metres.
-        neck_joint: What the neck rotation turns about, (3,), metres; used for tracks with a neck.
-        root: What the head's own rotation turns about, (3,), metres; used for tracks whose head moves.
-        lids: Reads lid closure from the expression, so that closing eyes are left alone; None does not look.
-        frame: Where `target` is given: "camera" (x left, y up, z forward), "world" (the track's) or "head".
+        neck_joint: Pivot of the neck rotation, (3,), metres; used for tracks with a neck.
+        root: Pivot of the head rotation, (3,), metres; used for tracks with a moving head.
+        lids: Estimates lid closure from the expression, so that closing eyes are not corrected; None skips the check.
+        frame: Frame of `target`: "camera" (x left, y up, z forward), "world" (the track's) or "head".
         direction: Whether `target` is a direction, so that both eyes stay parallel.
 
     Raises:
@@ -137,10 +137,10 @@ class GazeCorrector:
                 raise InputError(f"must lie in [0, 1], got {float(value):g}", field=name)
 
     def for_model(self, model: FlameModel, shape: Float[AnyArray, "S"] | None = None) -> GazeCorrector:
-        """The corrector for a known head: its own eye centres and neck, and lids that can be seen to close.
+        """The corrector for a known head: its own eye centres and neck joint, and lid closure.
 
         Args:
-            model: The head that the track drives or was tracked on.
+            model: The head that the track drives or was tracked with.
             shape: Its shape coefficients; None is the mean head.
         """
         shape = jnp.zeros(model.shapes) if shape is None else jnp.asarray(shape, jnp.float32)
@@ -150,11 +150,11 @@ class GazeCorrector:
         return dataclasses.replace(self, centres=eye_centres(model, shape), neck_joint=rest[1], root=rest[0], lids=lids)
 
     def for_track(self, track: Track) -> GazeCorrector:
-        """The corrector itself, once the track is known to have what it aims at.
+        """The corrector itself, after checking that the track supports its target.
 
         Raises:
-            InputError: If the target is neither one nor one per frame of the track, or is given in the camera's frame and
-                the track's camera is made up.
+            InputError: If the target is neither a single one nor one per frame of the track, or is in the camera frame
+                and the track's camera is unknown.
         """
         self._check_target(len(track))
         if self.frame == "camera" and not track.camera_known:
@@ -170,11 +170,11 @@ class GazeCorrector:
 
         Args:
             channels: The track's arrays.
-            valid: (T,) frames to trust; the others repeat the last one seen. None is all.
+            valid: (T,) frames to trust; the others repeat the last valid one. None is all.
             dt: Seconds per frame, a number or (T,).
 
         Raises:
-            InputError: If `valid`, `dt` or a target per frame has another length.
+            InputError: If `valid`, `dt` or a per-frame target has another length.
         """
         frames = np.shape(channels.eyes)[0]
         check_lengths(frames, valid=valid, dt=dt if np.ndim(dt) else None)
@@ -187,8 +187,7 @@ class GazeCorrector:
             raise InputError(f"has shape {shape}", field="target", fix=f"Pass (3,), or ({frames}, 3) for each frame")
 
     def targets(self, channels: Channels) -> tuple[Float[Array, "*#batch 6"], Float[Array, "*#batch 2"]]:
-        """Where the eyes should turn, within their limits, and how far they may be taken there by the lids and by the
-        target's place, per eye."""
+        """Target rotations of the eyes, within their limits, and a per-eye weight from lid closure and target angle."""
         parent = jnp.eye(3) if channels.neck is None else so3.exp(channels.neck)
         pivot = jnp.asarray(self.neck_joint)
         centres = pivot + jnp.einsum("...ab,eb->...ea", parent, jnp.asarray(self.centres) - pivot, precision="highest")
@@ -213,7 +212,7 @@ class GazeCorrector:
         return jnp.asarray(limited).reshape(turn.shape), jnp.asarray(weight)
 
     def _within_limits(self, turn: Float[AnyArray, "*#batch 2 3"]) -> tuple[AnyArray, AnyArray]:
-        """The turn bent into an ellipse of the two limits, and how far a target that far out is followed at all."""
+        """The rotation saturated to the ellipse of the two limits, and the release weight for its angle."""
         limits = jnp.deg2rad(jnp.stack([jnp.asarray(self.vertical), jnp.asarray(self.horizontal), jnp.ones(())]))
         share = safe_norm(turn / limits)
         room = jnp.maximum(1.0 - self.linear, 1e-6)
@@ -227,9 +226,9 @@ class GazeCorrector:
     def attention(
         self, slow: Float[AnyArray, "*#batch 6"], goal: Float[AnyArray, "*#batch 6"]
     ) -> Float[Array, "*#batch 2"]:
-        """How far the eyes' own slow motion means the target, by its distance from it: 1 near, 0 far, per eye."""
+        """Per-eye attention weight from the angle between slow gaze and target: 1 near, 0 far."""
         looking, aim = (so3.exp(x.reshape(*x.shape[:-1], 2, 3))[..., 2] for x in (slow, goal))
-        # Between directions of view: the turn of an eye about its own line of sight says nothing.
+        # Between gaze directions: rotation about the line of sight does not matter.
         apart = jnp.arctan2(safe_norm(jnp.cross(looking, aim)), (looking * aim).sum(-1))
         return 1.0 - _ramp((jnp.rad2deg(apart) - self.attract) / jnp.maximum(self.ignore - self.attract, 1e-6))
 
@@ -240,13 +239,13 @@ class GazeCorrector:
         goal: Float[AnyArray, "*#batch 6"],
         weight: Float[AnyArray, "*#batch 2"],
     ) -> Float[Array, "*#batch 6"]:
-        """The formula at the top of the module, on axis-angle vectors.
+        """The formula in the module docstring, on axis-angle vectors.
 
         Args:
             eyes: Left and right eye as tracked, (..., 6), radians.
             slow: Their slow part, (..., 6), radians.
-            goal: Where they should turn, (..., 6), radians.
-            weight: How far each eye is taken there, (..., 2), in [0, 1].
+            goal: Target rotations, (..., 6), radians.
+            weight: Correction weight of each eye, (..., 2), in [0, 1].
 
         Returns:
             The corrected rotations, (..., 6), radians.
@@ -267,15 +266,15 @@ class GazeCorrector:
         quick = (1.0 - strength) * fast + strength * self.keep * capped
         turned = _times(_times(calm, so3.exp(step)), so3.exp(quick))
         out = so3.log(turned)
-        # Through matrices and back an untouched eye would come out changed in its last digits. Only the value is
-        # replaced: at strength 0 the gradient is still that of the formula.
+        # The round trip through matrices changes an uncorrected eye in its last digits. Only the value is replaced: at
+        # strength 0 the gradient is still that of the formula.
         same = jax.lax.stop_gradient(per_eye(eyes) - out)
         out = out + jnp.where(strength == 0.0, same, 0.0)
         return out.reshape(*out.shape[:-2], 6)
 
 
 class LiveGazeState(NamedTuple):
-    """The eyes' slow motion so far, and the last frame put out."""
+    """The eyes' slow motion so far, and the last output frame."""
 
     slow: Float[Array, "6"]
     last: Channels
@@ -286,11 +285,11 @@ class LiveGazeCorrector:
     """`GazeCorrector` as a causal filter over `Channels`: the slow motion is an exponential average of the past.
 
     Args:
-        corrector: What to do; its target must be one for all frames.
+        corrector: The correction to apply; its target must be the same for all frames.
         fps: Frames per second.
 
     Raises:
-        InputError: If the target is one per frame.
+        InputError: If the target is per frame.
     """
 
     corrector: GazeCorrector
@@ -345,8 +344,8 @@ def _apply(corrector: GazeCorrector, channels: Channels, valid: AnyArray | None,
     goal, weight = jnp.broadcast_to(goal, (frames, 6)), jnp.broadcast_to(weight, (frames, 2))
     slow = _calm(eyes, trusted, seconds, corrector.fast)
     weight = weight * corrector.attention(slow, goal)
-    # The permission to correct changes as fast as a lid; the correction comes and goes more slowly, and is gone before
-    # the lid is shut: the least weight of two frames around, smoothed.
+    # The weight changes as fast as a lid moves. The correction should fade more slowly and be gone before the lid is
+    # shut: take the minimum over two frames on either side, smoothed.
     padded = jnp.pad(weight, ((2, 2), (0, 0)), mode="edge")
     least = jnp.stack([padded[k : k + frames] for k in range(5)]).min(0)
     weight = jnp.minimum(weight, _calm(least, trusted, seconds, 0.06))
@@ -355,7 +354,7 @@ def _apply(corrector: GazeCorrector, channels: Channels, valid: AnyArray | None,
 
 
 def _calm(x: Float[AnyArray, "T C"], trusted: Bool[AnyArray, "T"], seconds: Float[AnyArray, "T"], tau: Scalar) -> Array:
-    """A two-sided exponential average, without lag: trusted frames weigh exp(-|time apart| / tau)."""
+    """A zero-lag two-sided exponential average: trusted frames weigh exp(-|time difference| / tau)."""
     decay = jnp.exp(-seconds / jnp.maximum(tau, 1e-3))
     weight = trusted.astype(x.dtype)[:, None]
     value = jnp.where(trusted[:, None], x, 0.0)
@@ -391,14 +390,14 @@ def _times(a: AnyArray, b: AnyArray) -> Array:
 
 
 def default_stage(model: FlameModel | None = None, shape: Float[AnyArray, "S"] | None = None) -> GazeCorrector:
-    """What `Stack.default(enable=("gaze", ...))` runs: eye contact for eyes that all but look at the camera.
+    """The stage that `Stack.default(enable=("gaze", ...))` runs: eye contact for eyes that nearly look at the camera.
 
-    Within 10 degrees of the camera the eyes are taken nearly all the way to it; beyond 20 degrees the performer looks
-    elsewhere and is left to.
+    Within 10 degrees of the camera the eyes are turned most of the way to it; beyond 20 degrees the performer is looking
+    elsewhere and the eyes are left unchanged.
 
     Args:
-        model: The head that is driven, where it is known; then closed eyes are left alone.
-        shape: Its shape.
+        model: The target head, if known; closed eyes are then left unchanged.
+        shape: Its shape coefficients.
     """
     stage = GazeCorrector(strength=0.8, keep=1.0, attract=10.0, ignore=20.0)
     return stage if model is None else stage.for_model(model, shape)

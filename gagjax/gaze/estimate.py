@@ -1,4 +1,4 @@
-"""The gaze that a track or landmarks show."""
+"""Gaze estimation from tracks, pupils and landmarks."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from gagjax.gaze.geometry import (
 from gagjax.track import Channels, Track
 from gagjax.typing import AnyArray
 
-EYEBALL_RADIUS = 0.013  # metres, from the eye's joint to the pupil in FLAME
-# Eyeball radius over the distance between an eye's corners, about 13 mm over 30 mm.
+EYEBALL_RADIUS = 0.013  # metres, from the eye joint to the pupil in FLAME
+# Eyeball radius over the distance between the eye corners, about 13 mm over 30 mm.
 RADIUS_RATIO = 0.43
-STILL = np.radians(0.05)  # eyes that turn less than this in a whole clip were not estimated
+STILL = np.radians(0.05)  # eyes that rotate less than this over a whole clip were not estimated
 
 
 def eyes_estimated(track: Track) -> bool:
-    """Whether a tracker estimated the eyes: in frames that are valid they turn by more than .05 degrees.
+    """Whether the tracker estimated the eyes: over the valid frames they rotate by more than .05 degrees.
 
     Example:
         >>> from gagjax.simulate import driver
@@ -38,12 +38,12 @@ def eyes_estimated(track: Track) -> bool:
 
 
 def gaze_of(track: Track | Channels, frame: str = "world") -> Float[Array, "T 2 3"]:
-    """Where the eyes of a track look: unit directions of the left and the right eye.
+    """Gaze of a track: unit directions of the left and right eye.
 
     Args:
         track: A track or its channels.
-        frame: "head" (the eyes' own axes), "world" (the rotations of neck and head applied) or "camera" (x left, y up, z forward:
-            a gaze into the lens has z near -1).
+        frame: "head" (the eyes' own axes), "world" (neck and head rotations applied) or "camera" (x left, y up, z
+            forward: a gaze into the lens has z near -1).
 
     Raises:
         InputError: If the frame is unknown.
@@ -73,17 +73,17 @@ def rotations_from_pupils(
     radius: float = EYEBALL_RADIUS,
     intrinsics: Intrinsics | None = None,
 ) -> Float[Array, "*#batch 6"]:
-    """Eye rotations from pupils seen in the image, for tracks without eye pose; exact for the track's camera.
+    """Eye rotations from pupil positions in the image, for tracks without eye pose; exact for the track's camera.
 
-    The ray through a pupil meets the eyeball in a point, and the eye looks from its centre through that point. Where
-    the ray misses the ball its nearest point counts.
+    The ray through a pupil intersects the eyeball, and the gaze runs from the eye centre through the intersection. If
+    the ray misses the eyeball, its nearest point is used.
 
     Args:
-        pupils: (x, y) of the left and the right pupil as fractions of the image, (..., 2, 2).
+        pupils: (x, y) of the left and right pupil as fractions of the image, (..., 2, 2).
         centres: Eye centres in the head's world, (..., 2, 3), metres.
         transform: The track's `[R | t]`, (..., 3, 4).
         parent: Rotation of the head within its world (neck); None is the identity.
-        radius: From the eye's centre to the pupil, metres.
+        radius: Distance from eye centre to pupil, metres.
         intrinsics: The lens; None is GAGAvatar's.
 
     Returns:
@@ -99,7 +99,7 @@ def rotations_from_pupils(
     ray = jnp.einsum("...ab,...eb->...ea", transform[..., :3], ray, precision="highest")
     ray = ray / jnp.sqrt((ray**2).sum(-1, keepdims=True))
     away = camera_centre(transform)[..., None, :] - centres
-    # The point of the ray nearest to the centre; the distance along the ray only matters beyond it.
+    # The point on the ray closest to the centre.
     along = -(ray * away).sum(-1, keepdims=True)
     nearest = away + along * ray
     depth = radius**2 - (nearest**2).sum(-1, keepdims=True)
@@ -114,16 +114,16 @@ def rotations_from_landmarks(
     ratio: float = RADIUS_RATIO,
     rest: Float[AnyArray, "2 2"] | None = None,
 ) -> Float[Array, "*#batch 6"]:
-    """Eye rotations from 70 image landmarks alone: the pupil's place between the eye's corners.
+    """Eye rotations from 70 image landmarks alone: the pupil's position between the eye corners.
 
-    No camera is needed. Head turns are not undone beyond the corners' own foreshortening, so this is a few degrees off
-    on a turned head; with a camera use `rotations_from_pupils`.
+    No camera is needed. Head rotation is compensated only through the corners' foreshortening, so the result is a few
+    degrees off on a turned head; with a camera use `rotations_from_pupils`.
 
     Args:
         landmarks: iBUG landmarks 0 to 67 and the two pupils (in either order), (..., 70, 2), y down, any unit.
         ratio: Eyeball radius over eye width.
-        rest: Offsets of each pupil (left, right) when looking straight, as shares of the eye's width along its axis and
-            upwards: a clip's median takes a person's anatomy out.
+        rest: Offsets of each pupil (left, right) when looking straight ahead, as fractions of the eye width along its
+            axis and upwards: a clip's median removes the person's anatomy.
 
     Returns:
         Axis-angle of the left and the right eye, (..., 6), radians.
@@ -138,7 +138,7 @@ def rotations_from_landmarks(
     if rest is not None:
         offset = offset - jnp.asarray(rest)
     share = offset / ratio
-    # A pupil cannot leave the eyeball: beyond 0.95 of its radius (72 degrees) the place is bent back.
+    # The pupil stays on the eyeball: beyond 0.95 of its radius (72 degrees) the offset is compressed.
     size = jnp.sqrt((share**2).sum(-1, keepdims=True) + 1e-12)
     share = share * jnp.where(size > 0.95, 0.95 / size, 1.0)
     ahead = jnp.sqrt(1.0 - (share**2).sum(-1, keepdims=True))
@@ -147,8 +147,8 @@ def rotations_from_landmarks(
 
 
 def pupil_offsets(landmarks: Float[AnyArray, "*#batch L 2"]) -> Float[Array, "*#batch 2 2"]:
-    """Where each pupil lies from the middle of its eye, (..., 2, 2): left and right eye, towards the subject's left and
-    upwards, as shares of the eye's width."""
+    """Pupil offsets from the eye middle, (..., 2, 2): left and right eye, towards the subject's left and upwards, as
+    fractions of the eye width."""
     points = jnp.asarray(landmarks)
     # Each eye's corners in the direction of the subject's left, which is the image's right.
     starts, ends = points[..., jnp.array([42, 36]), :], points[..., jnp.array([45, 39]), :]

@@ -1,9 +1,9 @@
-"""Closed-form gaze geometry: where an eye must turn to look at something, and where a turned eye looks.
+"""Closed-form gaze geometry: eye rotations from targets, and gaze directions from eye rotations.
 
 Frames and signs are FLAME's: metres, y up, the face towards +z, the subject's left eye at +x. At rest both eyes look
-along +z and share the head's axes, so a positive rotation about x looks down and a positive one about y to the
-subject's left, in both eyes alike. Rotations are axis-angle in radians. An eye that turns from rest straight to its
-target turns about an axis in the x-y plane, so it never rolls (Listing's law).
+along +z and share the head's axes, so in both eyes a positive rotation about x looks down and a positive one about y to
+the subject's left. Rotations are axis-angle in radians. Rotations from rest to a target have their axis in the x-y
+plane, so the eye never rolls (Listing's law).
 """
 
 from __future__ import annotations
@@ -16,38 +16,38 @@ from gagjax.camera import FOCAL, UNITS_PER_METRE, Intrinsics
 from gagjax.numerics import safe_sqrt
 from gagjax.typing import AnyArray
 
-# Where the eyes of an average FLAME head turn, left then right, in metres. A centimetre matters little: seen from a
-# camera 1.7 m away it is a third of a degree. `eye_centres(model, shape)` gives those of a given head.
+# Eye centres of an average FLAME head, left then right, in metres. A centimetre matters little: from a camera 1.7 m away
+# it is a third of a degree. `eye_centres(model, shape)` gives those of a given head.
 NOMINAL_EYE_CENTRES = ((0.0315, 0.03, 0.02), (-0.0315, 0.03, 0.02))
 
 
 def rotation_towards(
     target: Float[AnyArray, "*#batch 3"], eye_centre: Float[AnyArray, "*#batch 3"]
 ) -> Float[Array, "*#batch 3"]:
-    """The rotation that turns an eye from rest (+z) to look at a point.
+    """The rotation from rest (+z) that makes an eye look at a point.
 
     Args:
         target: The point, in the head's frame, (..., 3), any unit.
-        eye_centre: What the eye turns about, in the same frame and unit, (..., 3).
+        eye_centre: The eye's centre of rotation, in the same frame and unit, (..., 3).
 
     Returns:
         Axis-angle in radians, (..., 3), without roll; zero for a target at the eye's centre. Straight behind the eye,
-        where every axis would do, it is half a turn about y.
+        where the axis is ambiguous, it is a half turn about y.
 
     Example:
         >>> import numpy as np
         >>> np.degrees(rotation_towards(np.array([0.0, -1.0, 1.0]), np.zeros(3))).round(3).tolist()
         [45.0, 0.0, 0.0]
     """
-    # Halved: the difference of two numbers near the end of their range is beyond it, that of their halves is not.
+    # Halved, so that the difference of two values near the float limits does not overflow.
     return rotation_to_direction(jnp.asarray(target) / 2 - jnp.asarray(eye_centre) / 2)
 
 
 def rotation_to_direction(direction: Float[AnyArray, "*#batch 3"]) -> Float[Array, "*#batch 3"]:
-    """The rotation that turns an eye from rest (+z) along a direction of any length; see `rotation_towards`."""
+    """The rotation from rest (+z) that makes an eye look along a direction of any length; see `rotation_towards`."""
     d = jnp.asarray(direction)
     d = d.astype(jnp.promote_types(d.dtype, jnp.float32))
-    # Scaled first, so that targets in millimetres and at infinity meet the same thresholds.
+    # Scaled first, so that the thresholds do not depend on the target's unit or distance.
     d = so3.scaled(d)
     x, y, z = d[..., 0], d[..., 1], d[..., 2]
     square = x * x + y * y
@@ -63,7 +63,7 @@ def rotation_to_direction(direction: Float[AnyArray, "*#batch 3"]) -> Float[Arra
 
 
 def direction_of(rotation: Float[AnyArray, "*#batch 3"]) -> Float[Array, "*#batch 3"]:
-    """The unit direction in which a turned eye looks: where its rotation sends +z."""
+    """The unit gaze direction of an eye rotation: the image of +z."""
     return so3.exp(jnp.asarray(rotation, jnp.float32))[..., :, 2]
 
 
@@ -72,16 +72,15 @@ def look_at(
     centres: Float[AnyArray, "*#batch 2 3"],
     parent: Float[AnyArray, "*#batch 3 3"] | None = None,
 ) -> Float[Array, "*#batch 6"]:
-    """The rotations with which both eyes look at one point; near points make them converge.
+    """The rotations that make both eyes look at one point; they converge on near points.
 
     Args:
-        target: The point, (..., 3), in the frame that `centres` are given in.
-        centres: Left and right eye centre after the head's pose, (..., 2, 3).
-        parent: Rotation from the frame the eyes turn in (FLAME: global times neck) to that of the target; None is the
-            identity.
+        target: The point, (..., 3), in the frame of `centres`.
+        centres: Left and right eye centre after head pose, (..., 2, 3).
+        parent: Rotation from the eyes' parent frame (FLAME: global times neck) to the target's; None is the identity.
 
     Returns:
-        Axis-angle of the left and the right eye, (..., 6), radians.
+        Axis-angle of the left and right eye, (..., 6), radians.
     """
     direction = jnp.asarray(target)[..., None, :] - jnp.asarray(centres)
     return look_along(direction, parent)
@@ -90,7 +89,7 @@ def look_at(
 def look_along(
     direction: Float[AnyArray, "*#batch 2 3"], parent: Float[AnyArray, "*#batch 3 3"] | None = None
 ) -> Float[Array, "*#batch 6"]:
-    """As `look_at`, for directions: one for each eye, (..., 2, 3); equal ones keep the eyes parallel."""
+    """As `look_at`, for one direction per eye, (..., 2, 3); equal directions keep the eyes parallel."""
     if parent is not None:
         direction = jnp.einsum("...ab,...ea->...eb", parent, direction, precision="highest")
     turn = rotation_to_direction(direction)
@@ -98,16 +97,16 @@ def look_along(
 
 
 def angle_between(a: Float[AnyArray, "*#batch 3"], b: Float[AnyArray, "*#batch 3"]) -> Float[Array, "*#batch"]:
-    """The angle between two vectors of any length, radians; exact for tiny angles and safe at 0 and pi.
+    """The angle between two vectors of any length, radians; accurate for tiny angles and safe at 0 and pi.
 
-    The arc cosine of the normalised dot product loses everything below 0.02 degrees in float32 and is NaN when rounding
-    takes it above 1; this form has neither fault, and its gradient is finite everywhere.
+    In float32 the arccosine of the normalised dot product loses everything below 0.02 degrees and is NaN when rounding
+    takes the product above 1; this form avoids both, and its gradient is finite everywhere.
     """
     a, b = so3.scaled(jnp.asarray(a)), so3.scaled(jnp.asarray(b))
     across, along = jnp.cross(a, b), (a * b).sum(-1)
     square = (across**2).sum(-1)
     length = safe_sqrt(square)
-    # Both arguments zero (a zero vector) would be 0/0 in the derivative.
+    # If both arguments are zero (a zero vector), the derivative would be 0/0.
     empty = (square == 0) & (along == 0)
     return jnp.where(empty, 0.0, jnp.arctan2(length, jnp.where(empty, 1.0, along)))
 
@@ -127,14 +126,14 @@ def vergence(eyes: Float[AnyArray, "*#batch 6"]) -> Float[Array, "*#batch"]:
 
 
 def camera_centre(transform: Float[AnyArray, "*#batch 3 4"]) -> Float[Array, "*#batch 3"]:
-    """Where the camera stands in the head's world, in metres, from a track's `[R | t]` (GAGAvatar units)."""
+    """Camera position in the head's world, in metres, from a track's `[R | t]` (GAGAvatar units)."""
     return camera_to_world(jnp.zeros(3), transform)
 
 
 def camera_to_world(
     point: Float[AnyArray, "*#batch 3"], transform: Float[AnyArray, "*#batch 3 4"]
 ) -> Float[Array, "*#batch 3"]:
-    """A point from camera coordinates (x left, y up, z forward) to the head's world, both in metres.
+    """Transform a point from camera coordinates (x left, y up, z forward) to the head's world, both in metres.
 
     Args:
         point: (..., 3), metres from the camera.
@@ -150,7 +149,7 @@ def project(
     transform: Float[AnyArray, "*#batch 3 4"],
     intrinsics: Intrinsics | None = None,
 ) -> tuple[Float[Array, "*#batch N 2"], Float[Array, "*#batch N"]]:
-    """Where points of the head's world appear in a track's image.
+    """Project points of the head's world into a track's image.
 
     Args:
         points: (..., N, 3), metres.
@@ -174,11 +173,11 @@ def project(
 def pitch_yaw(direction: Float[AnyArray, "*#batch 3"]) -> Float[Array, "*#batch 2"]:
     """Pitch and yaw of a direction in the ETH-XGaze convention: `arcsin(y)` and `arctan2(x, z)`, radians.
 
-    ETH-XGaze uses an image's axes (x right, y down, z away from the camera) and labels the *negated* gaze direction, so
-    that a positive pitch looks up and a positive yaw to the image's left: see `eth_xgaze_label`.
+    ETH-XGaze uses image axes (x right, y down, z away from the camera) and labels the *negated* gaze direction, so
+    positive pitch looks up and positive yaw to the image's left: see `eth_xgaze_label`.
 
     Args:
-        direction: (..., 3), any length but zero; zero gives zeros.
+        direction: (..., 3), any nonzero length; zero gives zeros.
 
     Source: Zhang et al., ETH-XGaze, ECCV 2020 (convention only).
     """
@@ -188,26 +187,26 @@ def pitch_yaw(direction: Float[AnyArray, "*#batch 3"]) -> Float[Array, "*#batch 
     level = safe_sqrt(flat)
     vertical = flat == 0
     nothing = vertical & (y == 0)
-    # arctan2 over the horizontal length is the arc sine of the normalised y, without its infinite slope at the poles.
+    # arctan2 over the horizontal length equals the arcsine of the normalised y, without its infinite slope at the poles.
     pitch = jnp.where(nothing, 0.0, jnp.arctan2(y, jnp.where(nothing, 1.0, level)))
     yaw = jnp.where(vertical, 0.0, jnp.arctan2(x, jnp.where(vertical, 1.0, z)))
     return jnp.stack([pitch, yaw], -1)
 
 
 def direction_from_pitch_yaw(angles: Float[AnyArray, "*#batch 2"]) -> Float[Array, "*#batch 3"]:
-    """The unit direction of pitch and yaw: the inverse of `pitch_yaw`."""
+    """The unit direction from pitch and yaw: the inverse of `pitch_yaw`."""
     pitch, yaw = angles[..., 0], angles[..., 1]
     return jnp.stack([jnp.cos(pitch) * jnp.sin(yaw), jnp.sin(pitch), jnp.cos(pitch) * jnp.cos(yaw)], -1)
 
 
-# A track's camera has x left and y up; ETH-XGaze's has x right and y down.
+# Track cameras have x left and y up; ETH-XGaze cameras x right and y down.
 _TRACK_TO_IMAGE = (-1.0, -1.0, 1.0)
 
 
 def eth_xgaze_label(
     gaze: Float[AnyArray, "*#batch 3"], transform: Float[AnyArray, "*#batch 3 4"]
 ) -> Float[Array, "*#batch 2"]:
-    """The ETH-XGaze label (pitch, yaw) of a gaze direction in the head's world, seen by a track's camera.
+    """The ETH-XGaze label (pitch, yaw) of a gaze direction in the head's world, for a track's camera.
 
     Args:
         gaze: Gaze direction in the head's world, (..., 3).

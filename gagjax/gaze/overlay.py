@@ -1,4 +1,4 @@
-"""Gaze drawn onto frames, to look at."""
+"""Gaze overlay on frames, for inspection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def draw_gaze(
     transform: Float[AnyArray, "T 3 4"] | Float[AnyArray, "3 4"],
     length: float = 0.06,
 ) -> np.ndarray:
-    """Frames with a line from each eye along its gaze.
+    """Draw a line from each eye along its gaze.
 
     Args:
         frames: RGB, (T, H, W, 3), uint8 or floats in [0, 1].

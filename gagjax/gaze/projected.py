@@ -1,4 +1,4 @@
-"""Eye masks from where the eyes are in each frame: projected eyeballs and lids instead of fixed places."""
+"""Per-frame eye masks from projected eyeballs and lids instead of fixed positions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gagjax.track import Track
 from gagjax.typing import AnyArray
 
 _LIDS = jnp.arange(42, 48), jnp.arange(36, 42)  # left and right eye, clockwise in the image
-_SHUT = 0.1  # lid aperture below which nothing of the eye is to be seen
+_SHUT = 0.1  # lid aperture below which the eye is not visible
 
 
 def projected_eye_masks(
@@ -32,7 +32,7 @@ def projected_eye_masks(
     softness: float = 0.06,
     intrinsics: Intrinsics | None = None,
 ) -> Float[Array, "*#batch 2 H W"]:
-    """Soft masks of what is seen of each eye: inside its lids and its eyeball, facing the camera, open.
+    """Soft masks of the visible part of each eye: inside its lids and its eyeball, facing the camera, open.
 
     Args:
         landmarks: Posed iBUG landmarks, (..., L, 3), metres in the head's world.
@@ -40,8 +40,8 @@ def projected_eye_masks(
         transform: The track's `[R | t]`, (..., 3, 4).
         height: Rows of the image.
         width: Columns of the image.
-        forward: Where the face points, (..., 3); None is +z, a head without a turned neck.
-        softness: Width of the border as a share of the eye's width.
+        forward: Facing direction, (..., 3); None is +z, i.e. no neck rotation.
+        softness: Border width as a fraction of the eye width.
         intrinsics: The lens; None is GAGAvatar's.
 
     Returns:
@@ -58,7 +58,7 @@ def projected_eye_masks(
     length = jnp.sqrt((along**2).sum(-1, keepdims=True) + 1e-9)
     inwards = jnp.stack([-along[..., 1], along[..., 0]], -1) / length
     offset = (inwards * corners).sum(-1)
-    # Distance into the polygon from its nearest edge, edge by edge: six images at a time would not fit a long clip.
+    # Inside distance to the nearest polygon edge, one edge at a time: six images at once would not fit a long clip.
     inside = jnp.full((*corners.shape[:-2], height, width), jnp.inf)
     for edge in range(corners.shape[-2]):
         normal = inwards[..., edge, :]
@@ -81,19 +81,19 @@ def visibility(
     transform: Float[AnyArray, "*#batch 3 4"],
     forward: Float[AnyArray, "*#batch 3"] | None = None,
 ) -> Float[Array, "*#batch 2"]:
-    """How far each eye faces the camera: 1 up to about 65 degrees off, 0 from 85 degrees on; the further eye hides
+    """Visibility of each eye by facing angle: 1 up to about 65 degrees off, 0 from 85 degrees; the far eye disappears
     earlier, behind the nose.
 
     Args:
         centres: Left and right eye centre in head axes, (..., 2, 3), metres.
         transform: Camera `[R | t]` of a track, (..., 3, 4).
-        forward: Where the face looks, (..., 3); None is +z.
+        forward: Facing direction, (..., 3); None is +z.
 
     Returns:
         Visibility of each eye in [0, 1], (..., 2).
     """
     ahead = jnp.array([0.0, 0.0, 1.0]) if forward is None else jnp.asarray(forward)
-    # An eye looks out a little to its own side, so the one that is turned away disappears first.
+    # Each eye faces slightly outwards, so the one turned away disappears first.
     side = jnp.array([[0.35, 0.0, 0.0], [-0.35, 0.0, 0.0]])
     side = side if forward is None else jnp.cross(jnp.array([0.0, 1.0, 0.0]), ahead)[..., None, :] * side[:, :1]
     out = ahead[..., None, :] + side
@@ -103,14 +103,14 @@ def visibility(
 
 
 def eye_centres_in_image(model: FlameModel, track: Track) -> Float[Array, "T 2 2"]:
-    """Where a track's eyes are seen: what `enhance_frames` takes as `eye_centres`.
+    """Image positions of a track's eyes, as `enhance_frames` takes for `eye_centres`.
 
     Args:
         model: The head.
-        track: The track; its own shape is used, or the mean head.
+        track: The track; uses its own shape if set, else the mean head.
 
     Returns:
-        (x, y) of the left and the right eye as fractions of the image, NaN where an eye faces away or is closed.
+        (x, y) of the left and right eye as fractions of the image, NaN where an eye faces away or is closed.
     """
     track = folded(track, model, track.shape)
     points, centres, forward = _posed(model, track)
@@ -125,8 +125,8 @@ def track_eye_masks(model: FlameModel, track: Track, height: int, width: int) ->
     Args:
         model: The head.
         track: T frames.
-        height: Of the picture, pixels.
-        width: Of the picture, pixels.
+        height: Image height, pixels.
+        width: Image width, pixels.
 
     Returns:
         Soft masks of left and right eye, (T, 2, H, W).
