@@ -149,7 +149,7 @@ def _covariances(filter_: Kinematic, state: Moments, weight: AnyArray, ndim: int
     )
     shape = (weight.shape[0], *shape[1:]) if len(shape) == ndim else (weight.shape[0], *(1,) * (ndim - 1))
 
-    def full(value: AnyArray) -> Any:
+    def full(value: AnyArray | float) -> Any:
         return jnp.broadcast_to(value, shape)
 
     def square(entries: Tree) -> Any:

@@ -168,7 +168,15 @@ def eyes_of(
     centres = np.asarray(flame.eye_centres(subject.model, shape))[[1, 0]]  # subject's right first
     model = EyeModel(centres, eye_radius(subject.model))
     middle = (camera.cx, camera.cy)
-    eyes, _ = gaze(model, fit.pose.rotation, fit.pose.shift, float(fit.person.focal), landmarks, fit.corners, middle)
+    eyes, _ = gaze(
+        model,
+        np.asarray(fit.pose.rotation),
+        np.asarray(fit.pose.shift),
+        float(fit.person.focal),
+        landmarks,
+        fit.corners,
+        middle,
+    )
     return eyes
 
 

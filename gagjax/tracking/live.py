@@ -112,7 +112,12 @@ class LiveTracker:
         expression[self.subject.priors.columns] = pose.expression[0]
         transform = np.concatenate([pose.rotation[0], pose.shift[0][:, None]], 1)
         return LiveFrame(
-            expression, pose.jaw[0], self._eyes(person, pose, plane, points), transform, residual < self.most, residual
+            expression,
+            np.asarray(pose.jaw[0]),
+            self._eyes(person, pose, plane, points),
+            transform,
+            residual < self.most,
+            residual,
         )
 
     def _eyes(self, person: Person, pose: Pose, plane: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -121,7 +126,9 @@ class LiveTracker:
         model = EyeModel(centres, eye_radius(self.subject.model))
         corners = corners_of(self.subject, plane)
         middle = (self.camera.cx, self.camera.cy)
-        angles, weights = eye_angles(model, pose.rotation, pose.shift, float(person.focal), points, corners, middle)
+        angles, weights = eye_angles(
+            model, np.asarray(pose.rotation), np.asarray(pose.shift), float(person.focal), points, corners, middle
+        )
         before = None if self._last is None else self._last.eyes
         return together(angles[0], weights[0], before)
 

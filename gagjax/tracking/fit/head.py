@@ -31,10 +31,10 @@ class Pose(NamedTuple):
         expression: Fitted coefficients, (E,).
     """
 
-    rotation: Float[Array, "*batch 3 3"]
-    shift: Float[Array, "*batch 3"]
-    jaw: Float[Array, "*batch 3"]
-    expression: Float[Array, "*batch E"]
+    rotation: Float[AnyArray, "*batch 3 3"]
+    shift: Float[AnyArray, "*batch 3"]
+    jaw: Float[AnyArray, "*batch 3"]
+    expression: Float[AnyArray, "*batch E"]
 
 
 class Person(NamedTuple):
@@ -108,7 +108,7 @@ def point_head(model: FlameModel, embedding: Embedding, priors: Priors) -> Point
     return PointHead(small, jnp.asarray(directions[:count]), jnp.asarray(embedding.slides, jnp.float32), shapes)
 
 
-def slid(head: PointHead, rotation: Float[Array, "3 3"]) -> Float[Array, "N 3"]:
+def slid(head: PointHead, rotation: Float[AnyArray, "3 3"]) -> Float[Array, "N 3"]:
     """How far the network's marks lie from their places because the head is turned, metres.
 
     The network half expects a frontal face, and draws the marks of a turned one after it.
@@ -124,13 +124,13 @@ def slid(head: PointHead, rotation: Float[Array, "3 3"]) -> Float[Array, "N 3"]:
 def head_points(
     head: PointHead,
     person: Person,
-    jaw: Float[Array, "3"],
-    expression: Float[Array, "E"],
-    rotation: Float[Array, "3 3"] | None = None,
+    jaw: Float[AnyArray, "3"],
+    expression: Float[AnyArray, "E"],
+    rotation: Float[AnyArray, "3 3"] | None = None,
 ) -> Float[Array, "N 3"]:
     """The points in the head's frame, metres, eyes at rest; as the network marks them where the rotation is given."""
     places = person.offsets if rotation is None else person.offsets + slid(head, rotation)
-    template = head.model.v_template.at[: head.count].add(places)
+    template = jnp.asarray(head.model.v_template).at[: head.count].add(places)
     model = dataclasses.replace(head.model, v_template=template)
     pose = jnp.concatenate([jnp.zeros(3), jaw])
     return vertices(model, person.shape, expression, pose, jnp.zeros(6))[: head.count]
@@ -141,7 +141,7 @@ def in_camera(points: Float[Array, "*batch 3"], pose: Pose) -> Float[Array, "*ba
     return UNITS * jnp.matmul(points, pose.rotation, precision=_PRECISION) + pose.shift
 
 
-def linear_columns(head: PointHead, jaw: Float[Array, "3"], first: int = 0) -> Float[Array, "N 3 K"]:
+def linear_columns(head: PointHead, jaw: Float[AnyArray, "3"], first: int = 0) -> Float[Array, "N 3 K"]:
     """How the points move with shape and expression coefficients at a jaw rotation, in the head's frame.
 
     The columns from number `first` on are given.

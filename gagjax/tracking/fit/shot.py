@@ -17,6 +17,7 @@ from gagjax.tracking.fit.head import Person, PointHead, Pose, head_points, point
 from gagjax.tracking.fit.priors import Priors, priors_for
 from gagjax.tracking.fit.solver import Moves, Observed, Settings, frame_step, seen_at, step
 from gagjax.tracking.fit.start import first_poses
+from gagjax.typing import AnyArray
 
 KEYS = 64  # frames from which a person is learned
 CHUNK = 64  # frames that are fitted together once the person is known
@@ -255,7 +256,7 @@ def _padded(landmarks: np.ndarray, seen: Observed, frames: int) -> tuple[np.ndar
     if not missing:
         return landmarks, seen, real
 
-    def longer(values: np.ndarray) -> np.ndarray:
+    def longer(values: AnyArray) -> np.ndarray:
         return np.concatenate([values, np.repeat(values[-1:], missing, 0)])
 
     weights = np.concatenate([seen.weights, np.zeros((missing, seen.weights.shape[1]), np.float32)])

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from gagjax import so3
 from gagjax.pytree import pytree, static
 from gagjax.tracking.fit.head import UNITS, Person, PointHead, Pose, head_points, in_camera, linear_columns
+from gagjax.typing import AnyArray
 
 _PRECISION = jax.lax.Precision.HIGHEST
 _BATCH = 8  # frames at a time: their columns stay in the cache
@@ -57,9 +58,9 @@ class Observed(NamedTuple):
         scale: Standard deviation of a point, pixels, (T,).
     """
 
-    points: Float[Array, "*T N 2"]
-    weights: Float[Array, "*T N"]
-    scale: Float[Array, "*T"]
+    points: Float[AnyArray, "*T N 2"]
+    weights: Float[AnyArray, "*T N"]
+    scale: Float[AnyArray, "*T"]
 
 
 class _Linear(NamedTuple):
@@ -77,7 +78,7 @@ def _linear(
 ) -> _Linear:
     count = head.count
 
-    def in_head(jaw: Array) -> Array:
+    def in_head(jaw: AnyArray) -> Array:
         return head_points(head, person, jaw, pose.expression, pose.rotation)
 
     points, by_jaw = in_head(pose.jaw), jax.jacfwd(in_head)(pose.jaw)  # (N, 3), (N, 3, 3)
@@ -114,7 +115,7 @@ def _linear(
     )
 
 
-def _times(a: Array, b: Array) -> Array:
+def _times(a: AnyArray, b: AnyArray) -> Array:
     return jnp.matmul(a, b, precision=_PRECISION)
 
 

@@ -71,7 +71,7 @@ def function(graph: Graph) -> Callable[[Float[Array, "B H W C"]], list[Float[Arr
 def _activated(x: AnyArray, operation: Operation) -> Array:
     kind = operation.options.get("activation", "none")
     if kind == "none":
-        return x
+        return jnp.asarray(x)
     return jax.nn.relu(x) if kind == "relu" else jnp.clip(x, 0.0, 6.0)
 
 
