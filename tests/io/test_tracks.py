@@ -89,10 +89,23 @@ def test_absurd_gaps_and_double_numbers_are_refused(tmp_path):
 
 
 def test_frames_of_several_videos_are_ordered_as_the_original_does_and_stay_sequences(tmp_path):
-    content = make.records(3, "a", [5, 7, 9]) | make.records(2, "b", [6, 8])
+    content = make.records(3, "a", [5, 6, 7]) | make.records(2, "b", [6, 7])
     track = gj.load_track(dump(tmp_path / "optim.pkl", content))
-    assert track.names == ("a_5", "b_6", "a_7", "b_8", "a_9") and track.valid.all()
-    assert {name: places.tolist() for name, places in track.sequences.items()} == {"a": [0, 2, 4], "b": [1, 3]}
+    assert track.names == ("a_5", "a_6", "b_6", "a_7", "b_7") and track.valid.all()
+    assert {name: places.tolist() for name, places in track.sequences.items()} == {"a": [0, 1, 3], "b": [2, 4]}
+
+
+def test_numbers_missing_in_one_of_several_videos_are_lost_frames_of_that_video(tmp_path):
+    content = make.records(3, "a", [5, 6, 9]) | make.records(2, "b", [6, 8])
+    file = dump(tmp_path / "optim.pkl", content)
+    track = gj.load_track(file)
+    assert track.names == ("a_5", "a_6", "b_6", "a_7", "b_7", "a_8", "b_8", "a_9")
+    lost = [name for name, valid in zip(track.names, track.valid, strict=True) if not valid]
+    assert lost == ["a_7", "b_7", "a_8"]
+    gj.save_track(track, tmp_path / "again.pkl")
+    assert set(pickle.loads((tmp_path / "again.pkl").read_bytes())) == set(content)
+    with pytest.raises(InputError, match="frame 6 of b"):
+        gj.load_track(dump(tmp_path / "twice.pkl", content | {"b_06": content["b_6"]}))
 
 
 @settings(max_examples=15)

@@ -8,6 +8,7 @@ rotation, jaw), `eyecode` (6), `transform_matrix` (3, 4), `shapecode` (300), `bb
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -89,7 +90,9 @@ def read(content: Mapping[Any, Any], file: Path, source: str, fps: Fraction = Fr
     track = dataclasses.replace(
         track, fps=fps, names=tuple(keys), source=source, origin=Origin("gagavatar", content, order)
     )
-    return track if numbers is None else _with_gaps(track, numbers, file)
+    if numbers is not None:
+        return _with_gaps(track, numbers, file)
+    return track if source == "gagavatar-portraits" else _with_gaps_in_each(track, file)
 
 
 def _of_records(records: Sequence[Any], keys: Sequence[str], file: Path) -> Track:
@@ -257,3 +260,29 @@ def _with_gaps(track: Track, numbers: list[int], file: Path) -> Track:
     names = numbering.names(track.names, numbers)
     origin = track.origin.at(np.where(filled.valid, filled.before, -1))
     return dataclasses.replace(fields.at_frames(track, filled.before, filled.valid, names), origin=origin)
+
+
+def _with_gaps_in_each(track: Track, file: Path) -> Track:
+    """Several videos' frames in order of their numbers, each video's missing numbers filled on their own."""
+    sequences = track.sequences
+    if len(sequences) < 2:
+        return track
+    assert track.names is not None
+    rows: list[tuple[int, str, int, bool, str]] = []  # number, video, the frame before, valid, name
+    for video, places in sequences.items():
+        given = [track.names[i] for i in places]
+        numbers = [numbering.number(name) or 0 for name in given]
+        twice = next((a for a, b in itertools.pairwise(numbers) if a == b), None)
+        if twice is not None:
+            raise InputError(f"has two keys for frame {twice} of {video}", file=file, fix="Remove one of them")
+        whole = numbering.Filled(np.arange(len(numbers)), np.ones(len(numbers), bool))
+        before, valid = numbering.filled(numbers, file) or whole
+        for i, name in enumerate(numbering.names(given, numbers)):
+            rows.append((numbers[0] + i, video, int(places[before[i]]), bool(valid[i]), name))
+    if len(rows) == len(track):
+        return track
+    rows.sort()
+    frames, valid = np.array([row[2] for row in rows]), np.array([row[3] for row in rows])
+    assert track.origin is not None
+    origin = track.origin.at(np.where(valid, frames, -1))
+    return dataclasses.replace(fields.at_frames(track, frames, valid, [row[4] for row in rows]), origin=origin)
