@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from gagjax import forked, shape_bucketing
 from gagjax.conventions import track_units
 from gagjax.filters.base import check_observed
-from gagjax.protocols import Filter, TrackStage
+from gagjax.protocols import Filter, PerFrame, TrackStage
 from gagjax.stack import Stack, enhance_track, run_stages, track_stages
 from gagjax.track import Channels, Track, interleaved
 from gagjax.typing import AnyArray
@@ -45,6 +45,8 @@ def enhance_tracks(stack: Stack, tracks: Sequence[Track], *, devices: Sequence[A
     forked.check()
     # Sequences of one file are clips of their own.
     pieces = [track.split() for track in tracks]
+    if any(len(each) > 1 for each in pieces) and isinstance(stack.gaze, PerFrame):
+        return [enhance_track(stack, track) for track in tracks]  # each sequence has values of its own
     if any(len(each) > 1 for each in pieces):
         flat = enhance_tracks(stack, [part for each in pieces for part in each.values()], devices=devices)
         made, rest = [], iter(flat)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from gagjax.typing import AnyArray, Condition, Scalar, Tree
 
@@ -125,6 +125,15 @@ class BindsTrack(Protocol):
 
     def for_track(self, track: Track) -> Any:
         """The stage for that track."""
+        ...
+
+
+@runtime_checkable
+class PerFrame(Protocol):
+    """A stage that may hold values for each frame of a track, such as a target that moves."""
+
+    def at_frames(self, places: Int[AnyArray, "N"], frames: int) -> Any:
+        """The stage for the frames `places` of a track of `frames` frames."""
         ...
 
 

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
 from gagjax import forked, shape_bucketing
 from gagjax.conventions import track_units
 from gagjax.errors import InputError
 from gagjax.filters import chain, scan
 from gagjax.filters.base import check_observed
-from gagjax.protocols import BindsModel, BindsTrack, Filter, FrameStage, TimeStepped, TrackStage
+from gagjax.protocols import BindsModel, BindsTrack, Filter, FrameStage, PerFrame, TimeStepped, TrackStage
 from gagjax.pytree import is_concrete, pytree
 from gagjax.reference import FAULTS, Variant, check_variant
 from gagjax.track import Channels, Track, interleaved
@@ -141,6 +141,22 @@ def track_stages(stack: Stack, track: Track) -> list[Filter[Any] | TrackStage]:
     return [stage.for_track(track) if isinstance(stage, BindsTrack) else stage for stage in stages]
 
 
+def at_frames(stack: Stack, places: Int[AnyArray, "N"], frames: int) -> Stack:
+    """The stack for some frames of a track: stages that hold values for each frame keep those of these frames.
+
+    Args:
+        stack: The stages.
+        places: Frame numbers, (N,).
+        frames: Number of frames of the whole track.
+
+    Raises:
+        InputError: If a stage holds values for another number of frames.
+    """
+    stages = {name: getattr(stack, name) for name in ("temporal", "expression", "gaze")}
+    cut = {name: stage.at_frames(places, frames) for name, stage in stages.items() if isinstance(stage, PerFrame)}
+    return dataclasses.replace(stack, **cut)
+
+
 def run_stages(
     stages: Sequence[Filter[Any] | TrackStage], channels: Channels, valid: AnyArray, real: AnyArray, dt: Scalar
 ) -> Channels:
@@ -205,7 +221,10 @@ def enhance_track(stack: Stack, track: Track) -> Track:
     forked.check()
     sequences = track.sequences
     if len(sequences) > 1:
-        parts = {name: enhance_track(stack, track.take(places)) for name, places in sequences.items()}
+        parts = {
+            name: enhance_track(at_frames(stack, places, len(track)), track.take(places))
+            for name, places in sequences.items()
+        }
         return track.with_channels(interleaved([part.channels for part in parts.values()], list(sequences.values())))
     check_observed(track.valid)
     if not track.source:  # a file's has been looked at when it was read

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from gagjax import so3
 from gagjax.conventions import track_units
@@ -164,6 +164,20 @@ class GazeCorrector:
                 fix="Put transforms.json beside the track, or give a target in the frame of the head or the world",
             )
         return self
+
+    def at_frames(self, places: Int[AnyArray, "N"], frames: int) -> GazeCorrector:
+        """The corrector for some frames of a track, such as one of its sequences.
+
+        Args:
+            places: Their frame numbers, (N,).
+            frames: Number of frames of the whole track.
+
+        Raises:
+            InputError: If the target is neither a single one nor one per frame of the whole track.
+        """
+        self._check_target(frames)
+        target = jnp.asarray(self.target)
+        return self if target.ndim == 1 else dataclasses.replace(self, target=target[np.asarray(places)])
 
     def apply(self, channels: Channels, *, valid: Bool[AnyArray, "T"] | None = None, dt: Scalar = 0.04) -> Channels:
         """Correct a whole clip; see `gagjax.stack` for stages.

@@ -12,6 +12,7 @@ import gagjax as gj
 from gagjax import multi_clip
 from gagjax.app.cli import main
 from gagjax.app.workflows import ablate, evaluate, tune
+from gagjax.simulate import driver
 from gagjax.stack import enhance_track
 from gagjax.track_smoother import TrackSmoother
 from tests.io import make
@@ -118,3 +119,22 @@ def test_tune_and_ablate_take_them_one_by_one(tmp_path):
     clips = ablate.clips_of([str(file)], 1, 75)
     assert [clip.name for clip in clips] == ["both a 0", "both b 0"]
     assert all(len(clip.truth) == 20 for clip in clips)
+
+
+def test_a_moving_gaze_target_is_cut_to_the_frames_of_each_sequence():
+    clips = [driver(12, seed=seed) for seed in (1, 2)]
+    names = [f"{'ab'[i % 2]}_{i // 2}" for i in range(24)]
+    places = [np.arange(0, 24, 2), np.arange(1, 24, 2)]
+    both = clips[0].take(np.repeat(np.arange(12), 2), names=names)
+    both = both.with_channels(gj.track.interleaved([clip.channels for clip in clips], places))
+    target = np.random.default_rng(0).uniform([-0.3, -0.3, 0.5], [0.3, 0.3, 1.0], (24, 3)).astype(np.float32)
+
+    def aimed(target):
+        return gj.Stack(gaze=gj.gaze.GazeCorrector(target=target, frame="head"))
+
+    apart = [gj.enhance_track(aimed(target[at]), clip) for at, clip in zip(places, clips, strict=True)]
+    for made in (gj.enhance_track(aimed(target), both), multi_clip.enhance_tracks(aimed(target), [both])[0]):
+        for at, alone in zip(places, apart, strict=True):
+            np.testing.assert_allclose(made.eyes[at], alone.eyes, atol=1e-6)
+    with pytest.raises(gj.InputError, match="24, 3"):
+        gj.enhance_track(aimed(target[:12]), both)
