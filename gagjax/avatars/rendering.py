@@ -104,8 +104,8 @@ def picture(
         The picture, not clipped.
     """
     camera = from_track(transform, size, intrinsics=None if lens is None else Intrinsics(lens, size, size))
-    pose = jnp.concatenate([jnp.zeros(3), jaw])  # the head's own turn lies in the camera
-    return drawn(avatar, Parameters(expression, pose, eyes, neck, shape, camera), background, backend=backend)[0]
+    parameters = Parameters.of(expression, jaw, eyes, neck, shape, camera)
+    return drawn(avatar, parameters, background, backend=backend)[0]
 
 
 def drawn(

@@ -151,9 +151,8 @@ class ViewerSession:
         from gagjax.avatars import Parameters
 
         expression, jaw, eyes, neck = self._at(after, frame)
-        pose = np.concatenate([np.zeros(3, np.float32), jaw])
         transform = np.asarray((self.after if after else self.track).transform)[frame]
-        return Parameters(expression, pose, eyes, neck, np.zeros(0, np.float32), self._camera(transform, frame))
+        return Parameters.of(expression, jaw, eyes, neck, camera=self._camera(transform, frame))
 
     def _camera(self, transform: np.ndarray, frame: int) -> Camera:
         lens = self.track.intrinsics

@@ -10,6 +10,7 @@ Gaussians, CVPR 2024; there for bodies, here for heads.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -124,14 +125,7 @@ Avatar = AppearanceAvatar
 
 def own(parameters: Parameters) -> Parameters:
     """The parameters without the driver's shape: a personal avatar has its own."""
-    return Parameters(
-        parameters.expression,
-        parameters.pose,
-        parameters.eyes,
-        parameters.neck,
-        jnp.zeros(0),
-        parameters.camera,
-    )
+    return dataclasses.replace(parameters, shape=jnp.zeros(0))
 
 
 def describe(parameters: Parameters, turn: Float[AnyArray, "3 3"]) -> Float[Array, "124"]:

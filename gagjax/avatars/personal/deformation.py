@@ -240,7 +240,7 @@ def _guide_optimiser(steps: int) -> optax.GradientTransformation:
 @functools.partial(jax.jit, static_argnames=("steps",))
 def _guide_step(avatar: FieldAvatar, feature: AnyArray, network: Tree, state: Tree, now: Tree, steps: int) -> Any:
     expression, jaw, eyes, neck = now
-    parameters = own(Parameters(expression, jnp.concatenate([jnp.zeros(3), jaw]), eyes, neck, jnp.zeros(0)))
+    parameters = own(Parameters.of(expression, jaw, eyes, neck))
     model, canonical = avatar.model, avatar.canonical
     wanted = canonical.on(model, parameters.vertices(model)) - canonical.on(model, model.v_template)
 

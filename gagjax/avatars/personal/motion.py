@@ -83,14 +83,12 @@ class Motion:
         """One corrected frame, with its camera for pictures of `size`, and the camera in the track's convention."""
         expression, jaw, eyes, turn, shift = jnp.split(change * self.unit, _SPLIT)
         moved = moved_camera(self.transform[index], turn, shift)
-        pose = jnp.concatenate([jnp.zeros(3), self.jaw[index] + jaw])
-        parameters = Parameters(
+        parameters = Parameters.of(
             self.expression[index] + expression,
-            pose,
+            self.jaw[index] + jaw,
             self.eyes[index] + eyes,
             self.neck[index],
-            jnp.zeros(0),
-            from_track(moved, size, intrinsics=self._lens(index, size)),
+            camera=from_track(moved, size, intrinsics=self._lens(index, size)),
         )
         return parameters, moved
 

@@ -12,8 +12,9 @@ from jaxtyping import Float
 from gagjax.avatars.parameters import Parameters
 from gagjax.avatars.portrait.avatar import PortraitAvatar
 from gagjax.avatars.rendering import drawn
-from gagjax.camera import from_track
-from gagjax.track import Track
+from gagjax.camera import Intrinsics, from_track
+from gagjax.conventions.head_pose import folded
+from gagjax.track import SHAPES, Track
 from gagjax.typing import AnyArray
 
 
@@ -29,7 +30,7 @@ def frames(
 
     Args:
         avatar: Whom to draw.
-        track: Its performance and camera; its shape is not looked at.
+        track: Its performance, head pose and camera; its shape is not looked at.
         behind: A picture or one colour.
         size: Width and height.
         backend: Of `gagjax.splatting.rasterize`.
@@ -40,14 +41,16 @@ def frames(
     plate = jax.image.resize(jnp.asarray(behind), (size, size, 3), "linear") if np.ndim(behind) == 3 else behind
     plate = jnp.broadcast_to(jnp.asarray(plate, jnp.float32), (size, size, 3))
     neck = np.zeros((len(track), 3), np.float32) if track.neck is None else track.neck
+    track = folded(track, avatar.model, np.zeros(SHAPES, np.float32))
+    lenses = None if track.intrinsics is None else np.asarray(track.intrinsics.squared(size).K)
     for i in range(len(track)):
-        parameters = Parameters(
+        lens = None if lenses is None else Intrinsics(lenses if lenses.ndim == 2 else lenses[i], size, size)
+        parameters = Parameters.of(
             jnp.asarray(track.expression[i]),
-            jnp.concatenate([jnp.zeros(3), jnp.asarray(track.jaw[i])]),
+            jnp.asarray(track.jaw[i]),
             jnp.asarray(track.eyes[i]),
             jnp.asarray(neck[i]),
-            jnp.zeros(0),
-            from_track(jnp.asarray(track.transform[i]), size),
+            camera=from_track(jnp.asarray(track.transform[i]), size, intrinsics=lens),
         )
         yield np.asarray(composed(avatar, parameters, plate, backend=backend))
 

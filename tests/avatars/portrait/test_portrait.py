@@ -14,7 +14,7 @@ from gagjax.avatars.portrait import Sighting, build, files, layers, light, zbuff
 from gagjax.avatars.portrait.observing import matting
 from gagjax.avatars.portrait.parts import parts_of
 from gagjax.avatars.rendering import drawn
-from gagjax.camera import from_track
+from gagjax.camera import Intrinsics, from_track
 from gagjax.flame.builtin_head.identity import shape_coefficients
 
 SIZE, SEED = 160, 1
@@ -85,6 +85,21 @@ def test_a_blink_hides_the_iris_behind_skin(avatar, sighting):
     expression[[i for name, i in flame.CONTROLS.items() if "blink" in name]] = 1
     closed = dataclasses.replace(sighting.parameters, expression=jnp.asarray(expression))
     assert decibels(avatar, closed) > 28
+
+
+def test_a_portrait_is_seen_through_the_lens_and_with_the_head_pose_of_the_track(avatar):
+    from gagjax.avatars.portrait import rendering
+    from gagjax.simulate import driver
+
+    track = driver(2)
+    first = next(rendering.frames(avatar, track, (1.0, 1.0, 1.0), size=SIZE))
+    wide = dataclasses.replace(track, intrinsics=Intrinsics.of_focal(6.0, SIZE))
+    half = next(rendering.frames(avatar, wide, (1.0, 1.0, 1.0), size=SIZE))
+    covered = [(np.abs(picture - 1).max(-1) > 0.02).mean() for picture in (first, half)]
+    assert 0.15 < covered[1] / covered[0] < 0.4  # half the focal length, a quarter of the area
+    turned = track.extra | {"global_rotation": np.tile(np.float32([0, 0.4, 0]), (2, 1))}
+    other = next(rendering.frames(avatar, dataclasses.replace(track, extra=turned), (1.0, 1.0, 1.0), size=SIZE))
+    assert np.abs(other - first).mean() > 0.01
 
 
 def test_folder_gives_the_same_avatar_back(avatar, sighting, tmp_path):

@@ -94,14 +94,12 @@ def sighted(
 
     shape = np.zeros(0, np.float32) if track.shape is None else np.asarray(track.shape, np.float32)
     shape = shape if shape.ndim == 1 else shape[frame]
-    jaw = np.asarray(track.jaw[frame], np.float32)
-    parameters = Parameters(
+    parameters = Parameters.of(
         jnp.asarray(track.expression[frame]),
-        jnp.asarray(np.concatenate([np.zeros(3, np.float32), jaw])),
+        jnp.asarray(track.jaw[frame]),
         jnp.asarray(track.eyes[frame]),
-        jnp.zeros(3),
-        jnp.asarray(shape[: subject.model.shapes]),
-        from_track(jnp.asarray(track.transform[frame]), size),
+        shape=jnp.asarray(shape[: subject.model.shapes]),
+        camera=from_track(jnp.asarray(track.transform[frame]), size),
     )
     plane = (np.asarray(landmarks, np.float64)[:, :2] - [crop.x, crop.y]) * size / crop.side
     embedding = subject.embedding
