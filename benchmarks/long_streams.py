@@ -115,7 +115,7 @@ def live_lines(frames: int) -> list[str]:
     process.stdin.close()
     reader.join()
     seconds = time.perf_counter() - begun
-    low, high, _ = watch.end(0.3)
+    low, high, slope = watch.end(0.3)
     said = process.stderr.read().decode().splitlines()[-1] if process.stderr else ""
     process.wait()
     row = [
@@ -126,7 +126,33 @@ def live_lines(frames: int) -> list[str]:
         f"{high - low:.1f}",
     ]
     print(json.dumps(said))
-    return [*row, said.partition("answer: ")[2]]
+    return [*row, f"{said.partition('answer: ')[2]}; slope {1000 * slope:+.1f} kB a second of work"]
+
+
+def many_clips(count: int) -> list[str]:
+    """Enhance clips of different lengths one after the other in this process, as a batch worker does."""
+    from gagjax.simulate import driver, observe
+    from gagjax.stack import Stack, enhance_track
+
+    stack = Stack.default()
+    track = observe(driver(130, seed=0), seed=0)
+    lengths = [20 + 7 * i % 110 for i in range(count)]
+    for frames in sorted(set(lengths)):
+        enhance_track(stack, track[:frames])  # compile
+    watch = Watch(psutil.Process())
+    begun = time.perf_counter()
+    for frames in lengths:
+        assert np.isfinite(np.asarray(enhance_track(stack, track[:frames]).jaw)).all()
+    seconds = time.perf_counter() - begun
+    low, high, slope = watch.end(0.3)
+    return [
+        f"{count:,} clips of 20 to 129 frames, enhance_track",
+        f"{sum(lengths) / seconds:,.0f}",
+        f"{low:.0f}",
+        f"{high:.0f}",
+        f"{high - low:.1f}",
+        f"slope {1000 * slope * seconds / count:+.1f} kB a clip",
+    ]
 
 
 def long_video(seconds: int) -> list[str]:
@@ -162,10 +188,13 @@ def long_video(seconds: int) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a hundredth of everything; writes no table")
-    quick = parser.parse_args().quick
+    parser.add_argument("--lines", type=int, default=720_000, help="of `gagjax live`: 8 hours at 25 frames/s")
+    options = parser.parse_args()
+    quick = options.quick
     rows = [
         track_stream(20_000 if quick else 1_000_000),
-        live_lines(1_000 if quick else 50_000),
+        live_lines(1_000 if quick else options.lines),
+        many_clips(20 if quick else 1_000),
         long_video(8 if quick else 240),
     ]
     rows = [[*row, ""][:6] for row in rows]
