@@ -11,7 +11,7 @@ import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +22,6 @@ from benchmarks import common
 from gagjax import avatars, flame
 from gagjax.avatars.parameters import Parameters
 from gagjax.avatars.portrait import PortraitAvatar, Sighting, build, layers, zbuffer
-from gagjax.avatars.portrait.observing.observe import sighted
 from gagjax.avatars.portrait.parts import parts_of
 from gagjax.avatars.portrait.rendering import frames as drawn_frames
 from gagjax.avatars.rendering import BACKGROUND, drawn
@@ -30,10 +29,11 @@ from gagjax.camera import from_track
 from gagjax.flame.builtin_head.identity import shape_coefficients
 from gagjax.metrics.image import ssim
 from gagjax.tracking import points
-from gagjax.tracking.clip import track_clip
 from gagjax.tracking.faces.following import Follower
 from gagjax.tracking.fit.shot import subject
-from gagjax.tracking.sources import Source, open_source
+
+if TYPE_CHECKING:
+    from gagjax.tracking.sources import Source
 
 TURNS = (0, 10, 20, 30, 40)
 ORBIT = (-35, -25, -15, 15, 25, 35)
@@ -151,12 +151,17 @@ def warped(photo: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarr
 
 def pictures_of(path: Path) -> tuple[list[np.ndarray], Source]:
     """All frames of a video."""
+    from gagjax.tracking.sources import open_source
+
     source = open_source(path)
     return list(source.frames()), source
 
 
 def film(path: Path, size: int, every: int, sheet: Path | None) -> dict[str, list[float]]:
     """Self-reenactment of one video: means over later frames, for the avatar and the two baselines."""
+    from gagjax.avatars.portrait.observing.observe import sighted
+    from gagjax.tracking.clip import track_clip
+
     frames, source = pictures_of(path)
     follow = Follower()
     marks = np.stack([follow(picture).points for picture in frames])

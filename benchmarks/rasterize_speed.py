@@ -19,8 +19,6 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 from numba import njit
-from splatting.gaussians import Gaussians
-from splatting.projection import splats
 
 import bridge
 from benchmarks import torch_rasterizer
@@ -28,6 +26,8 @@ from benchmarks.common import RESULTS, timed, write_table
 from gagjax import splatting
 from gagjax.camera import from_track
 from gagjax.splatting import cpu
+from gagjax.splatting.gaussians import Gaussians
+from gagjax.splatting.projection import splats
 
 EVALUATION = 25  # floating-point operations per alpha: exponent, exponential, cap, transmittance
 TRANSFORM = np.float32([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 10]])

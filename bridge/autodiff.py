@@ -18,7 +18,7 @@ from bridge.dlpack import to_jax, to_torch
 from bridge.errors import BridgeError
 
 
-def torch_function(function: Callable[..., Any], *, output: Any = None) -> Callable[..., Any]:
+def torch_function(function: Callable[..., Any], *, output: Any = None, in_place: bool = False) -> Callable[..., Any]:
     """A torch function as a JAX function that works under `jit`, `grad`, `vmap` (one by one) and `scan`.
 
     The forward call runs without a torch graph; the backward call runs the function again with one, so that nothing has
@@ -32,6 +32,9 @@ def torch_function(function: Callable[..., Any], *, output: Any = None) -> Calla
             and must not call JAX: a JAX call inside a callback can hang.
         output: Shapes and types of the result, a pytree of `jax.ShapeDtypeStruct`, or a function of the arguments'
             `ShapeDtypeStruct`s that returns one. None calls `function` once on zeros per new combination of shapes.
+        in_place: Whether `function` takes a keyword `out`: a list of tensors, one for each leaf of the result, which are
+            JAX's own memory; what it writes there and returns is not copied again. Where gradients are asked for,
+            and while shapes are found out, `out` is None.
 
     Returns:
         A function of JAX arrays (any pytrees, positional), differentiable once in reverse mode.
@@ -53,7 +56,7 @@ def torch_function(function: Callable[..., Any], *, output: Any = None) -> Calla
         arguments = jax.tree.unflatten(treedef, avals)
         if output is not None:
             return output(*arguments) if callable(output) else output
-        return _run_on_zeros(function, arguments)
+        return _run_on_zeros(functools.partial(function, out=None) if in_place else function, arguments)
 
     @functools.lru_cache(maxsize=64)
     def crossing(treedef: Any, avals: tuple[jax.ShapeDtypeStruct, ...]) -> Any:
@@ -64,20 +67,22 @@ def torch_function(function: Callable[..., Any], *, output: Any = None) -> Calla
             _check_type(aval.dtype, "a result")
         moving = tuple(i for i, aval in enumerate(avals) if jnp.issubdtype(aval.dtype, jnp.inexact))
 
-        def forward_torch(*tensors: Any) -> list[Any]:
+        def forward_torch(*tensors: Any, out: list[Any]) -> list[Any]:
             import torch
 
             with torch.no_grad():
-                return _leaves(function(*jax.tree.unflatten(treedef, tensors)), out_tree)
+                arguments = jax.tree.unflatten(treedef, tensors)
+                return _leaves(function(*arguments, out=out) if in_place else function(*arguments), out_tree)
 
-        def backward_torch(*tensors: Any) -> list[Any]:
+        def backward_torch(*tensors: Any, out: list[Any]) -> list[Any]:
             import torch
 
             inputs, cotangents = list(tensors[: len(avals)]), tensors[len(avals) :]
             for i in moving:
                 inputs[i] = inputs[i].detach().requires_grad_()
             with torch.enable_grad():
-                results = _leaves(function(*jax.tree.unflatten(treedef, inputs)), out_tree)
+                arguments = jax.tree.unflatten(treedef, inputs)
+                results = _leaves(function(*arguments, out=None) if in_place else function(*arguments), out_tree)
             pairs = [(r, c) for r, c in zip(results, cotangents, strict=True) if r.requires_grad]
             wanted = [inputs[i] for i in moving]
             if not pairs:
@@ -290,7 +295,8 @@ def _run_on_zeros(function: Callable[..., Any], arguments: Any) -> Any:
 def _callback(function: Callable[..., list[Any]], results: list[Any]) -> Callable[..., list[Any]]:
     """A JAX operation that runs `function` on torch views of the very buffers that XLA computes with.
 
-    `buffer_callback` is experimental; this is the only place that knows it.
+    `buffer_callback` is experimental; this is the only place that knows it. `function` gets the results' memory as `out`,
+    and what it returns elsewhere is copied there.
     """
     from jax.experimental.buffer_callback import buffer_callback
 
@@ -304,19 +310,20 @@ def _callback(function: Callable[..., list[Any]], results: list[Any]) -> Callabl
             else contextlib.nullcontext()
         )
         with stream:
-            values = function(*tensors)
+            targets = [torch.from_dlpack(buffer) for buffer in outputs]
+            values = function(*tensors, out=targets)
             if any(t._version for t in tensors):
                 raise BridgeError(
                     "the torch function wrote into an argument, which is memory of JAX; work on a .clone()"
                 )
-            for buffer, value in zip(outputs, values, strict=True):
-                target = torch.from_dlpack(buffer)
+            for target, value in zip(targets, values, strict=True):
                 if target.shape != value.shape or target.dtype != value.dtype:
                     raise BridgeError(
                         f"the torch function returned {tuple(value.shape)} of {value.dtype}, announced were "
                         f"{tuple(target.shape)} of {target.dtype}: shapes and types must not depend on the values"
                     )
-                target.copy_(value.detach())
+                if value is not target:
+                    target.copy_(value.detach())
 
     # XLA leaves out what makes no bytes, and with it the check above: a result announced as empty may not be.
     empty = any(0 in each.shape for each in results)

@@ -96,7 +96,9 @@ def rasterize_gsplat(
         viewmat: torch.Tensor,
         k: torch.Tensor,
         colour: torch.Tensor,
+        out: list[torch.Tensor] | None,
     ) -> Any:
+        import torch
         from gsplat import rasterization
 
         picture, alpha, _ = rasterization(
@@ -117,8 +119,13 @@ def rasterize_gsplat(
             rasterize_mode="classic",
             backgrounds=None,
         )
-        light = 1 - alpha[0]
-        return picture[0] + light * colour, alpha[0, ..., 0]
+        picture, alpha = picture[0], alpha[0]
+        if out is None:
+            return picture + (1 - alpha) * colour, alpha[..., 0]
+        # The background is laid behind into JAX's own memory: no copy of the picture is made.
+        torch.addcmul(picture, 1 - alpha, colour, out=out[0])
+        torch.mul(alpha[..., 0], 1, out=out[1])
+        return out[0], out[1]
 
     finite = (
         jnp.isfinite(gaussians.means).all(-1)
@@ -126,6 +133,8 @@ def rasterize_gsplat(
         & jnp.isfinite(gaussians.opacities)
         & jnp.isfinite(gaussians.features).all(-1)
     )
+    # gsplat reads the upper triangle alone: made even first, both triangles get their half of the gradient, as on the CPU.
+    symmetric = 0.5 * (gaussians.covariances + jnp.swapaxes(gaussians.covariances, -1, -2))
     channels = gaussians.features.shape[-1]
     shapes = (
         jax.ShapeDtypeStruct((height, width, channels), jnp.float32),
@@ -133,10 +142,10 @@ def rasterize_gsplat(
     )
     from bridge.autodiff import torch_function  # needs torch; this module does not
 
-    call = torch_function(draw, output=shapes)
+    call = torch_function(draw, output=shapes, in_place=True)
     return call(
         jnp.where(finite[:, None], gaussians.means, 0).astype(jnp.float32),
-        jnp.where(finite[:, None, None], gaussians.covariances, jnp.eye(3)).astype(jnp.float32),
+        jnp.where(finite[:, None, None], symmetric, jnp.eye(3)).astype(jnp.float32),
         jnp.where(finite, gaussians.opacities, 0).astype(jnp.float32),
         jnp.where(finite[:, None], gaussians.features, 0).astype(jnp.float32),
         camera.viewmat.astype(jnp.float32),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -14,10 +15,26 @@ import pytest
 from hypothesis import HealthCheck, settings
 from jaxtyping import config
 
-from tests.contracts import typechecking
+CHECKED = os.environ.get("GAGJAX_TYPECHECK", "1") != "0"
+# The machines that lend a card have hardly more than JAX and torch: the GPU tests run there without these checks.
+MISSING = importlib.util.find_spec("beartype") is None
+if CHECKED and not MISSING:
+    from tests.contracts import typechecking
 
-if os.environ.get("GAGJAX_TYPECHECK", "1") != "0":
     typechecking.install()  # before any test imports gagjax
+
+
+def pytest_report_header() -> str | None:
+    """Said where the checks that the tests usually bring are missing."""
+    return "types are not checked at run time: beartype is not installed" if CHECKED and MISSING else None
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`pytest -m gpu` reads the files with such tests alone: the others import what a machine with a card may lack."""
+    if config.option.markexpr != "gpu" or collection_path.suffix != ".py":
+        return None
+    return True if "mark.gpu" not in collection_path.read_text(encoding="utf-8") else None
+
 
 settings.register_profile(
     "default", deadline=None, max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.too_slow]

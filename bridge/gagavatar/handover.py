@@ -7,6 +7,7 @@ rasterizer wrote.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -94,6 +95,30 @@ def rasterize_clip(
     """
     frames = [rasterize(place(gaussians, v), t, size, backend) for v, t in zip(vertices, transforms, strict=True)]
     return frames[0][None] if len(frames) == 1 else torch.stack(frames)
+
+
+@functools.partial(jax.jit, static_argnames=("size", "backend"))
+def drawn(
+    gaussians: Gaussians,
+    vertices: Float[AnyArray, "V 3"],
+    transform: Float[AnyArray, "3 4"],
+    size: int,
+    backend: str = "auto",
+) -> Float[Array, "H W C"]:
+    """Features over black of one frame as one compiled program: with its arguments on a GPU, nothing crosses to the host.
+
+    Args:
+        gaussians: What `resting` returned.
+        vertices: FLAME vertices, (V, 3), metres.
+        transform: Camera `[R | t]`, (3, 4).
+        size: Width and height.
+        backend: As in `bridge.rasterize`.
+
+    Returns:
+        Features, (size, size, C).
+    """
+    placed = dataclasses.replace(gaussians, means=_put(gaussians.means, vertices))
+    return bridge.rasterize(placed, camera(transform, size), backend=backend)[0]
 
 
 def rasterize_with_gradients(

@@ -35,6 +35,26 @@ def test_torch_inside_jit_equals_jax():
             np.testing.assert_allclose(value, in_jax(A, B)[name], rtol=1e-6)
 
 
+def test_results_written_into_jaxs_own_memory_are_not_copied_and_have_gradients():
+    places = []
+
+    def draw(a, b, out):
+        if out is None:
+            return torch.sin(a) * b, a + b
+        places.extend(tensor.data_ptr() for tensor in out)
+        torch.mul(torch.sin(a), b, out=out[0])
+        return out[0], a + b  # the second is copied
+
+    f = bridge.torch_function(draw, in_place=True)
+    first, second = jax.jit(f)(A, B)
+    np.testing.assert_allclose(first, np.sin(A) * B, rtol=1e-6)
+    np.testing.assert_allclose(second, A + B, rtol=1e-6)
+    assert places == [first.unsafe_buffer_pointer(), second.unsafe_buffer_pointer()]
+    grads = jax.grad(lambda a, b: f(a, b)[0].sum(), (0, 1))(A, B)
+    np.testing.assert_allclose(grads[0], np.cos(A) * B, rtol=1e-5)
+    np.testing.assert_allclose(grads[1], np.sin(A), rtol=1e-5)
+
+
 def test_gradients_of_torch_inside_jax():
     def loss(f):
         return lambda a, b: jnp.square(f(a, b)["rows"]).sum()
