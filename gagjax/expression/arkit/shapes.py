@@ -20,7 +20,7 @@ from gagjax.pytree import pytree
 JAW_ASIDE = 0.1  # radians
 GAZE = {"Down": (0.4, 0.0), "Up": (-0.35, 0.0), "Out": (0.0, 0.5), "In": (0.0, -0.5)}  # radians about x and outwards
 #: How the upper lid goes along with the eye, in blinks.
-LIDS = {"Down": 0.45, "Up": -0.15}
+LIDS = {"Down": 0.3, "Up": -0.15}
 
 
 @pytree
