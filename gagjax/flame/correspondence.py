@@ -29,7 +29,9 @@ class Places(NamedTuple):
     bary: Float[np.ndarray, "N 3"]
     scale: float
 
-    def carried(self, field: Float[np.ndarray, "V 3 *rest"], faces: Int[np.ndarray, "F 3"]) -> Float[np.ndarray, "N 3 *rest"]:
+    def carried(
+        self, field: Float[np.ndarray, "V 3 *rest"], faces: Int[np.ndarray, "F 3"]
+    ) -> Float[np.ndarray, "N 3 *rest"]:
         """A displacement of the other head's vertices at these places, in the size of this head."""
         corners = field[faces[self.faces]]
         return self.scale * np.einsum("nk,nk...->n...", self.bary, corners)

@@ -197,7 +197,9 @@ def _fine(face: _Face, made: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The fine controls: left halves of the others, so that whole minus left is right, and what has no other."""
     up, low, lips = face.upper_lip(), face.lower_lip(), face.lips()
     left, right = (smoothstep(-6, 6, s * face.x)[:, None] for s in (1, -1))
-    halves = {f"{name}_left": made[name] * left for name in (each.removesuffix("_left") for each in _FINE) if name in made}
+    halves = {
+        f"{name}_left": made[name] * left for name in (each.removesuffix("_left") for each in _FINE) if name in made
+    }
     corner = face.spot(MOUTH_HALF_WIDTH + 2, MOUTH_Y - 4, 13, 12)
     outer = face.spot(42, 43, 14, 10)
     cheek = face.spot(36, 0, 16, 11)
@@ -223,7 +225,8 @@ def _fine(face: _Face, made: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         + _vector(0, 3.2, 0.6, up) * up[:, None]
         + _vector(0, -4.2, 0.4, low) * low[:, None],
         "lips_together": 0.7 * lifted * low[:, None] + 0.3 * dropped * up[:, None],
-        "tongue_out": _vector(0, -4.0, 34.0, lips) * (face.mesh.part == PARTS.index("tongue"))[:, None]
+        "tongue_out": _vector(0, -4.0, 34.0, lips)
+        * (face.mesh.part == PARTS.index("tongue"))[:, None]
         * smoothstep(10, 60, face.z)[:, None],
     }
 

@@ -13,7 +13,6 @@ import io
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,7 +61,11 @@ class _TensorPickler(NamePickler):
         data = np.ascontiguousarray(value.astype(value.dtype.newbyteorder("<"), copy=False)).reshape(value.shape)
         storage = _Storage(str(len(self.storages)), _STORAGES[code], int(data.size))
         self.storages.append(data.tobytes())
-        strides = tuple(int(step) for step in np.cumprod((1, *value.shape[:0:-1]), dtype=np.int64)[::-1]) if value.ndim else ()
+        strides = (
+            tuple(int(step) for step in np.cumprod((1, *value.shape[:0:-1]), dtype=np.int64)[::-1])
+            if value.ndim
+            else ()
+        )
         hooks = _Call(_ORDERED, ())
         call = (storage, 0, tuple(int(n) for n in value.shape), strides, False, hooks)
         self.save_reduce(_REBUILD, call, obj=value)  # type: ignore[attr-defined]
@@ -128,7 +131,7 @@ def _plain(value: object) -> Any:
     if isinstance(value, OrderedDict | dict | Mapping):
         return {_plain(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_plain(each) for each in value) if type(value) in (list, tuple) else [_plain(v) for v in value]
+        return (
+            type(value)(_plain(each) for each in value) if type(value) in (list, tuple) else [_plain(v) for v in value]
+        )
     raise TypeError(f"a {type(value).__name__}")
-
-

@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import itertools
 import math
 import re
 from collections.abc import Mapping
@@ -200,7 +201,9 @@ def _numbers(rows: list[list[str]], seen: np.ndarray, column: int, name: str, fi
 def _turn(
     header: list[str], rows: list[list[str]], seen: np.ndarray, name: str, scale: float, file: Path
 ) -> Rotation | None:
-    places = [next((i for i, each in enumerate(header) if each.lower() == f"{name}{part}".lower()), None) for part in _PARTS]
+    places = [
+        next((i for i, each in enumerate(header) if each.lower() == f"{name}{part}".lower()), None) for part in _PARTS
+    ]
     if None in places:
         return None
     angles = [scale * _numbers(rows, seen, place, header[place], file) for place in places if place is not None]
@@ -227,7 +230,7 @@ def _times(header: list[str], rows: list[list[str]]) -> tuple[Fraction, list[int
     if rate is None:
         return _RATE, None
     numbers = [second * rate + frame for second, frame in zip(seconds, counted, strict=True)]
-    if any(b <= a for a, b in zip(numbers, numbers[1:], strict=False)):
+    if any(b <= a for a, b in itertools.pairwise(numbers)):
         return Fraction(rate), None  # two lines a frame: faster than the timecodes count
     if numbers[-1] - numbers[0] >= 10 * len(numbers):
         return Fraction(rate), None  # they count something else
@@ -238,4 +241,3 @@ def _timecode(frame: int, fps: Fraction) -> str:
     whole = max(1, round(fps))
     second, rest = divmod(frame, whole)
     return f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}:{rest:02d}.000"
-

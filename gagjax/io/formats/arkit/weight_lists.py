@@ -36,7 +36,7 @@ _HELD = ("blendshapes", "categories", "faceBlendshapes", "face_blendshapes")
 _LISTS = ("frames", "results")
 _NAMED = ("categoryName", "category_name", "displayName", "name")
 _FIX = "Export the weights again"
-_RATE = Fraction(30)
+KINDS = ("arkit", "audio2face", "mediapipe")
 
 
 def kind_of(content: object) -> str | None:
@@ -83,6 +83,13 @@ def write(track: Track, path: Path, kind: str) -> None:
         made = copy.deepcopy(origin.content)
         _put(made, weights, origin.frames, kind, path)
     path.write_text(json.dumps(made, indent=None if kind == "audio2face" else 1), encoding="utf-8")
+
+
+def frame_count(content: Any, kind: str) -> int:
+    """How many frames a content of one of the forms has."""
+    if kind == "mediapipe":
+        return len(_entries(content))
+    return len(content["weightMat" if kind == "audio2face" else "frames"])
 
 
 class _Table(NamedTuple):
@@ -149,7 +156,9 @@ def _scores(entry: object) -> dict[str, Any]:
             if inner is None:
                 break
             entry = inner
-        elif isinstance(entry, list) and len(entry) == 1 and isinstance(entry[0], Mapping | list) and not _name(entry[0]):
+        elif (
+            isinstance(entry, list) and len(entry) == 1 and isinstance(entry[0], Mapping | list) and not _name(entry[0])
+        ):
             entry = entry[0]
     if isinstance(entry, Mapping):
         return {name: value for name, value in entry.items() if isinstance(name, str) and column_of(name) is not None}
@@ -178,7 +187,9 @@ def _rate(value: object, file: Path) -> Fraction:
     try:
         return as_rate(value)  # type: ignore[arg-type]
     except (InputError, ValueError, TypeError) as error:
-        raise InputError(f"{quoted(value)} is no frame rate", file=file, field="fps", fix="Say it with --fps") from error
+        raise InputError(
+            f"{quoted(value)} is no frame rate", file=file, field="fps", fix="Say it with --fps"
+        ) from error
 
 
 def _fresh(track: Track, weights: Float[np.ndarray, "T 52"], kind: str) -> Any:
