@@ -36,7 +36,21 @@ SHAPES = 300
 #: The name of a frame: its video and its number there.
 FRAME_NAME = re.compile(r"(?P<video>.*)_(?P<number>\d{1,12})", re.DOTALL)
 #: Files of these trackers do not hold the camera that filmed; what `transform` says then is made up.
-WITHOUT_CAMERA = ("vhap", "lam", "liveportrait")
+WITHOUT_CAMERA = (
+    "vhap",
+    "lam",
+    "liveportrait",
+    "artalk",
+    "livelink",
+    "arkit",
+    "audio2face",
+    "mediapipe",
+    "deca-without-camera",
+    "smirk-without-camera",
+    "head-tracker-old",
+    "smplx",
+    "dejavu",
+)
 
 
 class Channels(NamedTuple):

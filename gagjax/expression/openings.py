@@ -96,8 +96,25 @@ class Openings:
         return np.stack([angle, 0 * angle, 0 * angle], 1)
 
 
+def closing_directions(model: FlameModel, shape: Float[AnyArray, "..."] | None = None) -> Float[np.ndarray, "2 100"]:
+    """For each eye, the coefficients that close it just.
+
+    Args:
+        model: The head, with 68 landmarks.
+        shape: Its shape coefficients; None is the mean head.
+
+    Returns:
+        Coefficients of the left and the right eye, (2, 100): all of one closes that eye, half of it half.
+    """
+    own = jnp.zeros(0) if shape is None else jnp.asarray(shape, jnp.float32)[..., : model.shapes]
+    openings = Openings.for_model(model, own if own.ndim == 1 else own.mean(0))
+    # The grid reaches beyond closure: the first amount at which the eye is shut.
+    shut = [float(openings.amounts[eye][int(np.argmin(openings.lids[eye]))]) for eye in range(2)]
+    return openings.directions * np.asarray(shut, np.float32)[:, None]
+
+
 def _closing(model: FlameModel, shape: Float[Array, "S"]) -> Float[np.ndarray, "2 100"]:
-    """For each eye, the coefficients that close it."""
+    """For each eye, the coefficients that close it, with a margin."""
     from gagjax.flame.builtin_head import CONTROLS, neutral_mesh
 
     out = np.zeros((2, EXPRESSIONS), np.float32)

@@ -4,36 +4,22 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from gagjax.errors import InputError
 from gagjax.io import atomic, folders
-from gagjax.io.formats import gagavatar, lam, liveportrait, losses, native, vhap
+from gagjax.io.formats import gagavatar, lam, liveportrait, losses, native, transforms, vhap
+from gagjax.io.formats.arkit import live_link, weight_lists
+from gagjax.io.formats.catalogue import FORMATS, IN_FOLDERS, SUFFIXES, Format
+from gagjax.io.formats.dialects import artalk
 from gagjax.io.formats.origin import of
 from gagjax.track import Track
 
-Format = Literal["gagjax", "gagavatar", "liveportrait", "vhap"]
-#: Formats by name, with what each is.
-FORMATS: dict[str, str] = {
-    "gagjax": "gagjax track (.npz)",
-    "gagavatar": "GAGAvatar_track (folder or .pkl)",
-    "portraits": "GAGAvatar_track portraits (tracked.pt)",
-    "liveportrait": "LivePortrait motion template (.pkl)",
-    "vhap": "VHAP / GaussianAvatars FLAME parameters (.npz or folder)",
-    "lam": "LAM's FLAME parameters (flame_params.json)",
-}
-_SUFFIXES = {
-    "gagjax": (".npz",),
-    "gagavatar": (".pkl", ".pickle", ""),
-    "liveportrait": (".pkl", ".pickle"),
-    "vhap": (".npz", ""),
-}
-#: What a folder's track is in, the first that is there.
-IN_FOLDERS = ("optim.pkl", "smoothed.pkl", "tracked.pt", "flame_param.npz", lam.NAME, vhap.FOLDER)
 #: Files of a VHAP export that tell of the clip and go with its parameters.
 _COMPANIONS = ("transforms*.json", "canonical_flame_param.npz")
+#: Formats whose folders hold the camera beside the motion.
+_WITH_CAMERAS = ("vhap", "lam")
 
 
 def save_track(
@@ -84,19 +70,30 @@ def save_track(
         with atomic.output(path, force) as temporary:
             _write(track, temporary, layout, fill_gaps)
         return
+    camera = layout in _WITH_CAMERAS and track.camera_known and path.name != vhap.FOLDER
     with atomic.output(path, force, folder=True) as temporary:
-        place = temporary if path.name == vhap.FOLDER else temporary / _entry(track, layout)
-        if layout == "vhap" and _entry(track, layout) == vhap.FOLDER:
+        entry = _entry(track, layout)
+        if entry == vhap.FOLDER:
+            place = temporary if path.name == vhap.FOLDER else temporary / entry
             place.mkdir(exist_ok=True)
-            vhap.write_folder(track, place, fill_gaps=fill_gaps)
+            vhap.write_folder(track, place, fill_gaps=fill_gaps, camera=camera)
         else:
-            _write(track, temporary / _entry(track, layout), layout, fill_gaps)
+            _write(track, temporary / entry, layout, fill_gaps, camera=camera)
         if frames_from is not None and Path(frames_from).resolve() != path.resolve():
             _copy_companions(Path(frames_from), temporary, layout)
+        if camera:
+            _write_cameras(track, temporary, layout, fill_gaps, entry)
+
+
+def _write_cameras(track: Track, folder: Path, layout: str, fill_gaps: bool, entry: str) -> None:
+    kept = np.flatnonzero(np.asarray(track.valid) | fill_gaps | (layout == "lam"))
+    numbers = list(range(len(track))) if layout == "lam" else vhap.numbers_of(track)
+    stems = [vhap.frame_names(track)[i] for i in kept] if entry == vhap.FOLDER else None
+    transforms.write(track.take(kept), [numbers[i] for i in kept], folder / transforms.NAME, stems)
 
 
 def _copy_companions(source: Path, target: Path, layout: str) -> None:
-    if layout == "vhap":
+    if layout in _WITH_CAMERAS:
         folders.copy_files(folders.files(source, lambda file: any(map(file.match, _COMPANIONS))), target)
     else:
         database = folders.inner(source, "img_lmdb")
@@ -106,19 +103,29 @@ def _copy_companions(source: Path, target: Path, layout: str) -> None:
 
 def _entry(track: Track, layout: str) -> str:
     """What a folder of a format holds its track in."""
+    if layout == "lam":
+        return lam.NAME
     if layout != "vhap":
         return "smoothed.pkl"
     origin = of(track, "vhap")
     return vhap.FOLDER if origin is None or vhap.is_folder(origin) else "flame_param.npz"
 
 
-def _write(track: Track, path: Path, format: str, fill_gaps: bool) -> None:
+def _write(track: Track, path: Path, format: str, fill_gaps: bool, *, camera: bool = False) -> None:
     if format == "gagjax":
         native.write(track, path)
     elif format == "liveportrait":
         liveportrait.write(track, path)
     elif format == "vhap":
-        vhap.write(track, path, fill_gaps=fill_gaps)
+        vhap.write(track, path, fill_gaps=fill_gaps, camera=camera)
+    elif format == "lam":
+        lam.write(track, path, camera=camera)
+    elif format == "artalk":
+        artalk.write(track, path)
+    elif format == "livelink":
+        live_link.write(track, path)
+    elif format in weight_lists.KINDS:
+        weight_lists.write(track, path, format)
     else:
         gagavatar.write(track, path, fill_gaps=fill_gaps)
 
@@ -135,7 +142,7 @@ def layout_of(track: Track, path: str | Path, *, like: str | None = None) -> For
         InputError: If no format has this suffix.
     """
     suffix = _suffix(Path(path))
-    if like in _SUFFIXES and suffix in _SUFFIXES[like]:
+    if like in SUFFIXES and suffix in SUFFIXES[like]:
         return like  # type: ignore[return-value]
     if suffix == ".npz":
         return "gagjax"
@@ -143,7 +150,18 @@ def layout_of(track: Track, path: str | Path, *, like: str | None = None) -> For
         return "liveportrait" if liveportrait.is_from_template(track) else "gagavatar"
     if suffix == "":
         return "gagavatar"
-    raise InputError(f"no track format has the suffix {suffix}", file=path, fix="Use .npz, .pkl, or none for a folder")
+    if suffix in (".pt", ".pth"):
+        return "artalk" if of(track, "artalk") is not None or Path(path).stem.endswith("_motions") else "gagavatar"
+    if suffix == ".csv":
+        return "livelink"
+    if suffix == ".json":
+        before = next((each for each in (*weight_lists.KINDS, "lam") if of(track, each) is not None), None)
+        return "lam" if before is None and Path(path).name == lam.NAME else before or "arkit"  # type: ignore[return-value]
+    raise InputError(
+        f"no track format has the suffix {suffix}",
+        file=path,
+        fix="Use .npz, .pkl, .pt, .csv, .json, or none for a folder",
+    )
 
 
 def check_output(path: str | Path, layout: str, force: bool = False, *, track: Track | None = None) -> None:
@@ -160,11 +178,11 @@ def check_output(path: str | Path, layout: str, force: bool = False, *, track: T
             which something else would be read before what is written.
     """
     path = Path(path)
-    if layout not in _SUFFIXES:
-        raise InputError(f"{layout!r} is no format to write", file=path, fix=f"Use one of {', '.join(_SUFFIXES)}")
+    if layout not in SUFFIXES:
+        raise InputError(f"{layout!r} is no format to write", file=path, fix=f"Use one of {', '.join(SUFFIXES)}")
     suffix = _suffix(path)
-    if suffix not in _SUFFIXES[layout]:
-        names = " or ".join(suffix or "no suffix (a folder)" for suffix in _SUFFIXES[layout])
+    if suffix not in SUFFIXES[layout]:
+        names = " or ".join(suffix or "no suffix (a folder)" for suffix in SUFFIXES[layout])
         raise InputError(f"a {FORMATS[layout]} has {names}", file=path, fix="Change the suffix of the output")
     atomic.check(path, force, folder=not suffix)
     if path.is_dir():

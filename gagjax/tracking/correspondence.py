@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from gagjax.errors import InputError
+from gagjax.flame.correspondence import builtin_arrays, closest, is_builtin, outer_skin
 from gagjax.flame.model import FlameModel, landmarks
 from gagjax.tracking import points as numbering
+
+__all__ = ["Embedding", "closest", "embed", "fitted_points", "is_builtin", "outer_skin"]
 
 _DATA = Path(__file__).parent / "data" / "builtin_head.npz"
 #: How much of the slide measured on renderings counts, with yaw and with pitch. Chosen on the rendered films of
@@ -99,29 +102,11 @@ def _weights(spread: np.ndarray) -> np.ndarray:
     return np.asarray(weights, np.float32)
 
 
-@functools.cache
-def _builtin_arrays() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    from gagjax import flame
-
-    head = flame.builtin(0)
-    return (
-        np.asarray(head.v_template, float),
-        np.asarray(head.faces),
-        np.asarray(landmarks(head, head.v_template), float),
-    )
-
-
-def is_builtin(model: FlameModel) -> bool:
-    """Whether a model is the built-in head, of any identity: it has its triangles."""
-    faces = _builtin_arrays()[1]
-    return np.shape(model.faces) == faces.shape and bool((np.asarray(model.faces) == faces).all())
-
-
 def _warped(model: FlameModel) -> tuple[np.ndarray, np.ndarray]:
     from scipy.interpolate import RBFInterpolator
 
     vertices, faces = np.asarray(model.v_template, float), np.asarray(model.faces)
-    template, own_faces, own = _builtin_arrays()
+    template, own_faces, own = builtin_arrays()
     theirs = np.asarray(landmarks(model, model.v_template), float)
     data = _shipped()
     points = (template[own_faces[data["faces"]]] * data["bary"][..., None]).sum(1)
@@ -133,76 +118,3 @@ def _warped(model: FlameModel) -> tuple[np.ndarray, np.ndarray]:
     for chosen, side in ((numbering.UPPER_LIP, ~low), (numbering.LOWER_LIP, low)):
         face[chosen], bary[chosen], _ = closest(points[chosen], vertices, faces, skin & side)
     return face, bary
-
-
-def outer_skin(model: FlameModel) -> Bool[np.ndarray, "F"]:
-    """The triangles of the head's skin: connected with the tip of the nose, and no eyeball."""
-    import scipy.sparse as sparse
-    from scipy.sparse import csgraph
-
-    faces, weights = np.asarray(model.faces), np.asarray(model.weights)
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
-    count = len(weights)
-    graph = sparse.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), (count, count))
-    _, part = csgraph.connected_components(graph, directed=False)
-    nose = faces[int(np.asarray(model.landmark_faces)[30])][0]
-    skin = (part == part[nose]) & (weights[:, 3] + weights[:, 4] < 0.5)
-    return skin[faces].all(1)
-
-
-def closest(
-    points: Float[np.ndarray, "N 3"],
-    vertices: Float[np.ndarray, "V 3"],
-    faces: Int[np.ndarray, "F 3"],
-    allowed: Bool[np.ndarray, "F"],
-) -> tuple[Int[np.ndarray, "N"], Float[np.ndarray, "N 3"], Float[np.ndarray, "N"]]:
-    """The nearest point on a mesh to each of some points.
-
-    Args:
-        points: The points.
-        vertices: The mesh.
-        faces: Its triangles.
-        allowed: Which triangles may be chosen.
-
-    Returns:
-        Triangle, barycentric weights and distance of each. Among the 60 triangles whose middles are nearest.
-    """
-    from scipy.spatial import cKDTree
-
-    numbers = np.flatnonzero(allowed)
-    corners = vertices[faces[numbers]]
-    _, near = cKDTree(corners.mean(1)).query(points, k=min(60, len(numbers)))
-    near = np.reshape(near, (len(points), -1))
-    a, b, c = (corners[near][:, :, k] for k in range(3))
-    bary = _barycentric(points[:, None], a, b, c)
-    place = bary[..., :1] * a + bary[..., 1:2] * b + bary[..., 2:] * c
-    distance = np.linalg.norm(place - points[:, None], axis=-1)
-    best, row = distance.argmin(1), np.arange(len(points))
-    return numbers[near[row, best]], bary[row, best], distance[row, best]
-
-
-def _barycentric(p: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """Weights of the closest point of each triangle.
-
-    Source: Ericson, "Real-Time Collision Detection", 2005, section 5.1.5: inside, else the nearest of the three edges.
-    """
-    ab, ac, ap = b - a, c - a, p - a
-    d00, d01, d11 = (ab * ab).sum(-1), (ab * ac).sum(-1), (ac * ac).sum(-1)
-    d20, d21 = (ap * ab).sum(-1), (ap * ac).sum(-1)
-    area = np.maximum(d00 * d11 - d01**2, 1e-30)
-    v, w = (d11 * d20 - d01 * d21) / area, (d00 * d21 - d01 * d20) / area
-    inside = np.stack([1 - v - w, v, w], -1)
-
-    def on_edge(start: np.ndarray, end: np.ndarray, slots: tuple[int, int]) -> np.ndarray:
-        edge = end - start
-        part = np.clip(((p - start) * edge).sum(-1) / np.maximum((edge**2).sum(-1), 1e-30), 0, 1)
-        out = np.zeros((*part.shape, 3))
-        out[..., slots[0]], out[..., slots[1]] = 1 - part, part
-        return out
-
-    options = np.stack([on_edge(a, b, (0, 1)), on_edge(b, c, (1, 2)), on_edge(a, c, (0, 2))])
-    places = options[..., :1] * a + options[..., 1:2] * b + options[..., 2:] * c
-    nearest = np.linalg.norm(places - p, axis=-1).argmin(0)
-    outside = np.take_along_axis(options, nearest[None, ..., None], 0)[0]
-    within = np.all(inside >= 0, axis=-1, keepdims=True)
-    return np.where(within, inside, outside)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from gagjax.errors import InputError
 from gagjax.shape_bucketing import bucket
 
-TRACKS = (".npz", ".pkl", ".pickle", ".pt", ".pth")
+TRACKS = (".npz", ".pkl", ".pickle", ".pt", ".pth", ".csv", ".json", ".npy", ".mat", ".frame")
 FRAME_SIZE = 485  # bytes per frame in our own format
 
 

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
 
@@ -33,9 +33,11 @@ class Info:
 
     path: Positional[Path]
     """File or folder."""
+    format: Literal["deca", "smirk", "artalk", "livelink-radians"] | None = None
+    """How to read a track that does not say what it is: a bare array of codes, or Live Link Face angles in radians."""
 
     def run(self) -> int:
-        title, lines, remarks = describe(self.path)
+        title, lines, remarks = describe(self.path, self.format)
         print(f"{escaped(self.path)}: {title}")
         if lines:
             print(text_table([(f"  {escaped(word)}", escaped(text)) for word, text in lines], left=2))
@@ -47,8 +49,12 @@ class Info:
 Lines = list[tuple[str, str]]
 
 
-def describe(path: Path) -> tuple[str, Lines, list[str]]:
+def describe(path: Path, format: str | None = None) -> tuple[str, Lines, list[str]]:
     """Identify a path: a title, (label, text) pairs, and warnings.
+
+    Args:
+        path: A file or a folder.
+        format: How to read a track that does not say what it is.
 
     Raises:
         InputError: If the kind of file is not known.
@@ -68,23 +74,25 @@ def describe(path: Path) -> tuple[str, Lines, list[str]]:
         height, width = images.read(path).shape[:2]
         through = ["what is seen through is put over black"] if images.is_transparent(path) else []
         return "image", [("size", f"{width}×{height}")], through
-    if path.is_file() and suffix in (".pt", ".pth", ".pkl", ".pickle", ".npz"):
+    if format is None and path.is_file() and suffix in (".pt", ".pth", ".pkl", ".pickle", ".npz"):
         model = _model(path)
         if model is not None:
             return model
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = tracks.find(path)
+        found = tracks.find(path, format)
         if found.format == "portraits":
             return _portraits(found)
         track = tracks.read(found, nonfinite="drop")
     remarks = [str(warning.message) for warning in caught] + list(_remarks(found, track, path))
     inside = "" if found.file == path else f", {found.file.name}"
-    return f"{tracks.FORMATS[found.format]}{inside}", _of_track(track), remarks
+    title = tracks.FORMATS[found.format.removesuffix("-radians")]
+    return f"{title}{inside}", _of_track(track), remarks
 
 
 def _of_track(track: Track) -> Lines:
     from gagjax.app.reports import summary
+    from gagjax.io.formats.catalogue import SUFFIXES
     from gagjax.io.formats.losses import unread
 
     lines = [*summary.describe(track), ("source", track.source)]
@@ -92,11 +100,13 @@ def _of_track(track: Track) -> Lines:
     while origin is not None and origin.format == "gagjax":
         origin = origin.before
     carried = [] if origin is None else sorted(map(str, unread(origin)))
-    return lines + ([("carried along", ", ".join(carried))] if carried else [])
+    word = "carried along" if origin is not None and origin.format in SUFFIXES else "left unread"
+    return lines + ([(word, ", ".join(carried))] if carried else [])
 
 
 def _remarks(found: Found, track: Track, path: Path) -> Iterable[str]:
     from gagjax.app.workflows.enhance import MARK
+    from gagjax.expression.arkit import needs_head
     from gagjax.io import tracks
 
     if track.source == "gagavatar-smoothed":
@@ -107,7 +117,9 @@ def _remarks(found: Found, track: Track, path: Path) -> Iterable[str]:
         yield "one frame: a still, not a driver"
     if path.is_dir() and found.format == "gagavatar" and not (path / "img_lmdb").is_dir():
         yield "no img_lmdb: gagjax needs none, but the original's inference does"
-    if found.format in ("gagavatar", "vhap"):
+    if needs_head(track):
+        yield "the expression of ARKit's weights or lid parameters needs a head: reenact takes its own, convert --flame one"
+    if found.format in ("gagavatar", "vhap", "lam", "deca", "smirk", "metrical", "head-tracker", "cap4d"):
         yield "the format holds no frame rate; 25 is taken, --fps sets another"
     try:
         tracks.read(found)

@@ -40,7 +40,7 @@ class Reenact:
     """
 
     driver: Annotated[Path, tyro.conf.arg(aliases=["-d", "--driver-path"])]
-    """Driver: a track (GAGAvatar_track folder, .pkl, .npz), or a video or image, which is tracked first."""
+    """Driver: a track (any that `gagjax info` names), or a video or image, which is tracked first."""
     portrait: Annotated[Path | None, tyro.conf.arg(aliases=["-i", "--image-path"])] = None
     """Portrait to drive: a tracked portrait (tracked.pt or a tracking folder), or a photo."""
     checkpoint: Annotated[Path | None, tyro.conf.arg(aliases=["-r", "--resume-path"])] = None
@@ -95,6 +95,7 @@ class Reenact:
         from gagjax.app.workflows.enhance import fitting, in_a_row
         from gagjax.app.workflows.orbit import held, orbit
         from gagjax.expression import driven
+        from gagjax.expression.arkit import on_head
         from gagjax.io import atomic, video
         from gagjax.io.tracks import load_track
         from gagjax.stack import enhance_track
@@ -117,10 +118,11 @@ class Reenact:
             ]
         print(f"driving {avatars[0].described}" + (f" and {len(avatars) - 1} more" if len(avatars) > 1 else ""))
         stack = stack.for_model(avatars[0].model, avatars[0].shape)
+        track, taken = on_head(track, avatars[0].model, avatars[0].shape)
         stack, said = fitting(stack, track)
         track = enhance_track(stack, track)
         track, line = driven(track, avatars[0].model, avatars[0].shape)
-        for each in (*said, line):
+        for each in (taken, *said, line):
             if each:
                 print(each)
         track = in_a_row(track)

@@ -18,6 +18,7 @@ from gagjax.camera import Camera, from_track
 from gagjax.conventions.head_pose import folded
 from gagjax.errors import InputError
 from gagjax.expression import driven
+from gagjax.expression.arkit import on_head
 from gagjax.flame.model import FlameModel, vertices
 from gagjax.io import atomic
 from gagjax.pytree import at_path, with_path
@@ -190,7 +191,9 @@ class ViewerSession:
         return self._shown(enhance_track(self._stack, self._given) if self._fixed is None else self._fixed)
 
     def _shown(self, track: Track) -> Track:
-        return folded(driven(track, self.model, self._shape[: self.model.shapes])[0], self.model, self._shape)
+        own = self._shape[: self.model.shapes]
+        track, _ = on_head(track, self.model, own)
+        return folded(driven(track, self.model, own)[0], self.model, self._shape)
 
 
 @jax.jit

@@ -4,7 +4,7 @@ It has FLAME's sizes (5,023 vertices, 300 shape and 100 expression columns, 5 jo
 data: the geometry is written in `sculpt` and `mesh`.
 """
 
-from gagjax.flame.builtin_head.expressions import CONTROLS
+from gagjax.flame.builtin_head.expressions import CONTROLS, FINE_CONTROLS, JAW_OPEN
 from gagjax.flame.builtin_head.head import builtin, neutral_mesh
 
-__all__ = ["CONTROLS", "builtin", "neutral_mesh"]
+__all__ = ["CONTROLS", "FINE_CONTROLS", "JAW_OPEN", "builtin", "neutral_mesh"]

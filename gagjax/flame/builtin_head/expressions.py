@@ -1,7 +1,8 @@
-"""The expression columns of the built-in head: named controls first, then small local modes.
+"""The expression columns of the built-in head: named controls first, then small local modes, then fine controls.
 
 A control is a displacement of the neutral head in millimetres at unit coefficient, written as a formula of a vertex's
-place at rest. Controls of one side are made for the subject's left and mirrored.
+place at rest. Controls of one side are made for the subject's left and mirrored. The fine controls in the last columns are
+one-sided or small; with the others they make up the 52 shapes of ARKit (`gagjax.expression.arkit`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from gagjax.flame.builtin_head.mesh import PARTS, Mesh, lid_line, lid_opening
+from gagjax.flame.builtin_head.rig import JAW_JOINT
 from gagjax.flame.builtin_head.sculpt import EYE, LID_RADIUS, MOUTH_HALF_WIDTH, MOUTH_Y, smoothstep
 
 NAMES = (
@@ -38,6 +40,31 @@ NAMES = (
     "jaw_forward",
 )
 CONTROLS: dict[str, int] = {name: column for column, name in enumerate(NAMES)}
+_FINE = (
+    "squint_left",
+    "frown_left",
+    "dimple_left",
+    "lips_press_left",
+    "lower_lip_down_left",
+    "upper_lip_raise_left",
+    "brow_down_left",
+    "nose_wrinkle_left",
+    "stretch_left",
+    "stretch_right",
+    "brow_outer_up_left",
+    "brow_outer_up_right",
+    "cheek_squint_left",
+    "cheek_squint_right",
+    "lip_roll_lower",
+    "lip_roll_upper",
+    "upper_lip_shrug",
+    "funnel",
+    "lips_together",
+    "tongue_out",
+)
+COUNT = 100
+FINE_CONTROLS: dict[str, int] = {name: COUNT - len(_FINE) + i for i, name in enumerate(_FINE)}
+JAW_OPEN = 0.4  # radians by which the jaw is open where `lips_together` closes the lips
 _RIGID = tuple(PARTS.index(name) for name in ("eye_left", "eye_right", "teeth_upper", "ear"))
 
 
@@ -166,12 +193,52 @@ def _formulas(face: _Face) -> dict[str, np.ndarray]:
     return made
 
 
-def columns(mesh: Mesh, count: int = 100, seed: int = 0) -> np.ndarray:
+def _fine(face: _Face, made: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The fine controls: left halves of the others, so that whole minus left is right, and what has no other."""
+    up, low, lips = face.upper_lip(), face.lower_lip(), face.lips()
+    left, right = (smoothstep(-6, 6, s * face.x)[:, None] for s in (1, -1))
+    halves = {
+        f"{name}_left": made[name] * left for name in (each.removesuffix("_left") for each in _FINE) if name in made
+    }
+    corner = face.spot(MOUTH_HALF_WIDTH + 2, MOUTH_Y - 4, 13, 12)
+    outer = face.spot(42, 43, 14, 10)
+    cheek = face.spot(36, 0, 16, 11)
+    stretch = _vector(face.sign * 6.0, -3.0, -3.0, corner) * corner[:, None]
+    raised = _vector(0, 5.5, 0.4, outer) * outer[:, None]
+    bunched = _vector(0, 3.6, 1.8, cheek) * cheek[:, None]
+    ring = face.spot(0, MOUTH_Y, 24, 15)[:, None]
+    # With the jaw open, the upper lip comes down by three tenths of the gap and the lower one up by the rest.
+    arm = face.mesh.vertices - JAW_JOINT
+    turn = np.array([[1, 0, 0], [0, np.cos(JAW_OPEN), -np.sin(JAW_OPEN)], [0, np.sin(JAW_OPEN), np.cos(JAW_OPEN)]])
+    dropped, lifted = arm @ turn.T - arm, arm @ turn - arm
+    return halves | {
+        "stretch_left": stretch * left,
+        "stretch_right": stretch * right,
+        "brow_outer_up_left": raised * left,
+        "brow_outer_up_right": raised * right,
+        "cheek_squint_left": bunched * left,
+        "cheek_squint_right": bunched * right,
+        "lip_roll_lower": _vector(0, 2.4, -4.2, low) * face.lower_lip(9.0)[:, None],
+        "lip_roll_upper": _vector(0, -2.4, -4.2, up) * face.upper_lip(8.0)[:, None],
+        "upper_lip_shrug": _vector(0, 2.4, 2.6, up) * up[:, None],
+        "funnel": _vector(-0.22 * face.x, 0, 5.0, lips) * ring
+        + _vector(0, 3.2, 0.6, up) * up[:, None]
+        + _vector(0, -4.2, 0.4, low) * low[:, None],
+        "lips_together": 0.7 * lifted * low[:, None] + 0.3 * dropped * up[:, None],
+        "tongue_out": _vector(0, -4.0, 34.0, lips)
+        * (face.mesh.part == PARTS.index("tongue"))[:, None]
+        * smoothstep(10, 60, face.z)[:, None],
+    }
+
+
+def columns(mesh: Mesh, count: int = COUNT, seed: int = 0) -> np.ndarray:
     """All expression columns, (V, 3, count), millimetres at unit coefficient."""
     face = _Face(mesh)
     made = _formulas(face)
+    made |= _fine(face, made)
+    fine = {name: column for name, column in FINE_CONTROLS.items() if column < count}
     out = np.zeros((len(mesh.vertices), 3, count))
-    for name, column in CONTROLS.items():
+    for name, column in {**CONTROLS, **fine}.items():
         out[:, :, column] = made[name]
     # The rest: smooth local motions of the face, smaller and smaller, as the later columns of FLAME are.
     rng = np.random.default_rng([seed, 100])
@@ -179,7 +246,7 @@ def columns(mesh: Mesh, count: int = 100, seed: int = 0) -> np.ndarray:
     calm = 1 - np.exp(-((np.hypot(face.a - EYE[0], face.y - EYE[1]) / 17.0) ** 6))
     reach = smoothstep(-112, -96, face.y) * smoothstep(105, 80, face.y) * smoothstep(-25, 10, face.z)
     places = np.flatnonzero(reach * calm * face.skin > 0.5)
-    for column in range(len(CONTROLS), count):
+    for column in range(len(CONTROLS), min(count, COUNT - len(_FINE))):
         cx, cy = mesh.rest[rng.choice(places)]
         radius = rng.uniform(12, 24)
         direction = rng.normal(size=3) * [1, 1, 0.7]
@@ -189,7 +256,7 @@ def columns(mesh: Mesh, count: int = 100, seed: int = 0) -> np.ndarray:
     out[np.isin(mesh.part, _RIGID)] = 0
     # The back of the mouth and the lower teeth follow only what moves the whole jaw.
     still = face.lower | face.bag
-    keep = [CONTROLS["jaw_forward"]]
+    keep = [CONTROLS["jaw_forward"], *([FINE_CONTROLS["tongue_out"]] if fine else [])]
     moved = out[:, :, keep].copy()
     out[still] *= 0.25 * face.bag[still, None, None]
     out[:, :, keep] = np.where(still[:, None, None], np.where(face.lower[:, None, None], moved, out[:, :, keep]), moved)

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from gagjax.camera import like_gagavatar
 from gagjax.conventions.head_pose import folded
 from gagjax.errors import InputError
-from gagjax.io.formats import fields, numbering, pickling
+from gagjax.io.formats import fields, numbering, pickling, torch_archive
 from gagjax.io.formats.origin import Origin, merged, of
 from gagjax.track import EXPRESSIONS, SHAPES, Track
 
@@ -143,11 +143,11 @@ def write(track: Track, path: Path, *, fill_gaps: bool = False) -> None:
 
     Args:
         track: The track; where it has no shape or boxes, zeros and the whole image stand for them.
-        path: The file to write.
+        path: The file to write: a pickle of arrays, or with the suffix .pt a torch file of tensors.
         fill_gaps: Write the frames marked invalid as well.
 
     Raises:
-        InputError: If nothing is left to write, or two frames have one name.
+        InputError: If nothing is left to write, two frames have one name, or a .pt cannot hold what the records hold.
     """
     kept = np.flatnonzero(np.asarray(track.valid) | fill_gaps).tolist()
     if not kept:
@@ -176,7 +176,15 @@ def write(track: Track, path: Path, *, fill_gaps: bool = False) -> None:
     if (frames[kept] >= 0).all():  # in the order of the file
         place = {key: i for i, key in enumerate(content)}
         records = dict(sorted(records.items(), key=lambda item: place.get(item[0], len(place))))
-    path.write_bytes(pickling.dumps(records))
+    if path.suffix.lower() not in (".pt", ".pth"):
+        path.write_bytes(pickling.dumps(records))
+        return
+    try:
+        path.write_bytes(torch_archive.dumps(records))
+    except TypeError as error:
+        raise InputError(
+            f"holds {error}, which torch loads only from files that it trusts", file=path, fix="Write a .pkl instead"
+        ) from error
 
 
 def _columns(track: Track, *, filled: bool, frame: int | None = None) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ may be one short: entry i belongs to frame i + 1, and the first is repeated.
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Mapping
 from fractions import Fraction
@@ -19,8 +20,8 @@ from jaxtyping import Float
 
 from gagjax.errors import InputError
 from gagjax.io.formats import fields, vhap
-from gagjax.io.formats.origin import Origin
-from gagjax.track import Track
+from gagjax.io.formats.origin import Origin, merged, of
+from gagjax.track import EXPRESSIONS, Track
 
 NAME = "flame_params.json"
 _COEFFICIENT = re.compile(r"expr(\d{1,3})")
@@ -51,6 +52,81 @@ def read(content: Mapping[str, Any], file: Path, fps: Fraction = Fraction(25)) -
     track = vhap.read(arrays | {"expr": expression}, file, fps, source="lam")
     assert track.origin is not None
     return dataclasses.replace(track, origin=Origin("lam", content, track.origin.frames))
+
+
+def write(track: Track, path: Path, *, camera: bool = False) -> None:
+    """The motion of a track as a file of this format; one that it came from changes only where the track does.
+
+    Args:
+        track: The track; lost frames are written like the others, the format cannot mark them.
+        path: The file to write.
+        camera: The camera is written beside it. Otherwise a head at rest takes the camera's turns over.
+    """
+    new = vhap.parameters_of(track, camera=camera)
+    origin = of(track, "lam")
+    if origin is None or (origin.frames < 0).any():
+        made: dict[str, Any] = {
+            name: (vhap.vectors(value) if name == "rotation" else value).tolist() for name, value in new.items()
+        }
+        made["expr"] = [{f"expr{k}": value for k, value in enumerate(row)} for row in new["expr"].tolist()]
+    else:
+        made = _changed(origin.content, origin.frames, new, path)
+    path.write_text(json.dumps(made), encoding="utf-8")
+
+
+def _changed(
+    content: Mapping[str, Any], frames: np.ndarray, new: Mapping[str, np.ndarray], path: Path
+) -> dict[str, Any]:
+    """The content with the numbers that changed put in, and only the frames that are left."""
+    count = len(content["rotation"])
+    read_expression = _padded(_expression(content["expr"], count, path))
+    made: dict[str, Any] = {}
+    for name, value in content.items():
+        if name == "expr":
+            made[name] = _changed_expression(value, count, frames, read_expression, new["expr"])
+        elif name == "shape":
+            held = np.asarray(value, np.float64)
+            person = np.float32(held).reshape(-1)
+            made[name] = merged(value, np.pad(person, (0, len(new["shape"]) - len(person))), new["shape"])
+        elif name in new:
+            held = np.asarray(value, np.float64)[frames]
+            was = held.astype(np.float32)
+            changed = vhap.turned_back(held, was, new[name]) if name == "rotation" else merged(held, was, new[name])
+            made[name] = np.asarray(changed).tolist()
+        else:
+            made[name] = value
+    return made | {
+        name: value.tolist()
+        for name, value in new.items()
+        if name not in content and name != "rotation" and value.any()
+    }
+
+
+def _changed_expression(
+    value: list[Any], count: int, frames: np.ndarray, was: np.ndarray, new: Float[np.ndarray, "T 100"]
+) -> list[Any]:
+    """The rows of the expression, in the form that the file has: dicts or lists, one short or not."""
+    first = count - len(value)  # row i belongs to frame i + first
+    made = []
+    for i, frame in enumerate(frames):
+        if frame < first:
+            continue
+        entry = value[frame - first]
+        if not np.array_equal(was[frame], new[i], equal_nan=True):
+            width = len(entry)
+            numbers = [float(each) for each in (new[i] if new[i][width:].any() else new[i][:width])]
+            old = [entry[f"expr{k}"] for k in range(width)] if isinstance(entry, Mapping) else list(entry)
+            kept = [
+                a if k < width and np.float32(a) == b else b
+                for k, (a, b) in enumerate(zip([*old, *numbers[width:]], numbers, strict=True))
+            ]
+            entry = {f"expr{k}": each for k, each in enumerate(kept)} if isinstance(entry, Mapping) else kept
+        made.append(entry)
+    return made
+
+
+def _padded(rows: Float[np.ndarray, "T K"]) -> Float[np.ndarray, "T 100"]:
+    return np.pad(np.asarray(rows, np.float32), ((0, 0), (0, EXPRESSIONS - rows.shape[1])))
 
 
 def _expression(value: object, frames: int, file: Path) -> Float[np.ndarray, "T K"]:

@@ -25,6 +25,8 @@ from gagjax.camera import Intrinsics
 from gagjax.conventions.head_pose import has_pose
 from gagjax.errors import InputError
 from gagjax.io.formats import fields, gagavatar, packing, vhap
+from gagjax.io.formats.arkit import weight_lists
+from gagjax.io.formats.dialects import artalk
 from gagjax.io.formats.origin import Origin, merged
 from gagjax.track import EXPRESSIONS, SHAPES, Track, as_rate
 
@@ -45,7 +47,18 @@ FRAMES_OF: dict[str, Callable[[Any], int]] = {
     "liveportrait": lambda content: len(content["motion"]),
     "vhap": vhap.frame_count,
     "lam": lambda content: len(content["rotation"]),
+    "artalk": lambda content: len(np.asarray(content).reshape(-1, artalk.COLUMNS)),
+    "livelink": lambda content: len(content["rows"]),
+    **{kind: (lambda content, kind=kind: weight_lists.frame_count(content, kind)) for kind in weight_lists.KINDS},
 }
+
+
+def _unread_count(content: Any) -> int:
+    """How many frames an origin has of which only the names of unread fields are kept."""
+    count = content["frames"]
+    if type(count) is not int:
+        raise ValueError("no number of frames")
+    return count
 
 
 def is_native(content: object) -> bool:
@@ -187,7 +200,7 @@ def _foreign(content: Mapping[str, np.ndarray], data: Mapping[str, Any], frames:
         raise InputError("does not fit the track", file=file, field="origin", fix="Write the file again")
     try:
         inner = packing.unpacked(said["content"], content[_ORIGIN])
-        count = FRAMES_OF[said["format"]](inner)
+        count = FRAMES_OF.get(said["format"], _unread_count)(inner)
         if (index < -1).any() or (index >= count).any():
             raise ValueError("frames outside")
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:

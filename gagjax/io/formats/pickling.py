@@ -9,8 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 
-class _Global:
-    """A name written into the pickle as it stands; NumPy 2 would write names that NumPy 1 does not know."""
+class GlobalName:
+    """A name written into a pickle as it stands, of something that need not be importable here.
+
+    Args:
+        module: The module.
+        name: The name in it.
+    """
 
     def __init__(self, module: str, name: str) -> None:
         self.module, self.name = module, name
@@ -19,24 +24,36 @@ class _Global:
         raise TypeError("a name to be written, not a function")
 
 
-_RECONSTRUCT = _Global("numpy.core.multiarray", "_reconstruct")
-_NDARRAY = _Global("numpy", "ndarray")
+class NamePickler(pickle._Pickler):
+    """A pickler that writes `GlobalName`s as they stand and arrays as `save_array` says."""
 
-
-class _Pickler(pickle._Pickler):
     dispatch: ClassVar[dict[type, Any]] = dict(pickle._Pickler.dispatch)
 
-    def _save_global(self, value: _Global) -> None:
+    def save_array(self, value: np.ndarray) -> None:
+        """Write an array."""
+        raise NotImplementedError
+
+    def _save_name(self, value: GlobalName) -> None:
         self.write(pickle.GLOBAL + f"{value.module}\n{value.name}\n".encode())  # type: ignore[attr-defined]
         self.memoize(value)  # type: ignore[attr-defined]
 
     def _save_array(self, value: np.ndarray) -> None:
+        self.save_array(value)
+
+    dispatch[GlobalName] = _save_name
+    dispatch[np.ndarray] = _save_array
+
+
+# NumPy 2 would write names that NumPy 1 does not know.
+_RECONSTRUCT = GlobalName("numpy.core.multiarray", "_reconstruct")
+_NDARRAY = GlobalName("numpy", "ndarray")
+
+
+class _Pickler(NamePickler):
+    def save_array(self, value: np.ndarray) -> None:
         data = np.ascontiguousarray(value)
         state = (1, value.shape, data.dtype, False, data.tobytes())
         self.save_reduce(_RECONSTRUCT, (_NDARRAY, (0,), b"b"), state, obj=value)  # type: ignore[attr-defined]
-
-    dispatch[_Global] = _save_global
-    dispatch[np.ndarray] = _save_array
 
 
 def dumps(value: object) -> bytes:

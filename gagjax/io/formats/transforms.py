@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from gagjax.errors import InputError
 from gagjax.io import folders
 from gagjax.io.formats import fields
 from gagjax.text.printable import quoted
+from gagjax.track import Track
 
 NAME = "transforms.json"
 LIMIT = 1 << 28  # bytes
@@ -113,6 +114,85 @@ def read(file: Path) -> Cameras:
     moving = bool(np.ptp(each, axis=0).any())
     intrinsics = Intrinsics(each if moving else each[0], lens[0][1], lens[0][2])
     return Cameras(_world_to_camera(matrices[order], file), intrinsics, numbers[order])
+
+
+def write(track: Track, numbers: Sequence[int], file: Path, stems: Sequence[str] | None = None) -> None:
+    """The cameras of a track as a file of this kind. One that is there already is changed only where cameras moved.
+
+    Args:
+        track: The track.
+        numbers: The number of each frame.
+        file: The file.
+        stems: Names of the frames' archives in a folder `flame_param`, where there is one.
+    """
+    lens = track.intrinsics if track.intrinsics is not None else Intrinsics.of_focal()
+    matrices = _camera_to_world(np.asarray(track.transform))
+    if file.exists() and _kept(file, track, matrices, numbers):
+        return
+    each = np.broadcast_to(np.asarray(lens.K, np.float64), (len(track), 3, 3))
+    frames = []
+    for i, number in enumerate(numbers):
+        frame: dict[str, Any] = {
+            "timestep_index": number,
+            "timestep_id": f"{number:05d}",
+            "camera_index": 0,
+            "camera_id": "0",
+            **_lens_fields(each[i], lens),
+            "transform_matrix": matrices[i].tolist(),
+        }
+        if stems is not None:
+            frame["flame_param_path"] = f"flame_param/{stems[i]}.npz"
+        frames.append(frame)
+    content = {
+        "frames": frames,
+        **_lens_fields(each[0], lens),
+        "timestep_indices": list(numbers),
+        "camera_indices": [0],
+    }
+    file.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def _lens_fields(k: Float[np.ndarray, "3 3"], lens: Intrinsics) -> dict[str, Any]:
+    return {
+        "fl_x": float(k[0, 0]),
+        "fl_y": float(k[1, 1]),
+        "cx": float(k[0, 2]),
+        "cy": float(k[1, 2]),
+        "w": lens.width,
+        "h": lens.height,
+        "camera_angle_x": 2 * math.atan(0.5 * lens.width / float(k[0, 0])),
+        "camera_angle_y": 2 * math.atan(0.5 * lens.height / float(k[1, 1])),
+    }
+
+
+def _camera_to_world(transform: Float[np.ndarray, "T 3 4"]) -> Float[np.ndarray, "T 4 4"]:
+    """The inverse of `_world_to_camera`; exact also where a rotation is one only to float32."""
+    rotation = np.asarray(transform[:, :, :3], np.float64)
+    made = np.tile(np.eye(4), (len(rotation), 1, 1))
+    made[:, :3, :3] = rotation @ np.diag([-1.0, 1.0, -1.0])
+    place = np.linalg.solve(rotation.transpose(0, 2, 1), np.asarray(transform[:, :, 3:], np.float64))
+    made[:, :3, 3] = -place[:, :, 0] / UNITS_PER_METRE
+    return made
+
+
+def _kept(file: Path, track: Track, matrices: Float[np.ndarray, "T 4 4"], numbers: Sequence[int]) -> bool:
+    """Whether a file of cameras has the frames of a track; its matrices are replaced where they differ."""
+    content = read_json(file)
+    try:
+        was = read(file).at(np.asarray(numbers), file)
+    except InputError:
+        return False
+    moved = np.flatnonzero(np.abs(was.transform - np.asarray(track.transform)).max((1, 2)) > 1e-6)
+    if not moved.size:
+        return True
+    changed = {numbers[i]: matrices[i].tolist() for i in moved}
+    first = content["frames"][0].get("camera_index", 0)
+    for i, frame in enumerate(content["frames"]):
+        number = frame.get("timestep_index", i)
+        if number in changed and frame.get("camera_index", 0) == first:
+            frame["transform_matrix"] = changed[number]
+    file.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    return True
 
 
 def _world_to_camera(matrices: Float[np.ndarray, "T 4 4"], file: Path) -> Float[np.ndarray, "T 3 4"]:

@@ -20,6 +20,7 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from gagjax.camera import UNITS_PER_METRE, Intrinsics
+from gagjax.conventions.head_pose import rotation_of
 from gagjax.errors import InputError
 from gagjax.io import folders
 from gagjax.io.formats import fields, numbering, transforms
@@ -117,7 +118,7 @@ def read_folder(folder: Path, fps: Fraction = Fraction(25)) -> Track:
     return track if numbers is None else _with_gaps(track, numbers, folder)
 
 
-def write(track: Track, path: Path, *, fill_gaps: bool = False) -> None:
+def write(track: Track, path: Path, *, fill_gaps: bool = False, camera: bool = False) -> None:
     """The motion of a track as one archive of this format.
 
     An archive that the track came from is changed only where the track differs from it. Frames marked invalid are left
@@ -127,12 +128,13 @@ def write(track: Track, path: Path, *, fill_gaps: bool = False) -> None:
         track: The track.
         path: The file to write.
         fill_gaps: Write the frames marked invalid as well.
+        camera: The camera is written beside it.
 
     Raises:
         InputError: If nothing is left to write.
     """
     kept = _kept(track, fill_gaps, path)
-    new = _parameters(track)
+    new = parameters_of(track, camera=camera)
     origin = of(track, "vhap")
     if origin is None or is_folder(origin):
         made = _fresh({name: value if name == "shape" else value[kept] for name, value in new.items()})
@@ -150,7 +152,7 @@ def write(track: Track, path: Path, *, fill_gaps: bool = False) -> None:
         np.savez(file, **made)
 
 
-def write_folder(track: Track, folder: Path, *, fill_gaps: bool = False) -> None:
+def write_folder(track: Track, folder: Path, *, fill_gaps: bool = False, camera: bool = False) -> None:
     """The motion of a track as the archives of a folder `flame_param/`: 00000.npz and so on.
 
     A folder that the track came from is changed only where the track differs from it, and keeps its file names. Frames
@@ -160,12 +162,13 @@ def write_folder(track: Track, folder: Path, *, fill_gaps: bool = False) -> None
         track: The track.
         folder: Where to put the archives; it is there.
         fill_gaps: Write the frames marked invalid as well.
+        camera: The camera is written beside it.
 
     Raises:
         InputError: If nothing is left to write.
     """
     kept = _kept(track, fill_gaps, folder)
-    new = _parameters(track)
+    new = parameters_of(track, camera=camera)
     origin = of(track, "vhap")
     stems = frame_names(track)
     for i in kept:
@@ -186,6 +189,13 @@ def frame_names(track: Track) -> list[str]:
     if origin is not None and is_folder(origin) and track.names is not None:
         return list(track.names)
     return [f"{i:05d}" for i in range(len(track))]
+
+
+def numbers_of(track: Track) -> list[int]:
+    """The number by which the camera of each frame is found in `transforms.json`."""
+    names = frame_names(track) if track.names is None or of(track, "vhap") is None else list(track.names)
+    numbers = [numbering.number(name) for name in names]
+    return [i if number is None else number for i, number in enumerate(numbers)]
 
 
 def stems_in(folder: Path) -> set[str]:
@@ -295,30 +305,39 @@ def _matrices(rotation: np.ndarray) -> np.ndarray:
     return turned
 
 
-def _parameters(track: Track) -> dict[str, np.ndarray]:
-    """A track's fields by their names in the file, the rotation as matrices."""
+def parameters_of(track: Track, *, camera: bool = False) -> dict[str, np.ndarray]:
+    """A track's fields by their names in the file, the rotation as matrices.
+
+    Args:
+        track: The track.
+        camera: The camera is written beside them. Otherwise a head at rest takes the camera's turns over.
+    """
     frames = len(track)
+    turned = rotation_of(track.extra)
+    if turned is None:
+        turned = np.tile(np.eye(3), (frames, 1, 1)) if camera else head_rotation(track)
     return {
         "expr": np.asarray(track.expression, np.float32),
         "jaw_pose": np.asarray(track.jaw, np.float32),
         "eyes_pose": np.asarray(track.eyes, np.float32),
         "neck_pose": np.asarray(np.zeros((frames, 3)) if track.neck is None else track.neck, np.float32),
-        "rotation": np.asarray(track.extra.get("rotation", _head_rotation(track)), np.float32),
+        "rotation": np.asarray(turned, np.float32),
         "translation": np.asarray(track.extra.get("translation", np.zeros((frames, 3))), np.float32),
         "shape": _clip_shape(track),
     }
 
 
 def _fresh(new: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    return {name: _vectors(value) if name == "rotation" else value for name, value in new.items()}
+    return {name: vectors(value) if name == "rotation" else value for name, value in new.items()}
 
 
-def _vectors(matrices: np.ndarray) -> np.ndarray:
+def vectors(matrices: Float[np.ndarray, "T 3 3"]) -> Float[np.ndarray, "T 3"]:
+    """Axis-angle vectors of rotation matrices; NaN where those are not finite."""
     finite = np.isfinite(matrices).all((1, 2))
     turned = Rotation.from_matrix(np.where(finite[:, None, None], matrices, np.eye(3)).astype(np.float64))
-    vectors = turned.as_rotvec().astype(np.float32)
-    vectors[~finite] = np.nan
-    return vectors
+    made = turned.as_rotvec().astype(np.float32)
+    made[~finite] = np.nan
+    return made
 
 
 def _changed(content: Mapping[str, np.ndarray], rows: np.ndarray, new: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -336,7 +355,7 @@ def _changed(content: Mapping[str, np.ndarray], rows: np.ndarray, new: Mapping[s
             read = motion["shape"] if held.ndim == 1 else np.broadcast_to(motion["shape"], person.shape)
             held = merged(held, read, person)
         elif name == "rotation":
-            held = _turned(held, motion[name][rows], new[name])
+            held = turned_back(held, motion[name][rows], new[name])
         elif name in motion:
             held = merged(held, motion[name][rows], new[name])
         made[name] = held
@@ -344,9 +363,17 @@ def _changed(content: Mapping[str, np.ndarray], rows: np.ndarray, new: Mapping[s
     return made | {name: value for name, value in new.items() if name not in content and value.any()}
 
 
-def _turned(held: np.ndarray, read: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-    """Rotation vectors with those frames replaced whose rotation changed, each on the turn of the old one."""
-    new = _vectors(matrices)
+def turned_back(
+    held: Float[np.ndarray, "T 3"], read: Float[np.ndarray, "T 3"], matrices: Float[np.ndarray, "T 3 3"]
+) -> Float[np.ndarray, "T 3"]:
+    """Rotation vectors with those frames replaced whose rotation changed, each on the turn of the old one.
+
+    Args:
+        held: As the file has them.
+        read: As they were read.
+        matrices: What the rotations are now.
+    """
+    new = vectors(matrices)
     angle = np.linalg.norm(new, axis=1, keepdims=True)
     axis = new / np.maximum(angle, 1e-12)
     # Vectors whole turns apart are one rotation.
@@ -393,7 +420,7 @@ def _frame_files(folder: Path) -> list[Path]:
     return folders.files(folder, lambda file: file.suffix.lower() == ".npz" and numbering.number(file.stem) is not None)
 
 
-def _head_rotation(track: Track) -> np.ndarray:
+def head_rotation(track: Track) -> np.ndarray:
     """The head's rotation in front of a frontal camera, out of the camera's: for tracks whose head is at rest."""
     camera = np.asarray(track.transform, np.float64)[:, :, :3]
     return (camera @ np.diag([-1.0, 1.0, -1.0])).transpose(0, 2, 1)

@@ -12,7 +12,7 @@ import tarfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -92,8 +92,12 @@ def load_torch(path: str | Path) -> Any:
         return load(data, reader.names(), reader.storage, size=file.stat().st_size)
 
 
-def load_npz(path: str | Path) -> dict[str, np.ndarray]:
+def load_npz(path: str | Path, only: Collection[str] | None = None) -> dict[str, np.ndarray]:
     """The arrays of a NumPy archive; object arrays are refused, sizes checked before anything is allocated.
+
+    Args:
+        path: The file.
+        only: The arrays to read; None is all.
 
     Raises:
         InputError: If it cannot be read, is damaged, too large, or holds Python objects.
@@ -104,11 +108,65 @@ def load_npz(path: str | Path) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     with _reported(file, "NumPy archive"), zipfile.ZipFile(file) as archive:
         for info in _entries(archive, file, compressed=True):
-            if not info.filename.endswith(".npy"):
+            name = info.filename.removesuffix(".npy")
+            if name == info.filename or (only is not None and name not in only):
                 continue
             with archive.open(info) as entry:
                 arrays[info.filename.removesuffix(".npy")] = _read_npy(entry, info)
     return arrays
+
+
+def npz_names(path: str | Path) -> list[str]:
+    """The names of the arrays in a NumPy archive; none of them is read.
+
+    Raises:
+        InputError: If it is no such archive.
+    """
+    file = _existing(path, PICKLE_LIMIT)
+    if not _is_zip(file):
+        raise InputError("is no NumPy archive (.npz)", file=file, fix=_DAMAGED)
+    with _reported(file, "NumPy archive"), zipfile.ZipFile(file) as archive:
+        names = [info.filename for info in _entries(archive, file, compressed=True)]
+    return [name.removesuffix(".npy") for name in names if name.endswith(".npy")]
+
+
+def load_npy(path: str | Path) -> Any:
+    """The content of a `.npy` file: an array, or what `numpy.save` made of a dict or a list.
+
+    Args:
+        path: The file. A plain pickle under such a name is read as well: some trackers write one.
+
+    Returns:
+        An array, or plain containers of arrays as `load_pickle` gives them.
+
+    Raises:
+        InputError: If it cannot be read, is damaged, or holds more than data.
+    """
+    file = _existing(path, PICKLE_LIMIT)
+    with file.open("rb") as handle:
+        magic = handle.read(6)
+    if magic != b"\x93NUMPY":
+        return load_pickle(file)
+    with _reported(file, "NumPy array"), file.open("rb") as handle:
+        version = np.lib.format.read_magic(handle)
+        reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+        if reader is None:
+            raise Refused(f"its format version {version} is unknown")
+        shape, fortran, dtype = reader(handle)
+        size = file.stat().st_size - handle.tell()
+        if dtype.names is not None or (dtype.hasobject and (dtype != np.dtype(object) or len(shape) > 1)):
+            raise Refused("it holds a structured array")
+        data = handle.read(size)
+        if dtype.hasobject:
+            found = load(data, objects=True)
+            if not isinstance(found, list) or len(found) != math.prod(shape):
+                raise Refused("its objects do not fit its shape")
+            return found if shape else found[0]
+        expected = math.prod(shape) * dtype.itemsize
+        if any(n < 0 for n in shape) or expected != len(data):
+            raise Refused(f"it declares shape {shape}, which it does not hold")
+        value = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+        return value.astype(dtype.newbyteorder("="))
 
 
 def _read_npy(entry: IO[bytes] | zipfile.ZipExtFile, info: zipfile.ZipInfo) -> np.ndarray:

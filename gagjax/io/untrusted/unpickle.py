@@ -87,17 +87,30 @@ class _Dtype:
         self.dtype = self.dtype.newbyteorder(order)
 
 
+class _ObjectDtype:
+    """NumPy's type of arrays of Python objects, where those are read as lists."""
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
 class _Array:
     """A NumPy array in the making: made empty, then filled by its state, once."""
 
     def __init__(self, budget: Callable[[int], None] | None, value: Any = None) -> None:
         self.budget = budget
         self.value: Any = value
+        self.items: list[Any] | None = None  # of an array of objects
 
     def __setstate__(self, state: Any) -> None:
-        if self.budget is None or self.value is not None:
+        if self.budget is None or self.value is not None or self.items is not None:
             raise Refused("it changes an array that is complete")
         _, shape, dtype, fortran, data = state
+        if isinstance(dtype, _ObjectDtype):
+            if not isinstance(data, list):
+                raise Refused("it holds an array of Python objects without them")
+            self.items = data
+            return
         if isinstance(data, str):  # Python 2 wrote bytes as text
             data = data.encode("latin1")
         self.value = _array(data, dtype, shape, "F" if fortran else "C", self.budget)
@@ -169,6 +182,7 @@ def load(
     storage: Callable[[Any], Any] | None = None,
     *,
     size: int | None = None,
+    objects: bool = False,
 ) -> Any:
     """What a pickle holds, as arrays and plain containers.
 
@@ -177,6 +191,7 @@ def load(
         names: Further names that it may mention, `{(module, name): what stands for it}`.
         storage: Makes a value of a persistent id; None refuses them.
         size: Bytes of the file around it, where that is larger.
+        objects: Arrays of Python objects are read as flat lists of what they hold; otherwise they are refused.
 
     Raises:
         Refused: If it mentions anything else, or would take memory or time out of all proportion.
@@ -185,6 +200,10 @@ def load(
         pickle_scan.check(data)
     except pickle_scan.ScanError as error:
         raise Refused(str(error)) from None
+    if objects:
+        kind = ("O", "O8", "O4", "|O")
+        dtype = Call(lambda spec, *rest: _ObjectDtype() if spec in kind else _Dtype(spec, *rest))
+        names = {**(names or {}), ("numpy", "dtype"): dtype}
     return plain(_Unpickler(data, names, storage).load(), GROWTH * (size or len(data)) + EXPANSION)
 
 
@@ -360,6 +379,8 @@ def _visit_container(value: object, visit: Callable[[Any], Any]) -> Any:
         return found
     if isinstance(value, list):
         return [visit(v) for v in value]
+    if isinstance(value, _Array) and value.items is not None:
+        return [visit(v) for v in value.items]
     if isinstance(value, tuple | set | frozenset):
         return type(value)(visit(v) for v in value)
     if isinstance(value, _Chumpy) and "x" in value.state:

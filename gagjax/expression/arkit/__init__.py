@@ -1,0 +1,20 @@
+"""ARKit's 52 face shapes on FLAME heads, both ways: weights to motion and motion to weights."""
+
+from gagjax.expression.arkit.driving import needs_head, on_head, with_weights
+from gagjax.expression.arkit.fitting import FittedShapes, shapes_for
+from gagjax.expression.arkit.names import NAMES, column_of
+from gagjax.expression.arkit.shapes import Shapes, builtin_shapes
+from gagjax.expression.arkit.solving import weights_of
+
+__all__ = [
+    "NAMES",
+    "FittedShapes",
+    "Shapes",
+    "builtin_shapes",
+    "column_of",
+    "needs_head",
+    "on_head",
+    "shapes_for",
+    "weights_of",
+    "with_weights",
+]
