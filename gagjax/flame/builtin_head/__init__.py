@@ -5,6 +5,6 @@ data: the geometry is written in `sculpt` and `mesh`.
 """
 
 from gagjax.flame.builtin_head.expressions import CONTROLS
-from gagjax.flame.builtin_head.head import builtin, neutral_mesh
+from gagjax.flame.builtin_head.head import builtin, is_builtin, neutral_mesh
 
-__all__ = ["CONTROLS", "builtin", "neutral_mesh"]
+__all__ = ["CONTROLS", "builtin", "is_builtin", "neutral_mesh"]
