@@ -50,6 +50,7 @@ COMMANDS: dict[str, Command] = {
     "view": Command("view", "View", "a track in the browser, before and after, with sliders"),
     "live": Command("live", "Live", "a track or a camera, enhanced while it comes"),
     "convert": Command("convert", "Convert", "a track from one format into another"),
+    "edit": Command("motion.edit", "Edit", "parts of a clip changed by hand: regions, expressions, eyes, blinks"),
     "export": Command("motion.export", "Export", "a track's mesh or an avatar's Gaussians, for other programs"),
     "tune": Command("tune", "Tune", "smoothing parameters fitted to your tracks, as a preset"),
     "eval": Command("evaluate", "Evaluate", "how good a track or a video is, against its truth or by itself"),

@@ -105,7 +105,7 @@ def write_mesh(job: Job, track: Track, head: heads.Head, force: bool, edited: Ed
     return _files(job, len(track), one, "meshes", force)
 
 
-def _posed(track: Track, head: heads.Head, edited: Any) -> Callable[[int], np.ndarray]:
+def _posed(track: Track, head: heads.Head, edited: Edited | None) -> Callable[[int], np.ndarray]:
     """A function from a frame's number to its posed vertices in the head's axes, metres."""
     import jax.numpy as jnp
 
@@ -113,7 +113,7 @@ def _posed(track: Track, head: heads.Head, edited: Any) -> Callable[[int], np.nd
 
     def vertices(t: int) -> np.ndarray:
         model = head.model
-        if edited is not None:
+        if edited is not None and edited.offsets is not None:
             rest = jnp.asarray(model.v_template) + jnp.asarray(edited.offsets[t], jnp.float32)
             model = dataclasses.replace(model, v_template=rest)
         pose = np.concatenate([np.zeros(3, np.float32), np.asarray(track.jaw)[t]])
