@@ -50,6 +50,8 @@ COMMANDS: dict[str, Command] = {
     "view": Command("view", "View", "a track in the browser, before and after, with sliders"),
     "live": Command("live", "Live", "a track or a camera, enhanced while it comes"),
     "convert": Command("convert", "Convert", "a track from one format into another"),
+    "draw": Command("motion.draw", "Draw", "a track over its frames: mesh, landmarks, gaze, eye masks"),
+    "transfer": Command("motion.transfer", "Transfer", "one person's expression on another's face"),
     "edit": Command("motion.edit", "Edit", "parts of a clip changed by hand: regions, expressions, eyes, blinks"),
     "export": Command("motion.export", "Export", "a track's mesh or an avatar's Gaussians, for other programs"),
     "tune": Command("tune", "Tune", "smoothing parameters fitted to your tracks, as a preset"),

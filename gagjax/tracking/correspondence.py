@@ -65,6 +65,8 @@ def embed(model: FlameModel) -> Embedding:
     data = _shipped()
     face, bary = data["faces"], data["bary"]
     weights = _weights(data["spread"])
+    from gagjax.flame.builtin_head import is_builtin
+
     if not is_builtin(model):
         face, bary = _warped(model)
     if model.mediapipe_faces is not None and model.mediapipe_bary is not None:
@@ -109,12 +111,6 @@ def _builtin_arrays() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         np.asarray(head.faces),
         np.asarray(landmarks(head, head.v_template), float),
     )
-
-
-def is_builtin(model: FlameModel) -> bool:
-    """Whether a model is the built-in head, of any identity: it has its triangles."""
-    faces = _builtin_arrays()[1]
-    return np.shape(model.faces) == faces.shape and bool((np.asarray(model.faces) == faces).all())
 
 
 def _warped(model: FlameModel) -> tuple[np.ndarray, np.ndarray]:
