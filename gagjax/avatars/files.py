@@ -65,7 +65,7 @@ def save(avatar: MeshAvatar, path: str | Path, *, force: bool = False) -> None:
     with atomic.output(beside, force) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
     with atomic.output(path, force) as temporary:
-        ply.write(temporary, _splats(rest))
+        ply.write(temporary, splats(rest))
 
 
 def load(path: str | Path, model: FlameModel, parameters: str | Path | None = None) -> MeshAvatar:
@@ -204,7 +204,7 @@ def _person(model: FlameModel, file: Path) -> FlameModel:
     return dataclasses.replace(model, v_template=template)
 
 
-def _splats(gaussians: Gaussians) -> dict[str, np.ndarray]:
+def splats(gaussians: Gaussians) -> dict[str, np.ndarray]:
     """Columns of 3D Gaussian splatting for Gaussians at rest, metres."""
     from gagjax.avatars.avatar import UNITS
 

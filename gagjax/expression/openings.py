@@ -115,10 +115,10 @@ def closing_directions(model: FlameModel, shape: Float[AnyArray, "..."] | None =
 
 def _closing(model: FlameModel, shape: Float[Array, "S"]) -> Float[np.ndarray, "2 100"]:
     """For each eye, the coefficients that close it, with a margin."""
-    from gagjax.flame.builtin_head import CONTROLS, neutral_mesh
+    from gagjax.flame.builtin_head import CONTROLS, is_builtin
 
     out = np.zeros((2, EXPRESSIONS), np.float32)
-    if len(model.v_template) == len(neutral_mesh().vertices):
+    if is_builtin(model):
         out[0, CONTROLS["blink_left"]] = out[1, CONTROLS["blink_right"]] = 1.0
         return out
     matcher = ClosureMatcher.for_models(model, shape, shape)

@@ -107,12 +107,6 @@ def builtin_arrays() -> tuple[Float[np.ndarray, "V 3"], Int[np.ndarray, "F 3"], 
     )
 
 
-def is_builtin(model: FlameModel) -> bool:
-    """Whether a model is the built-in head, of any identity: it has its triangles."""
-    faces = builtin_arrays()[1]
-    return np.shape(model.faces) == faces.shape and bool((np.asarray(model.faces) == faces).all())
-
-
 def outer_skin(model: FlameModel) -> Bool[np.ndarray, "F"]:
     """The triangles of the head's skin: connected with the tip of the nose, and no eyeball."""
     import scipy.sparse as sparse

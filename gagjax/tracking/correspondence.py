@@ -15,11 +15,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gagjax.errors import InputError
-from gagjax.flame.correspondence import builtin_arrays, closest, is_builtin, outer_skin
+from gagjax.flame.builtin_head import is_builtin
+from gagjax.flame.correspondence import builtin_arrays, closest, outer_skin
 from gagjax.flame.model import FlameModel, landmarks
 from gagjax.tracking import points as numbering
 
-__all__ = ["Embedding", "closest", "embed", "fitted_points", "is_builtin", "outer_skin"]
+__all__ = ["Embedding", "closest", "embed", "fitted_points", "outer_skin"]
 
 _DATA = Path(__file__).parent / "data" / "builtin_head.npz"
 #: How much of the slide measured on renderings counts, with yaw and with pitch. Chosen on the rendered films of

@@ -35,6 +35,7 @@ class Reenact:
       gagjax reenact -i tracked.pt -d clip/ -r GAGAvatar.pt --flame FLAME_with_eye.pt -o result.mp4 --preset balanced
       gagjax reenact -i portrait.jpg -d clip/ -o result.mp4 --enhanced
       gagjax reenact --avatar avatar/ -d clip/ -o result.mp4 --enhanced
+      gagjax reenact --avatar point_cloud.ply --flame flame2023.pkl -d clip/ -o result.mp4
       gagjax reenact -d clip/ -o views.mp4 --orbit 40 --still
       gagjax reenact -i tracked.pt -d clip/ -r GAGAvatar.pt --flame FLAME_with_eye.pt -o all.mp4 --grid 6
     """
@@ -46,7 +47,8 @@ class Reenact:
     checkpoint: Annotated[Path | None, tyro.conf.arg(aliases=["-r", "--resume-path"])] = None
     """GAGAvatar.pt; without it, no network is used."""
     avatar: Path | None = None
-    """Folder of an avatar written by `gagjax avatar` or `gagjax fit`, instead of -i and -r."""
+    """Avatar of `gagjax avatar` or `gagjax fit` (a folder), or GaussianAvatars' point_cloud.ply (with --flame), instead
+    of -i and -r."""
     flame: Path | None = None
     """FLAME_with_eye.pt or generic_model.pkl, for GAGAvatar and for a personal avatar that was fitted with it."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("reenacted.mp4")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import zlib
 from collections.abc import Callable, Iterator
@@ -16,7 +17,10 @@ from gagjax.errors import InputError
 from gagjax.track import SHAPES, Track
 
 if TYPE_CHECKING:
+    from gagjax.flame.model import FlameModel
     from gagjax.protocols import Avatar
+
+BUILTIN_SEEDS = 8  # identities of the built-in head that a saved avatar is looked for on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Source:
         described: Description for the user.
         render: Renders a track frame by frame, values in [0, 1].
         rigid_neck: Whether its neck and lens are fixed, as GAGAvatar's are.
+        avatar: Its Gaussians by frame, or None where a network makes them (GAGAvatar).
     """
 
     model: Any
@@ -38,6 +43,7 @@ class Source:
     described: str
     render: Callable[[Track], Iterator[Any]]
     rigid_neck: bool = False
+    avatar: Avatar | None = None
 
     def seen(self, track: Track) -> Track:
         """The track as this avatar renders it: head at rest, its pose (and a rigid neck's) folded into the camera."""
@@ -86,7 +92,7 @@ def open_avatar(
             a photo.
         size: Frame size of avatars other than GAGAvatar, whose size is fixed.
         name: Name of the portrait, if the file holds several.
-        personal: Folder of a saved avatar, instead of a checkpoint and a portrait.
+        personal: Folder or `.ply` of a saved avatar, instead of a checkpoint and a portrait.
 
     Raises:
         InputError: If something required is missing or unusable.
@@ -157,6 +163,7 @@ def _source_of(avatar: Avatar, size: int, described: str) -> Source:
         np.zeros(SHAPES, np.float32),
         described,
         lambda track: avatars.frames(avatar, dataclasses.replace(track, shape=None), size=size),
+        avatar=avatar,
     )
 
 
@@ -170,6 +177,8 @@ def _personal(folder: Path, flame: Path | None, size: int) -> Source:
         from gagjax import flame as heads
 
         head = heads.load(flame)
+    if folder.suffix.lower() == ".ply":
+        return _source_of(_from_ply(folder, head), size, f"the avatar {folder}")
     if portraits.is_portrait(folder):
         kept = portraits.load(folder, head)
         return _portrait_source(kept.avatar, kept.model, kept.background, size, f"the avatar {folder}")
@@ -183,7 +192,27 @@ def _personal(folder: Path, flame: Path | None, size: int) -> Source:
         lambda track: avatars.frames(
             saved.avatar, dataclasses.replace(track, shape=None), size=size, background=colour
         ),
+        avatar=saved.avatar,
     )
+
+
+def _from_ply(file: Path, head: FlameModel | None) -> Avatar:
+    """An avatar in a PLY: GaussianAvatars', which needs its FLAME file, or one of `gagjax.avatars.save`."""
+    from gagjax import avatars
+    from gagjax import flame as heads
+
+    if head is not None:
+        return avatars.load(file, head)
+    if not file.with_suffix(".binding.npz").exists():
+        raise InputError(
+            "is bound to the triangles of a FLAME head that is not in it",
+            file=file,
+            fix="Pass the FLAME file that it was trained with: --flame flame2023.pkl",
+        )
+    for seed in range(BUILTIN_SEEDS):  # the binding tells the head by a digest
+        with contextlib.suppress(InputError):
+            return avatars.load(file, heads.builtin(seed))
+    return avatars.load(file, heads.builtin())  # says what is wrong
 
 
 def _portrait_source(avatar: Any, model: Any, background: Any, size: int, described: str) -> Source:
@@ -195,6 +224,7 @@ def _portrait_source(avatar: Any, model: Any, background: Any, size: int, descri
         np.zeros(SHAPES, np.float32),
         described,
         lambda track: rendering.frames(avatar, track, background, size=size),
+        avatar=avatar,
     )
 
 

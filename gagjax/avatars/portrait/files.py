@@ -18,7 +18,7 @@ from gagjax import flame
 from gagjax.avatars import ply
 from gagjax.avatars.binding import Binding
 from gagjax.avatars.files import _digest as digest
-from gagjax.avatars.files import _splats as splats
+from gagjax.avatars.files import splats
 from gagjax.avatars.personal import tensors
 from gagjax.avatars.portrait.avatar import Layer, PortraitAvatar
 from gagjax.errors import InputError

@@ -14,7 +14,8 @@ from jaxtyping import Float
 
 from gagjax.expression.arkit.names import NAMES
 from gagjax.expression.arkit.shapes import Shapes, builtin_shapes
-from gagjax.flame.correspondence import is_builtin, places_on, vertex_weights
+from gagjax.flame.builtin_head import is_builtin
+from gagjax.flame.correspondence import places_on, vertex_weights
 from gagjax.flame.model import EXPRESSIONS, FlameModel
 
 MILLIMETRES = 1000.0

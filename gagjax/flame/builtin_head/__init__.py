@@ -5,6 +5,6 @@ data: the geometry is written in `sculpt` and `mesh`.
 """
 
 from gagjax.flame.builtin_head.expressions import CONTROLS, FINE_CONTROLS, JAW_OPEN
-from gagjax.flame.builtin_head.head import builtin, neutral_mesh
+from gagjax.flame.builtin_head.head import builtin, is_builtin, neutral_mesh
 
-__all__ = ["CONTROLS", "FINE_CONTROLS", "JAW_OPEN", "builtin", "neutral_mesh"]
+__all__ = ["CONTROLS", "FINE_CONTROLS", "JAW_OPEN", "builtin", "is_builtin", "neutral_mesh"]

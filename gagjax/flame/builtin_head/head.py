@@ -41,6 +41,19 @@ def builtin(seed: int = 0) -> FlameModel:
         return _made(seed)
 
 
+def is_builtin(model: FlameModel) -> bool:
+    """Whether a model is the built-in head, whose expression columns have the names of `CONTROLS`.
+
+    Its size says nothing: FLAME's files have as many vertices. Its triangles are its own.
+
+    Example:
+        >>> is_builtin(builtin(3))
+        True
+    """
+    own = neutral_mesh().faces
+    return model.faces.shape == own.shape and bool(np.array_equal(np.asarray(model.faces), own))
+
+
 def _made(seed: int) -> FlameModel:
     mesh = neutral_mesh()
     shape = shapes.columns(mesh)

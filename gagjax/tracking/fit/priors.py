@@ -54,7 +54,7 @@ def priors_for(model: FlameModel) -> Priors:
     Returns:
         Its priors; columns that do nothing are left out.
     """
-    from gagjax.tracking.correspondence import is_builtin
+    from gagjax.flame.builtin_head import is_builtin
 
     basis = np.asarray(model.shapedirs)
     size = np.abs(basis[..., model.shapes : model.shapes + EXPRESSIONS]).max((0, 1))

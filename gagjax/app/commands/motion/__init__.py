@@ -1,0 +1,1 @@
+"""Commands that export, transfer, edit and draw motion."""
