@@ -69,6 +69,8 @@ class Reenact:
     """Swing the camera around the head by this many degrees to either side, with a period of four seconds."""
     still: bool = False
     """Hold the driver's first frame for one swing, to show the portrait from all sides."""
+    alone: bool = False
+    """Show the result alone, without the portrait and the driver's frames beside it."""
     grid: int = 1
     """Number of portraits from the file to drive side by side (for the built-in avatar, identities)."""
     size: int = 512
@@ -164,7 +166,7 @@ class Reenact:
         each: list[Iterator[Any]] = [results_of(stack, avatar, track) for avatar in avatars]
         pictures: Any = each[0] if len(each) == 1 else map(panels.tiled, zip(*each, strict=True))
         results = tqdm(pictures, "rendering", len(track), unit="frame", dynamic_ncols=True)
-        alone = self.still or self.orbit or len(avatars) > 1
+        alone = self.alone or self.still or self.orbit or len(avatars) > 1
         frames = None if alone else driver_frames(self.driver, track.names)
         if frames is None:
             yield from results
