@@ -36,6 +36,24 @@ def fitting(stack: Stack, track: Track) -> tuple[Stack, list[str]]:
     return stack, said
 
 
+def for_target(stack: Stack) -> Stack:
+    """The stack for a track that drives somebody else: expressions become relative to the target's neutral face.
+
+    An avatar's neutral face is its head model at rest, so the target's expression and jaw are zero there. What a tracker
+    takes for the driver's neutral is estimated from the clip. A neutral that is set already is kept.
+    """
+    import numpy as np
+
+    from gagjax.expression import Retargeter
+
+    stage = stack.expression
+    if not isinstance(stage, Retargeter) or stage.target_neutral is not None:
+        return stack
+    jaw = stage.target_jaw if stage.target_jaw is not None else np.zeros(3, np.float32)
+    target = dataclasses.replace(stage, target_neutral=np.zeros(100, np.float32), target_jaw=jaw)
+    return dataclasses.replace(stack, expression=target)
+
+
 def enhanced(stack: Stack, track: Track) -> Track:
     """Run the stack's track stages and mark the track as enhanced; warn if it already was."""
     import warnings
