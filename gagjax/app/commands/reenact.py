@@ -65,6 +65,9 @@ class Reenact:
     """Turn the eyes towards the camera."""
     preset: str | None = None
     """default, live, reference, quality, balanced, fast, interaction, smooth, or a preset file."""
+    neutral: int | None = None
+    """Driver's frame with a resting face, from 0: expressions are then transferred relative to it. Needs the expression
+    enhancement."""
     orbit: float = 0.0
     """Swing the camera around the head by this many degrees to either side, with a period of four seconds."""
     still: bool = False
@@ -94,7 +97,7 @@ class Reenact:
         from gagjax.app import presets
         from gagjax.app.streaming.pipeline import ahead
         from gagjax.app.workflows.avatar_source import open_avatar, open_avatars
-        from gagjax.app.workflows.enhance import fitting, in_a_row
+        from gagjax.app.workflows.enhance import fitting, in_a_row, relative_to
         from gagjax.app.workflows.orbit import held, orbit
         from gagjax.expression import driven
         from gagjax.io import atomic, video
@@ -120,6 +123,10 @@ class Reenact:
         print(f"driving {avatars[0].described}" + (f" and {len(avatars) - 1} more" if len(avatars) > 1 else ""))
         stack = stack.for_model(avatars[0].model, avatars[0].shape)
         stack, said = fitting(stack, track)
+        if self.neutral is not None:
+            if stack.expression is None:
+                raise InputError("needs the expression enhancement", field="--neutral", fix="Add --expression-opt")
+            stack = relative_to(stack, track, self.neutral)
         track = enhance_track(stack, track)
         track, line = driven(track, avatars[0].model, avatars[0].shape)
         for each in (*said, line):

@@ -129,7 +129,7 @@ class AppPage:
         import gradio as gr
 
         own = self._sliders["default"]
-        with gr.Blocks(title="gagjax", analytics_enabled=False) as blocks:
+        with gr.Blocks(title="gagjax", analytics_enabled=False, fill_width=True) as blocks:
             gr.Markdown("## gagjax\nDrop a photo and a film, or a track. Everything stays on this machine.")
             with gr.Row():
                 with gr.Column(scale=1, min_width=330):

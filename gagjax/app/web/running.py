@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gagjax.app.web.plan import Plan, Step
 
@@ -140,7 +140,7 @@ class Running:
                 with left, right:
                     count = itertools.count(1)
 
-                    def rows() -> Iterator[object]:
+                    def rows() -> Iterator[Any]:
                         for pair in zip(left, right, strict=True):
                             if self._stop.is_set():
                                 raise Cancelled

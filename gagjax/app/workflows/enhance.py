@@ -36,22 +36,48 @@ def fitting(stack: Stack, track: Track) -> tuple[Stack, list[str]]:
     return stack, said
 
 
-def for_target(stack: Stack) -> Stack:
-    """The stack for a track that drives somebody else: expressions become relative to the target's neutral face.
+def relative_to(stack: Stack, track: Track, frame: int) -> Stack:
+    """The stack for a track that drives somebody else, with the frame in which the driver's face is at rest.
 
-    An avatar's neutral face is its head model at rest, so the target's expression and jaw are zero there. What a tracker
-    takes for the driver's neutral is estimated from the clip. A neutral that is set already is kept.
+    What the tracker found there, of an identity that is not all in the shape, is taken off every frame. An avatar's face is
+    at rest at zero expression and jaw.
+
+    Args:
+        stack: The stages.
+        track: The driver.
+        frame: The frame at rest; up to two valid frames on either side are averaged.
+
+    Returns:
+        The stack; without an expression stage, the stack itself.
+
+    Raises:
+        InputError: If there is no such frame, no frame about it is valid, or the expression stage does not retarget.
     """
     import numpy as np
 
-    from gagjax.expression import Retargeter
+    from gagjax.errors import InputError
+    from gagjax.expression import LiveRetargeter, Retargeter
 
+    if not 0 <= frame < len(track):
+        raise InputError(f"is {frame} of {len(track)} frames", field="neutral", fix=f"Use 0 to {len(track) - 1}")
+    about = np.arange(max(frame - 2, 0), min(frame + 3, len(track)))
+    about = about[np.asarray(track.valid)[about]]
+    if not len(about):
+        raise InputError(f"names frame {frame}, which was not tracked", field="neutral", fix="Name a tracked frame")
     stage = stack.expression
-    if not isinstance(stage, Retargeter) or stage.target_neutral is not None:
+    if stage is None:
         return stack
-    jaw = stage.target_jaw if stage.target_jaw is not None else np.zeros(3, np.float32)
-    target = dataclasses.replace(stage, target_neutral=np.zeros(100, np.float32), target_jaw=jaw)
-    return dataclasses.replace(stack, expression=target)
+    inner = stage.retargeter if isinstance(stage, LiveRetargeter) else stage
+    if not isinstance(inner, Retargeter):
+        raise InputError("cannot be used with this preset", field="neutral", fix="Use default, live or a scenario")
+    inner = dataclasses.replace(
+        inner,
+        driver_neutral=np.asarray(track.expression)[about].mean(0),
+        driver_jaw=np.asarray(track.jaw)[about].mean(0),
+        target_neutral=np.zeros(100, np.float32),
+        target_jaw=np.zeros(3, np.float32),
+    )
+    return dataclasses.replace(stack, expression=LiveRetargeter(inner) if isinstance(stage, LiveRetargeter) else inner)
 
 
 def enhanced(stack: Stack, track: Track) -> Track:

@@ -174,6 +174,7 @@ def test_from_dropped_files_to_downloads(page, served, dropped, tmp_path):
         waiting.value.save_as(got)
         kept[got.name] = got
     ARTEFACTS.mkdir(exist_ok=True)
+    page.evaluate("scrollTo(0, 0)")
     page.screenshot(path=ARTEFACTS / "app.png")
     assert {"film.mp4", "film_compared.mp4", "film.npz", "talk.mp4", "talk.npz", "preset.yaml"} <= set(kept)
     assert video.info(kept["film.mp4"]).frames == FRAMES and video.info(kept["talk.mp4"]).frames == FRAMES + 2
