@@ -94,6 +94,41 @@ def _without_gradient(value: Any) -> Any:
     return jax.tree.map(lambda x: jax.lax.stop_gradient(x) if isinstance(x, jax.core.Tracer) else x, value)
 
 
+def check_pytree(value: object, what: str, *, inside: bool = True) -> None:
+    """Refuse what JAX cannot take apart, in the words of who wrote it.
+
+    Args:
+        value: What should be a pytree of arrays, such as a filter or a stage.
+        what: What it is to be, for the message, such as "filter".
+        inside: Whether to look at the leaves of a real pytree as well.
+
+    Raises:
+        InputError: If it is a class instead of an instance, an object that is not registered with JAX, or holds one.
+    """
+    from gagjax.errors import InputError
+
+    if isinstance(value, type):
+        raise InputError(
+            f"is the class {value.__name__} itself", field=what, fix=f"Pass an instance: {value.__name__}(...)"
+        )
+    for leaf in jax.tree.leaves(value):
+        if isinstance(leaf, np.ndarray | np.generic | jax.Array | int | float | complex) or hasattr(leaf, "dtype"):
+            continue
+        kind = type(leaf).__name__
+        if leaf is value:
+            raise InputError(
+                f"of type {kind} is no pytree, so JAX cannot compile or differentiate it",
+                field=what,
+                fix=f"Decorate its class: `from gagjax.pytree import pytree`, then `@pytree class {kind}: ...`",
+            )
+        if inside:
+            raise InputError(
+                f"holds a {kind}, which is no array",
+                field=what,
+                fix="Mark fields that are no numbers as static: `name: str = static(default=...)`, from gagjax.pytree",
+            )
+
+
 def at_path(value: object, path: str) -> Any:
     """The field of nested dataclasses that a dotted path names.
 
