@@ -78,7 +78,7 @@ def test_what_is_no_stack_is_named(stack, said):
         (Plain(), r"type Plain is no pytree.*@pytree class Plain"),
         (Ema, r"the class Ema itself.*Ema\("),
         (Named(), r"holds a str.*static"),
-        (Half(), r"Half has no init and no step and no predict"),
+        (Half(), r"Half has no init and no step"),
     ],
     ids=["plain", "class", "text", "half"],
 )

@@ -69,7 +69,7 @@ def scan(
         >>> ys[:, 0].tolist()
         [0.0, 0.5, 0.75]
     """
-    _check_filter(filter_)
+    _check_filter(filter_, gaps=valid is not None)
     lengths = {np.shape(leaf)[0] if np.ndim(leaf) else None for leaf in jax.tree.leaves(xs)}
     if len(lengths) != 1 or None in lengths:
         raise ValueError(f"every array must be time first and of one length, got lengths {sorted(map(str, lengths))}")
@@ -91,9 +91,11 @@ def scan(
     return _call(_scan, filter_, xs, state, valid, dt, unroll, turns)
 
 
-def _check_filter(filter_: object) -> None:
+def _check_filter(filter_: object, gaps: bool) -> None:
     check_pytree(filter_, "filter")
-    lacking = [name for name in ("init", "step", "predict") if not callable(getattr(filter_, name, None))]
+    lacking = [
+        name for name in ("init", "step", *(["predict"] if gaps else [])) if not callable(getattr(filter_, name, None))
+    ]
     if lacking:
         raise InputError(
             f"{type(filter_).__name__} has no {' and no '.join(lacking)}",

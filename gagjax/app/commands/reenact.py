@@ -96,6 +96,7 @@ class Reenact:
             raise InputError("goes without -r, -i and --grid", field="--avatar", fix="Leave those out, or --avatar")
         from gagjax.app import presets
         from gagjax.app.streaming.pipeline import ahead
+        from gagjax.app.waiting import waiting
         from gagjax.app.workflows.avatar_source import open_avatar, open_avatars
         from gagjax.app.workflows.enhance import fitting, in_a_row, relative_to
         from gagjax.app.workflows.orbit import held, orbit
@@ -112,14 +113,15 @@ class Reenact:
             track = held(track, STILL_SECONDS)
         if len(track) < 2:
             raise InputError("has one frame", file=self.driver, fix="A driver needs at least two; a still needs none")
-        if self.grid > 1:
-            avatars = open_avatars(self.checkpoint, self.flame, self.portrait, size=self.size, count=self.grid)
-        else:
-            avatars = [
-                open_avatar(
-                    self.checkpoint, self.flame, self.portrait, size=self.size, name=self.name, personal=self.avatar
-                )
-            ]
+        with waiting("opening the avatar"):
+            if self.grid > 1:
+                avatars = open_avatars(self.checkpoint, self.flame, self.portrait, size=self.size, count=self.grid)
+            else:
+                avatars = [
+                    open_avatar(
+                        self.checkpoint, self.flame, self.portrait, size=self.size, name=self.name, personal=self.avatar
+                    )
+                ]
         print(f"driving {avatars[0].described}" + (f" and {len(avatars) - 1} more" if len(avatars) > 1 else ""))
         stack = stack.for_model(avatars[0].model, avatars[0].shape)
         stack, said = fitting(stack, track)
@@ -127,7 +129,8 @@ class Reenact:
             if stack.expression is None:
                 raise InputError("needs the expression enhancement", field="--neutral", fix="Add --expression-opt")
             stack = relative_to(stack, track, self.neutral)
-        track = enhance_track(stack, track)
+        with waiting(f"enhancing {len(track)} frames of the track; the first clip of a length compiles a program"):
+            track = enhance_track(stack, track)
         track, line = driven(track, avatars[0].model, avatars[0].shape)
         for each in (*said, line):
             if each:
