@@ -58,14 +58,14 @@ HEADER = ["film", "track", "rotation, deg", "constant, deg", "jaw r", "lips r", 
 HEADER += ["gaze yaw r", "pitch r", "error, deg", "blinks found", "jitter"]
 
 
-def truth_rows(case: truth.Case, frames: int) -> list[list[Any]]:
-    """One row for the raw and one for the enhanced track."""
+def tracked(case: truth.Case, frames: int) -> Track:
+    """The raw track of a case's film, made from its pixels, in the frame of the whole picture's camera."""
     marks = truth.landmarks(case, frames)
     source = Source(Path(f"truth{case.seed}.mp4"), "film", truth.SIZE, truth.SIZE, frames, Fraction(25))
     head = subject(flame.builtin())
     clip = track_clip(head, marks, np.zeros(len(marks), bool), source)
     # The truth's camera sees the full image: compare in its frame, not in the crop's.
-    raw = Track(
+    return Track(
         clip.track.expression,
         clip.track.jaw,
         clip.track.eyes,
@@ -73,6 +73,11 @@ def truth_rows(case: truth.Case, frames: int) -> list[list[Any]]:
         shape=clip.track.shape,
         valid=clip.track.valid,
     )
+
+
+def truth_rows(case: truth.Case, frames: int) -> list[list[Any]]:
+    """One row for the raw and one for the enhanced track."""
+    raw = tracked(case, frames)
     smooth = gj.enhance_track(gj.Stack.default(enable=("temporal",)), raw)
     known = truth.performance(case, frames)
     name = f"identity {case.seed}, lens {case.focal:g}, {case.light}" + (", held out" if case in truth.HELD_OUT else "")

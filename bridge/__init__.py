@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bridge import autodiff, dlpack, gagavatar, gsplat, ownership, perceptual
     from bridge.autodiff import jax_function, torch_function
     from bridge.dlpack import aligned_empty, configure_memory, images_to_jax, images_to_torch, to_jax, to_torch
-    from bridge.errors import BridgeError, WriteAfterHandOverError
+    from bridge.errors import BridgeError, MissingTorchError, WriteAfterHandOverError
     from bridge.ownership import lend
     from gagjax import avatars, camera
     from gagjax.camera import Camera
@@ -29,6 +29,7 @@ _HOMES = {
     "BridgeError": "bridge.errors",
     "Camera": "gagjax.camera",
     "Gaussians": "gagjax.splatting",
+    "MissingTorchError": "bridge.errors",
     "WriteAfterHandOverError": "bridge.errors",
     "aligned_empty": "bridge.dlpack",
     "autodiff": None,
@@ -54,6 +55,7 @@ __all__ = [
     "BridgeError",
     "Camera",
     "Gaussians",
+    "MissingTorchError",
     "WriteAfterHandOverError",
     "aligned_empty",
     "autodiff",
@@ -80,6 +82,10 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = _HOMES[name]
+    if name == "perceptual":
+        from bridge.errors import require_torch
+
+        require_torch("bridge.perceptual")
     if home is None:
         return importlib.import_module(f"{__name__}.{name}")
     return getattr(importlib.import_module(home), name)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bridge.dlpack import to_jax, to_torch
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, require_torch
 
 
 def torch_function(function: Callable[..., Any], *, output: Any = None, in_place: bool = False) -> Callable[..., Any]:
@@ -50,6 +50,7 @@ def torch_function(function: Callable[..., Any], *, output: Any = None, in_place
         >>> jax.jit(jax.grad(lambda x: softplus(x).sum()))(jnp.zeros(2)).tolist()
         [0.5, 0.5]
     """
+    require_torch("bridge.torch_function")
 
     @functools.lru_cache(maxsize=64)
     def shapes(treedef: Any, avals: tuple[jax.ShapeDtypeStruct, ...]) -> Any:
@@ -150,6 +151,7 @@ def jax_function(function: Callable[..., Any]) -> Callable[..., Any]:
         >>> [round(v, 4) for v in x.grad.tolist()]
         [1.0, 0.5403]
     """
+    require_torch("bridge.jax_function")
 
     def split(treedef: Any, moving: tuple[bool, ...], constants: tuple[Any, ...]) -> Callable[..., Any]:
         def of_moving(*arrays: Any) -> Any:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, require_torch
 
 if TYPE_CHECKING:
     import torch
@@ -52,6 +52,7 @@ def to_jax(tensor: object, *, copy: Copy = "never") -> Any:
         >>> to_jax(tensor).unsafe_buffer_pointer() == tensor.data_ptr()
         True
     """
+    require_torch("bridge.to_jax")
     _check_copy(copy)
     return jax.tree.map(lambda leaf: _tensor_to_jax(leaf, copy), tensor)
 
@@ -79,6 +80,7 @@ def to_torch(array: object, *, copy: Copy = "never") -> Any:
         >>> to_torch(array).data_ptr() == array.unsafe_buffer_pointer()
         True
     """
+    require_torch("bridge.to_torch")
     _check_copy(copy)
     return jax.tree.map(lambda leaf: _array_to_torch(leaf, copy), array)
 
@@ -96,6 +98,7 @@ def images_to_jax(pictures: torch.Tensor, *, copy: Copy = "never") -> jax.Array:
     Raises:
         BridgeError: If the pictures are not channels_last and no copy is allowed.
     """
+    require_torch("bridge.images_to_jax")
     import torch
 
     if pictures.ndim != 4:
@@ -141,6 +144,7 @@ def aligned_empty(shape: Sequence[int], dtype: torch.dtype | None = None) -> tor
     Raises:
         ValueError: If the shape has no axis of frames.
     """
+    require_torch("bridge.aligned_empty")
     import torch
 
     if not shape:

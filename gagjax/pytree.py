@@ -1,8 +1,7 @@
 """Frozen dataclasses that are JAX pytrees: the one form in which filters, models, tracks and stacks are written.
 
-Leaves are the fields that JAX may trace, differentiate and batch; fields marked `static` are structure, fields marked
-`host` are neither. Rebuilding a
-value inside JAX does not run `__init__` or `__post_init__`, so these may check and normalise freely: they see what a
+Leaves are the fields that JAX may trace, differentiate and batch; fields marked `fact` are leaves that no gradient reaches,
+fields marked `static` are structure, fields marked `host` are neither. Rebuilding a value inside JAX does not run `__init__` or `__post_init__`, so these may check and normalise freely: they see what a
 user wrote, never a tracer that JAX put there.
 """
 
@@ -23,12 +22,18 @@ def static(**kwargs: Any) -> Any:
     return dataclasses.field(metadata={"static": True}, **kwargs)
 
 
+def fact(**kwargs: Any) -> Any:
+    """A dataclass field that says how things are, such as a frame rate or a head's geometry: traced and batched like any
+    leaf, so that another value compiles nothing new, but `jax.grad` gives zero for it and training leaves it alone."""
+    return dataclasses.field(metadata={"fact": True}, **kwargs)
+
+
 def host(**kwargs: Any) -> Any:
     """A dataclass field that JAX never sees: kept by `dataclasses.replace`, back at its default in what JAX rebuilds."""
     return dataclasses.field(metadata={"host": True}, **kwargs)
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field, static, host))
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field, static, fact, host))
 def pytree(cls: type[T]) -> type[T]:
     """Class decorator: a frozen dataclass registered as a pytree, its Python numbers kept as float32 arrays.
 
@@ -61,6 +66,7 @@ def pytree(cls: type[T]) -> type[T]:
     leaves = tuple(f.name for f in fields if not f.metadata.get("static") and not f.metadata.get("host"))
     outside = tuple((f.name, f.default) for f in fields if f.metadata.get("host"))
     structure = tuple(f.name for f in fields if f.metadata.get("static"))
+    facts = frozenset(f.name for f in fields if f.metadata.get("fact"))
 
     def flatten_with_keys(value: object) -> tuple[tuple, tuple]:
         children = tuple((jax.tree_util.GetAttrKey(name), getattr(value, name)) for name in leaves)
@@ -72,7 +78,7 @@ def pytree(cls: type[T]) -> type[T]:
     def unflatten(aux: tuple, children: Iterable[object]) -> Any:
         value = object.__new__(made)
         for name, child in zip(leaves, children, strict=True):
-            object.__setattr__(value, name, child)
+            object.__setattr__(value, name, _without_gradient(child) if name in facts else child)
         for name, item in zip(structure, aux, strict=True):
             object.__setattr__(value, name, item)
         for name, item in outside:
@@ -81,6 +87,46 @@ def pytree(cls: type[T]) -> type[T]:
 
     jax.tree_util.register_pytree_with_keys(made, flatten_with_keys, unflatten, flatten)
     return made
+
+
+def _without_gradient(value: Any) -> Any:
+    """A fact as JAX rebuilds it; only what is being traced is touched, since JAX also rebuilds with stand-ins."""
+    return jax.tree.map(lambda x: jax.lax.stop_gradient(x) if isinstance(x, jax.core.Tracer) else x, value)
+
+
+def check_pytree(value: object, what: str, *, inside: bool = True) -> None:
+    """Refuse what JAX cannot take apart, in the words of who wrote it.
+
+    Args:
+        value: What should be a pytree of arrays, such as a filter or a stage.
+        what: What it is to be, for the message, such as "filter".
+        inside: Whether to look at the leaves of a real pytree as well.
+
+    Raises:
+        InputError: If it is a class instead of an instance, an object that is not registered with JAX, or holds one.
+    """
+    from gagjax.errors import InputError
+
+    if isinstance(value, type):
+        raise InputError(
+            f"is the class {value.__name__} itself", field=what, fix=f"Pass an instance: {value.__name__}(...)"
+        )
+    for leaf in jax.tree.leaves(value):
+        if isinstance(leaf, np.ndarray | np.generic | jax.Array | int | float | complex) or hasattr(leaf, "dtype"):
+            continue
+        kind = type(leaf).__name__
+        if leaf is value:
+            raise InputError(
+                f"of type {kind} is no pytree, so JAX cannot compile or differentiate it",
+                field=what,
+                fix=f"Decorate its class: `from gagjax.pytree import pytree`, then `@pytree class {kind}: ...`",
+            )
+        if inside:
+            raise InputError(
+                f"holds a {kind}, which is no array",
+                field=what,
+                fix="Mark fields that are no numbers as static: `name: str = static(default=...)`, from gagjax.pytree",
+            )
 
 
 def at_path(value: object, path: str) -> Any:

@@ -27,7 +27,7 @@ from gagjax.errors import InputError
 from gagjax.filters import chain, scan
 from gagjax.filters.base import check_observed
 from gagjax.protocols import BindsModel, BindsTrack, Filter, FrameStage, PerFrame, TimeStepped, TrackStage
-from gagjax.pytree import is_concrete, pytree
+from gagjax.pytree import check_pytree, is_concrete, pytree
 from gagjax.reference import FAULTS, Variant, check_variant
 from gagjax.track import Channels, Track, interleaved
 from gagjax.typing import AnyArray, Scalar
@@ -209,7 +209,7 @@ def enhance_track(stack: Stack, track: Track) -> Track:
         A track with the enhanced channels, everything else kept; the track itself if no track stage is enabled.
 
     Raises:
-        InputError: If no frame of a sequence is valid, a stage holds values for another number of frames, this process was
+        InputError: If the stack is none, such as the name of a preset, or a stage in it is no pytree, no frame of a sequence is valid, a stage holds values for another number of frames, this process was
             forked from one in which JAX ran, or a stage cannot work on this track, such as eyes that are to meet a camera
             that is not known.
 
@@ -219,6 +219,7 @@ def enhance_track(stack: Stack, track: Track) -> Track:
         4
     """
     forked.check()
+    _check_stack(stack)
     sequences = track.sequences
     if len(sequences) > 1:
         parts = {
@@ -259,9 +260,10 @@ def enhance_frames(
         The enhanced frames, and the state for the next chunk.
 
     Raises:
-        InputError: If shape or values are not those of frames, or this process was forked from one in which JAX ran.
+        InputError: If the stack is none, such as the name of a preset, shape or values are not those of frames, or this process was forked from one in which JAX ran.
     """
     forked.check()
+    _check_stack(stack)
     frames = _checked(frames)
     count = frames.shape[0]
     if eye_centres is not None:
@@ -304,6 +306,29 @@ def as_float(frames: AnyArray) -> Any:
     if frames.dtype == jnp.uint8:
         return frames.astype(jnp.float32) * np.float32(1 / 255)
     return frames.astype(jnp.float32)
+
+
+def _check_stack(stack: object) -> None:
+    """Refuse what is no stack, and say how to make one."""
+    if isinstance(stack, Stack):
+        for name in STAGES:
+            check_pytree(getattr(stack, name), name, inside=False)
+        return
+    known = ("default", "live", "reference")
+    if isinstance(stack, str):
+        fix = (
+            f"Pass gagjax.Stack.{stack}()"
+            if stack in known
+            else f"Make one: {', '.join(f'Stack.{n}()' for n in known)}"
+        )
+        raise InputError(f"is the name {stack!r}, not a stack", field="stack", fix=fix)
+    if callable(stack) and getattr(stack, "__name__", "") in known:
+        raise InputError("is a function", field="stack", fix=f"Call it: gagjax.Stack.{stack.__name__}()")
+    raise InputError(
+        f"is of type {type(stack).__name__}",
+        field="stack",
+        fix="Pass a gagjax.Stack, such as Stack.default() or Stack(temporal=...)",
+    )
 
 
 def _checked(frames: AnyArray) -> Any:

@@ -18,7 +18,7 @@ from gagjax.expression.masks import vertex_areas
 from gagjax.flame.eye_aspect_ratio import lid_aperture, lip_aperture
 from gagjax.flame.model import FlameModel, landmarks, vertices
 from gagjax.flame.subset import at_landmarks
-from gagjax.pytree import pytree, static
+from gagjax.pytree import fact, pytree, static
 from gagjax.track import Channels
 from gagjax.typing import AnyArray, Scalar
 
@@ -39,11 +39,11 @@ class ClosureMatcher:
         steps: Gauss-Newton steps.
     """
 
-    driver: FlameModel
-    driver_shape: Float[AnyArray, "S"]
-    target: FlameModel
-    target_shape: Float[AnyArray, "S"]
-    mobility: Float[AnyArray, "100 100"]
+    driver: FlameModel = fact()
+    driver_shape: Float[AnyArray, "S"] = fact()
+    target: FlameModel = fact()
+    target_shape: Float[AnyArray, "S"] = fact()
+    mobility: Float[AnyArray, "100 100"] = fact()
     shut: Scalar = 0.15
     open: Scalar = 0.5
     steps: int = static(default=4)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from gagjax import so3
-from gagjax.pytree import is_concrete, pytree, static
+from gagjax.pytree import fact, is_concrete, pytree, static
 from gagjax.typing import AnyArray, Hyperparameter, Scalar, Tree
 
 This = TypeVar("This", bound="AlphaBeta")
@@ -61,7 +61,7 @@ class AlphaBeta:
     damping: Scalar = 0.11
     gate: Scalar = 5.0
     memory: Scalar = 1.0
-    fps: Scalar = 25.0
+    fps: Scalar = fact(default=25.0)
     patience: int = static(default=2)
 
     def __post_init__(self) -> None:

@@ -24,7 +24,7 @@ from jaxtyping import Bool, Float
 
 from gagjax.errors import InputError
 from gagjax.protocols import Filter, TimeStepped
-from gagjax.pytree import is_concrete, pytree
+from gagjax.pytree import check_pytree, is_concrete, pytree
 from gagjax.typing import AnyArray, Mask, Scalar, Tree, Values
 
 State = TypeVar("State")
@@ -58,6 +58,7 @@ def scan(
         The outputs, shaped like `xs`, and the state after the last frame.
 
     Raises:
+        InputError: If the filter is no pytree, or lacks a method of one.
         ValueError: If there is no frame, none is valid and there is no state, the lengths differ, `dt` is given to a filter without `with_dt`, or the filter
             has no parallel form and one is asked for.
 
@@ -68,6 +69,7 @@ def scan(
         >>> ys[:, 0].tolist()
         [0.0, 0.5, 0.75]
     """
+    _check_filter(filter_, gaps=valid is not None)
     lengths = {np.shape(leaf)[0] if np.ndim(leaf) else None for leaf in jax.tree.leaves(xs)}
     if len(lengths) != 1 or None in lengths:
         raise ValueError(f"every array must be time first and of one length, got lengths {sorted(map(str, lengths))}")
@@ -87,6 +89,19 @@ def scan(
             return scan_parallel(filter_, xs, valid, dt)
     turns = None if unroll > 1 else _turns(frames, filter_, xs, state, valid, dt)
     return _call(_scan, filter_, xs, state, valid, dt, unroll, turns)
+
+
+def _check_filter(filter_: object, gaps: bool) -> None:
+    check_pytree(filter_, "filter")
+    lacking = [
+        name for name in ("init", "step", *(["predict"] if gaps else [])) if not callable(getattr(filter_, name, None))
+    ]
+    if lacking:
+        raise InputError(
+            f"{type(filter_).__name__} has no {' and no '.join(lacking)}",
+            field="filter",
+            fix="A filter has init(first), step(state, x) and predict(state): see gagjax.protocols.Filter",
+        )
 
 
 def check_lengths(frames: int, **per_frame: Values | Mask | None) -> None:

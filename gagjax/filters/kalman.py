@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from gagjax.filters import robust
-from gagjax.pytree import pytree, static
+from gagjax.pytree import fact, pytree, static
 from gagjax.typing import AnyArray, FrameRate, Hyperparameter, Mask, Scalar, Tree, Values
 
 # Variance of a position of which nothing is known, in units of the measurement noise: large enough to be forgotten
@@ -99,7 +99,7 @@ class Robustness:
         patience: Refused frames in a row after which the state starts anew.
     """
 
-    dt: Hyperparameter = 1.0
+    dt: Hyperparameter = fact(default=1.0)
     gate: Hyperparameter | None = None
     huber: Hyperparameter | None = None
     dof: Hyperparameter | None = None

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gagjax.pytree import is_concrete, pytree
+from gagjax.pytree import fact, is_concrete, pytree
 from gagjax.typing import AnyArray, Hyperparameter, Scalar, Tree, Values
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class OneEuro:
     min_cutoff: Hyperparameter = 1.0
     beta: Hyperparameter = 0.0
     derivative_cutoff: Hyperparameter = 1.0
-    fps: Hyperparameter = 25.0
+    fps: Hyperparameter = fact(default=25.0)
 
     def __post_init__(self) -> None:
         check_one_euro(self)

@@ -15,7 +15,7 @@ from gagjax.filters import robust
 from gagjax.filters.kalman import noise_for_cutoff
 from gagjax.filters.one_euro import check_one_euro, smoothing
 from gagjax.numerics import safe_norm
-from gagjax.pytree import is_concrete, pytree, static
+from gagjax.pytree import fact, is_concrete, pytree, static
 from gagjax.typing import AnyArray, Condition, FrameRate, Hyperparameter, Scalar, Values
 
 _DIFFUSE = 1e4
@@ -84,7 +84,7 @@ class OneEuroRotation:
     min_cutoff: Hyperparameter = 1.0
     beta: Hyperparameter = 0.0
     derivative_cutoff: Hyperparameter = 1.0
-    fps: Hyperparameter = 25.0
+    fps: Hyperparameter = fact(default=25.0)
 
     def __post_init__(self) -> None:
         check_one_euro(self)
@@ -162,7 +162,7 @@ class RotationConstantVelocity:
 
     process_noise: Hyperparameter
     measurement_noise: Hyperparameter
-    dt: Hyperparameter = 1.0
+    dt: Hyperparameter = fact(default=1.0)
     gate: Hyperparameter | None = None
     huber: Hyperparameter | None = None
     dof: Hyperparameter | None = None

@@ -29,7 +29,7 @@ from gagjax.flame.model import FlameModel, eye_centres, joints, landmarks, verti
 from gagjax.flame.subset import at_landmarks
 from gagjax.gaze.geometry import NOMINAL_EYE_CENTRES, camera_to_world, look_along
 from gagjax.numerics import safe_norm
-from gagjax.pytree import is_concrete, pytree, static
+from gagjax.pytree import fact, is_concrete, pytree, static
 from gagjax.track import Channels, Track
 from gagjax.typing import AnyArray, Scalar, Tree
 
@@ -47,8 +47,8 @@ class Lids:
         open: Above this fraction it counts as open and is corrected fully.
     """
 
-    landmarks: FlameModel
-    shape: Float[AnyArray, "S"]
+    landmarks: FlameModel = fact()
+    shape: Float[AnyArray, "S"] = fact()
     shut: Scalar = 0.25
     open: Scalar = 0.6
 
@@ -113,9 +113,9 @@ class GazeCorrector:
     released: Scalar = 110.0
     attract: Scalar = 360.0
     ignore: Scalar = 361.0
-    centres: Float[AnyArray, "2 3"] | tuple[Any, ...] = NOMINAL_EYE_CENTRES
-    neck_joint: Float[AnyArray, "3"] | tuple[float, float, float] = (0.0, -0.07, -0.01)
-    root: Float[AnyArray, "3"] | tuple[float, float, float] = ROOT
+    centres: Float[AnyArray, "2 3"] | tuple[Any, ...] = fact(default=NOMINAL_EYE_CENTRES)
+    neck_joint: Float[AnyArray, "3"] | tuple[float, float, float] = fact(default=(0.0, -0.07, -0.01))
+    root: Float[AnyArray, "3"] | tuple[float, float, float] = fact(default=ROOT)
     lids: Lids | None = None
     frame: str = static(default="camera")
     direction: bool = static(default=False)
@@ -307,7 +307,7 @@ class LiveGazeCorrector:
     """
 
     corrector: GazeCorrector
-    fps: Scalar = 25.0
+    fps: Scalar = fact(default=25.0)
 
     def __post_init__(self) -> None:
         if np.shape(self.corrector.target) != (3,):
@@ -406,14 +406,14 @@ def _times(a: AnyArray, b: AnyArray) -> Array:
 def default_stage(model: FlameModel | None = None, shape: Float[AnyArray, "S"] | None = None) -> GazeCorrector:
     """The stage that `Stack.default(enable=("gaze", ...))` runs: eye contact for eyes that nearly look at the camera.
 
-    Within 10 degrees of the camera the eyes are turned most of the way to it; beyond 20 degrees the performer is looking
+    Within 9 degrees of the camera the eyes are turned most of the way to it; beyond 15 degrees the performer is looking
     elsewhere and the eyes are left unchanged.
 
     Args:
         model: The target head, if known; closed eyes are then left unchanged.
         shape: Its shape coefficients.
     """
-    stage = GazeCorrector(strength=0.8, keep=1.0, attract=10.0, ignore=20.0)
+    stage = GazeCorrector(strength=0.8, keep=1.0, attract=9.0, ignore=15.0)
     return stage if model is None else stage.for_model(model, shape)
 
 

@@ -104,6 +104,7 @@ class Enhance:
 
     def _one(self, source: Path, out: Path, stack: Any) -> None:
         from gagjax.app.reports import summary
+        from gagjax.app.waiting import waiting
         from gagjax.app.workflows.enhance import enhanced, fitting
         from gagjax.io import tracks
 
@@ -126,7 +127,8 @@ class Enhance:
                 "has one frame", file=found.file, fix="A clip has at least two; a still needs no smoothing"
             )
         stack, said = fitting(stack, track)
-        after = enhanced(stack, track)
+        with waiting(f"enhancing {len(track)} frames; the first clip of a length compiles a program"):
+            after = enhanced(stack, track)
         tracks.save_track(
             after,
             out,

@@ -67,10 +67,15 @@ class Reenact:
     """Turn the eyes towards the camera."""
     preset: str | None = None
     """default, live, reference, quality, balanced, fast, interaction, smooth, or a preset file."""
+    neutral: int | None = None
+    """Driver's frame with a resting face, from 0: expressions are then transferred relative to it. Needs the expression
+    enhancement."""
     orbit: float = 0.0
     """Swing the camera around the head by this many degrees to either side, with a period of four seconds."""
     still: bool = False
     """Hold the driver's first frame for one swing, to show the portrait from all sides."""
+    alone: bool = False
+    """Show the result alone, without the portrait and the driver's frames beside it."""
     grid: int = 1
     """Number of portraits from the file to drive side by side (for the built-in avatar, identities)."""
     size: int = 512
@@ -93,8 +98,9 @@ class Reenact:
             raise InputError("goes without -r, -i and --grid", field="--avatar", fix="Leave those out, or --avatar")
         from gagjax.app import presets
         from gagjax.app.streaming.pipeline import ahead
+        from gagjax.app.waiting import waiting
         from gagjax.app.workflows.avatar_source import open_avatar, open_avatars
-        from gagjax.app.workflows.enhance import fitting, in_a_row
+        from gagjax.app.workflows.enhance import fitting, in_a_row, relative_to
         from gagjax.app.workflows.orbit import held, orbit
         from gagjax.expression import driven
         from gagjax.expression.arkit import on_head
@@ -110,19 +116,25 @@ class Reenact:
             track = held(track, STILL_SECONDS)
         if len(track) < 2:
             raise InputError("has one frame", file=self.driver, fix="A driver needs at least two; a still needs none")
-        if self.grid > 1:
-            avatars = open_avatars(self.checkpoint, self.flame, self.portrait, size=self.size, count=self.grid)
-        else:
-            avatars = [
-                open_avatar(
-                    self.checkpoint, self.flame, self.portrait, size=self.size, name=self.name, personal=self.avatar
-                )
-            ]
+        with waiting("opening the avatar"):
+            if self.grid > 1:
+                avatars = open_avatars(self.checkpoint, self.flame, self.portrait, size=self.size, count=self.grid)
+            else:
+                avatars = [
+                    open_avatar(
+                        self.checkpoint, self.flame, self.portrait, size=self.size, name=self.name, personal=self.avatar
+                    )
+                ]
         print(f"driving {avatars[0].described}" + (f" and {len(avatars) - 1} more" if len(avatars) > 1 else ""))
         stack = stack.for_model(avatars[0].model, avatars[0].shape)
         track, taken = on_head(track, avatars[0].model, avatars[0].shape)
         stack, said = fitting(stack, track)
-        track = enhance_track(stack, track)
+        if self.neutral is not None:
+            if stack.expression is None:
+                raise InputError("needs the expression enhancement", field="--neutral", fix="Add --expression-opt")
+            stack = relative_to(stack, track, self.neutral)
+        with waiting(f"enhancing {len(track)} frames of the track; the first clip of a length compiles a program"):
+            track = enhance_track(stack, track)
         track, line = driven(track, avatars[0].model, avatars[0].shape)
         for each in (taken, *said, line):
             if each:
@@ -168,7 +180,7 @@ class Reenact:
         each: list[Iterator[Any]] = [results_of(stack, avatar, track) for avatar in avatars]
         pictures: Any = each[0] if len(each) == 1 else map(panels.tiled, zip(*each, strict=True))
         results = tqdm(pictures, "rendering", len(track), unit="frame", dynamic_ncols=True)
-        alone = self.still or self.orbit or len(avatars) > 1
+        alone = self.alone or self.still or self.orbit or len(avatars) > 1
         frames = None if alone else driver_frames(self.driver, track.names)
         if frames is None:
             yield from results

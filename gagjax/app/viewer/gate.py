@@ -22,7 +22,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from gagjax.errors import InputError
 
-_HEADERS = {
+#: Headers of every answer.
+HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "frame-ancestors 'none'",
@@ -60,7 +61,7 @@ class Gate:
             return "another page has made the request"
         if self.is_in(path) or any(self._is_cookie(text) for text in headers.get_all("Cookie")):
             return None
-        return "the address lacks the token that gagjax view printed"
+        return "the address lacks the token that gagjax printed"
 
     def is_in(self, path: str) -> bool:
         """Whether the query of a path holds the token."""
@@ -110,7 +111,7 @@ def guarded(gate: Gate) -> Iterator[None]:
                 if answer is not None and gate.is_in(request.path):
                     answer.headers["Set-Cookie"] = f"{gate.cookie}={gate.token}; Path=/; HttpOnly; SameSite=Strict"
             if answer is not None:
-                for name, value in _HEADERS.items():
+                for name, value in HEADERS.items():
                     answer.headers[name] = value
             return answer
 

@@ -118,8 +118,10 @@ class ViewerSession:
             raise InputError(f"has {len(after)} frames, the track {len(track)}", field="after")
         self.model, self.preset = model, preset
         self._stack, self._fixed = stack.for_model(model), after
-        self.knobs = {} if after is not None else {k.path: k for k in KNOBS if _get(self._stack, k.path) is not None}
-        self.values = {path: float(_get(self._stack, path)) for path in self.knobs}
+        self.knobs = (
+            {} if after is not None else {k.path: k for k in KNOBS if value_at(self._stack, k.path) is not None}
+        )
+        self.values = {path: float(value_at(self._stack, path)) for path in self.knobs}
         self.changed: dict[str, float] = {}
         shape = track.shape
         self._shape = np.zeros(SHAPES, np.float32) if shape is None else np.atleast_2d(np.asarray(shape))[0]
@@ -204,7 +206,8 @@ def _posed(
     return vertices(model, shape[: model.shapes], expression, pose, eyes, neck)
 
 
-def _get(value: object, path: str) -> Any:
+def value_at(value: object, path: str) -> Any:
+    """The single number at a path of a stack; None if its preset does not run that stage, or it is no number."""
     try:
         found = at_path(value, path)
     except KeyError:  # the preset does not run this stage

@@ -43,6 +43,7 @@ def make(photo: Path, *, flame: Path | None = None, size: int = 512) -> Made:
     import dataclasses
 
     from gagjax import flame as heads
+    from gagjax.app.waiting import waiting
     from gagjax.avatars.portrait import build, layers
     from gagjax.avatars.portrait.observing.observe import observe
     from gagjax.tracking.fit.shot import subject
@@ -51,9 +52,12 @@ def make(photo: Path, *, flame: Path | None = None, size: int = 512) -> Made:
     head = heads.builtin() if flame is None else heads.load(flame)
     source = open_source(photo)
     subject_ = subject(head)
-    frame, picture = (0, next(source.frames())) if source.kind == "picture" else best_frame(source)
-    observed = observe(picture, subject_, size=size, path=photo)
-    avatar = build(observed.sighting, head)
+    with waiting(f"looking for the face in {photo}"):
+        frame, picture = (0, next(source.frames())) if source.kind == "picture" else best_frame(source)
+    with waiting("fitting the head to it"):
+        observed = observe(picture, subject_, size=size, path=photo)
+    with waiting("building the avatar"):
+        avatar = build(observed.sighting, head)
     behind = layers.behind(np.asarray(observed.sighting.photo, np.float64), np.asarray(observed.sighting.matte))
     model = dataclasses.replace(head, v_template=avatar.model.v_template)
     return Made(avatar, model, behind, head, frame)

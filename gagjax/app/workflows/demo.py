@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
 from gagjax.app.reports import curves, html_page, panels
+from gagjax.app.waiting import waiting
 from gagjax.app.workflows.avatar_source import Source, open_avatar
 from gagjax.flame.builtin_head import CONTROLS
 from gagjax.gaze import track_eye_masks
@@ -52,9 +53,10 @@ def make(folder: Path, frames: int, size: int, seed: int) -> str:
     tracks = {
         "truth": truth,
         "noisy": noisy,
-        "temporal": enhance_track(Stack.default(enable=("temporal",)), noisy),
-        "enhanced": enhance_track(stack, noisy),
     }
+    with waiting("enhancing the track; the programs are compiled first"):
+        tracks["temporal"] = enhance_track(Stack.default(enable=("temporal",)), noisy)
+        tracks["enhanced"] = enhance_track(stack, noisy)
     shots = _render(avatar, tracks, size)
     shots["enhanced"] = _enhance_pixels(stack, avatar, shots["enhanced"])
 

@@ -36,6 +36,50 @@ def fitting(stack: Stack, track: Track) -> tuple[Stack, list[str]]:
     return stack, said
 
 
+def relative_to(stack: Stack, track: Track, frame: int) -> Stack:
+    """The stack for a track that drives somebody else, with the frame in which the driver's face is at rest.
+
+    What the tracker found there, of an identity that is not all in the shape, is taken off every frame. An avatar's face is
+    at rest at zero expression and jaw.
+
+    Args:
+        stack: The stages.
+        track: The driver.
+        frame: The frame at rest; up to two valid frames on either side are averaged.
+
+    Returns:
+        The stack; without an expression stage, the stack itself.
+
+    Raises:
+        InputError: If there is no such frame, no frame about it is valid, or the expression stage does not retarget.
+    """
+    import numpy as np
+
+    from gagjax.errors import InputError
+    from gagjax.expression import LiveRetargeter, Retargeter
+
+    if not 0 <= frame < len(track):
+        raise InputError(f"is {frame} of {len(track)} frames", field="neutral", fix=f"Use 0 to {len(track) - 1}")
+    about = np.arange(max(frame - 2, 0), min(frame + 3, len(track)))
+    about = about[np.asarray(track.valid)[about]]
+    if not len(about):
+        raise InputError(f"names frame {frame}, which was not tracked", field="neutral", fix="Name a tracked frame")
+    stage = stack.expression
+    if stage is None:
+        return stack
+    inner = stage.retargeter if isinstance(stage, LiveRetargeter) else stage
+    if not isinstance(inner, Retargeter):
+        raise InputError("cannot be used with this preset", field="neutral", fix="Use default, live or a scenario")
+    inner = dataclasses.replace(
+        inner,
+        driver_neutral=np.asarray(track.expression)[about].mean(0),
+        driver_jaw=np.asarray(track.jaw)[about].mean(0),
+        target_neutral=np.zeros(100, np.float32),
+        target_jaw=np.zeros(3, np.float32),
+    )
+    return dataclasses.replace(stack, expression=LiveRetargeter(inner) if isinstance(stage, LiveRetargeter) else inner)
+
+
 def enhanced(stack: Stack, track: Track) -> Track:
     """Run the stack's track stages and mark the track as enhanced; warn if it already was."""
     import warnings

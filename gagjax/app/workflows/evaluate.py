@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tqdm import tqdm
 
+from gagjax.app.waiting import waiting
 from gagjax.errors import InputError
 from gagjax.io import video
 from gagjax.io.tracks import load_track
@@ -62,7 +65,8 @@ def of_tracks(result: Path, truth: Path | None, flame: Path | None, fps: str | N
     for name, part in parts.items():
         each: list[Row] = []
         if model is not None:
-            values = report.measure_track(part, truths[name], model)
+            with waiting(f"measuring {len(part)} frames on the head"):
+                values = report.measure_track(part, truths[name], model)
             each += [Row(report.MOTION[key].label, value, report.MOTION[key].unit) for key, value in values.items()]
         each += of_fields(part, truths.get(name))
         # Measured per sequence: a change of person is not jitter.
@@ -106,7 +110,7 @@ def of_videos(result: Path, truth: Path, lpips: Sequence[Path] = ()) -> list[Row
     distance = _lpips(lpips) if lpips else None
     frames, info = video.read(result)
     true, other = video.read(truth)
-    with frames, true:
+    with frames, true, contextlib.ExitStack() as shown:
         if (info.width, info.height) != (other.width, other.height):
             raise InputError(
                 f"is {info.width} x {info.height}, its truth {other.width} x {other.height}",
@@ -115,6 +119,7 @@ def of_videos(result: Path, truth: Path, lpips: Sequence[Path] = ()) -> list[Row
             )
         sums: dict[str, list[tuple[float, int]]] = {}
         count = 0
+        bar = shown.enter_context(tqdm(total=info.frames or None, desc="measuring", unit="frame", dynamic_ncols=True))
         while True:
             mine, theirs = _chunk(frames), _chunk(true)
             if len(mine) != len(theirs):
@@ -122,6 +127,7 @@ def of_videos(result: Path, truth: Path, lpips: Sequence[Path] = ()) -> list[Row
             if not len(mine):
                 break
             count += len(mine)
+            bar.update(len(mine))
             if len(mine) < 2:
                 mine, theirs = np.repeat(mine, 2, 0), np.repeat(theirs, 2, 0)
             for key, value in report.measure_frames(mine, theirs).items():

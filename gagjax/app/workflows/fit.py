@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from gagjax.app.waiting import waiting
 from gagjax.errors import InputError
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def fit(options: FitOptions) -> str:
     if len(usable) - len(held) < 2:
         raise InputError(f"has {len(usable)} tracked frames", file=options.clip, fix="A fit needs at least a few")
     settings = training.Settings(steps=options.steps, motion=options.motion, seed=options.seed)
-    run = training.AvatarFit(_start(options, model, found.track), found, settings, held)
+    with waiting("placing the Gaussians"):
+        run = training.AvatarFit(_start(options, model, found.track), found, settings, held)
     checkpoint = options.out / CHECKPOINT
     if checkpoint.is_file():
         run.resume(checkpoint)
@@ -108,17 +110,27 @@ def measured(run: training.AvatarFit, held: np.ndarray) -> str:
     if not len(held):
         return "no frame was held out; --hold-out 8 measures on every eighth"
 
-    def psnr() -> float:
-        truth = run.clip.frames.astype(np.float32) / 255
-        return float(
-            np.mean([-10 * np.log10(((run.picture(i) - truth[i]) ** 2).mean() + 1e-12) for i in held.tolist()])
-        )
+    from tqdm import tqdm
 
-    given = psnr()
-    if not run.settings.motion:
-        return f"held-out PSNR {given:.1f} dB with the track as given"
-    run.refine(held)
-    return f"held-out PSNR {given:.1f} dB with the track as given, {psnr():.1f} dB with these frames' motion refined"
+    rounds = 3 if run.settings.motion else 1
+    with tqdm(total=rounds * len(held), desc="evaluating", unit="frame", dynamic_ncols=True) as bar:
+
+        def psnr() -> float:
+            found = []
+            for i in held.tolist():
+                truth = run.clip.frames[i].astype(np.float32) / 255
+                found.append(-10 * np.log10(((run.picture(i) - truth) ** 2).mean() + 1e-12))
+                bar.update()
+            return float(np.mean(found))
+
+        given = psnr()
+        if not run.settings.motion:
+            return f"held-out PSNR {given:.1f} dB with the track as given"
+        for i in held.tolist():  # each frame's motion is refined by itself
+            run.refine([i])
+            bar.update()
+        refined = psnr()
+    return f"held-out PSNR {given:.1f} dB with the track as given, {refined:.1f} dB with these frames' motion refined"
 
 
 def one_shape(track: Track, file: Path) -> np.ndarray | None:
@@ -165,6 +177,7 @@ def _run(run: training.AvatarFit, options: FitOptions) -> None:
     shown = int(run.usable[len(run.usable) // 2])
     smooth: dict[str, float] = {}
     with tqdm(total=options.steps, initial=run.done, desc="fitting", unit="step", dynamic_ncols=True) as bar:
+        bar.set_postfix_str("compiling the first step")
 
         def report(state: training.AvatarFit, figures: dict[str, float]) -> None:
             for name, value in figures.items():

@@ -40,6 +40,7 @@ def track_file(
     from tqdm import tqdm
 
     from gagjax import flame as heads
+    from gagjax.app.waiting import waiting
     from gagjax.io import atomic, video
     from gagjax.track import as_rate
     from gagjax.tracking import files, models, sources
@@ -59,10 +60,13 @@ def track_file(
     with tqdm(total=source.count, desc="landmarks", unit="frame", disable=source.count < 2) as bar:
         store.collect(lambda done: bar.update(done - bar.n))
     landmarks, cuts = store.landmarks(), store.cuts()
-    clip = track_clip(head, landmarks, cuts, source, focal=focal)
-    files.write(clip, landmarks, source, out, force=force)
+    with waiting(f"fitting the head to {len(landmarks)} frames"):
+        clip = track_clip(head, landmarks, cuts, source, focal=focal)
+    with waiting(f"writing {out}"):
+        files.write(clip, landmarks, source, out, force=force)
     if look is not None:
-        video.write(look, overlay(head, clip, landmarks, source), source.fps, force=force)
+        shown = tqdm(overlay(head, clip, landmarks, source), "drawing", len(landmarks), unit="frame")
+        video.write(look, shown, source.fps, force=force)
     store.remove()
     return clip
 

@@ -63,11 +63,6 @@ def smoothstep(low: np.ndarray | float, high: np.ndarray | float, x: np.ndarray)
     return t * t * (3 - 2 * t)
 
 
-def is_builtin(model: FlameModel) -> bool:
-    """Whether a head has the built-in head's triangles."""
-    return _builtin_parts(np.asarray(model.faces)) is not None
-
-
 def _builtin_parts(faces: np.ndarray) -> np.ndarray | None:
     from gagjax.flame.builtin_head import neutral_mesh
     from gagjax.flame.builtin_head.mesh import PARTS
