@@ -31,7 +31,7 @@ __all__ = [
     "save_track",
 ]
 
-_TRACKER = "Track the video with GAGAvatar_track and pass the folder that it writes"
+_TRACKER = "Track it first: gagjax track FILE -o clip.npz"
 _READABLE = "A track is a GAGAvatar_track folder, its optim.pkl or smoothed.pkl, tracked.pt, a LivePortrait .pkl, a VHAP .npz or flame_param/ folder, or a gagjax .npz"
 
 
