@@ -99,7 +99,7 @@ def test_the_folder_shows_the_head_as_the_crop_does(filmed, enhanced, no_trackin
     assert cropped.intrinsics is None and cropped.fps == 30
     np.testing.assert_allclose(folder.transform, cropped.transform, atol=1e-5)
     # The eyes lie in the crop where they lie in the picture.
-    head = 5 * np.asarray(flame.eye_centres(flame.builtin()))
+    head = 5 * np.asarray(flame.eye_centres(flame.builtin(), np.asarray(whole.shape)))
     points_ = np.tile(head, (FRAMES, 1, 1))
     crop = crop_of(whole)
     there = crop[:, None, :2] + np.asarray(project(points_, cropped.camera)) / 512 * crop[:, None, 2:]
