@@ -155,6 +155,40 @@ def like_gagavatar(transform: Float[np.ndarray, "T 3 4"], intrinsics: Intrinsics
     return moved.astype(np.float32)
 
 
+def in_crop(
+    transform: Float[np.ndarray, "T 3 4"], intrinsics: Intrinsics, crop: Float[np.ndarray, "T 3"]
+) -> Float[np.ndarray, "T 3 4"]:
+    """Cameras with GAGAvatar's lens that see the head as it is in square crops of the pictures.
+
+    The camera is turned so that it looks at the crop's middle, and moved away as much as its focal length is longer:
+    the head keeps its size, its place and the side that it shows.
+
+    Args:
+        transform: `[R | t]` of the given cameras, (T, 3, 4).
+        intrinsics: Their lens.
+        crop: Corner x, y and side of each frame's crop, pixels, (T, 3); where it is not finite, the camera stays.
+
+    Returns:
+        `[R | t]`, (T, 3, 4), float64.
+    """
+    moved = np.array(transform, np.float64)
+    k = np.broadcast_to(np.asarray(intrinsics.K, np.float64), (len(moved), 3, 3))
+    focal = k[:, [0, 1], [0, 1]]
+    known = np.isfinite(crop).all(1)
+    side = np.where(known, crop[:, 2], 1.0)
+    middle = np.where(known[:, None], crop[:, :2] + crop[:, 2:] / 2, k[:, :2, 2])
+    ray = np.concatenate([-(middle - k[:, :2, 2]) / focal, np.ones((len(moved), 1))], 1)
+    length = np.linalg.norm(ray, axis=1)
+    forward = ray / length[:, None]
+    left = np.cross([0.0, 1.0, 0.0], forward)
+    left /= np.linalg.norm(left, axis=1, keepdims=True)
+    turn = np.stack([left, np.cross(forward, left), forward], 2)  # old axes -> new axes, for row vectors
+    seen = np.swapaxes(np.swapaxes(moved, 1, 2) @ turn, 1, 2)
+    # The head spans focal / depth: what both cameras must agree on, seen along the ray to the crop's middle.
+    seen[:, 2, 3] *= FOCAL / 2 * side / (focal.mean(1) * length)
+    return np.where(known[:, None, None], seen, moved)
+
+
 def project(points: Float[AnyArray, "*#batch N 3"], camera: Camera) -> Float[Array, "*#batch N 2"]:
     """Pixel positions of world points; meaningless for points that are not in front of the camera.
 

@@ -49,6 +49,10 @@ class ExistsError(InputError):
         super().__init__("exists already", file=file, fix="Choose another name, or pass force=True to replace it")
 
 
+class NoFaceError(InputError):
+    """A film or picture in which no face was found."""
+
+
 def _short(text: object, limit: int) -> str:
     line = escaped(" ".join(str(text)[: 4 * limit].split()))
     return line if len(line) <= limit else f"{line[: limit - 3]}..."

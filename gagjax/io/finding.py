@@ -18,7 +18,7 @@ from gagjax.io.untrusted.checkpoints import load_npy, load_npz, load_pickle, loa
 from gagjax.io.untrusted.matlab import load_mat
 from gagjax.io.untrusted.state_dicts import is_state_dict
 
-_TRACKER = "Track the video with GAGAvatar_track and pass the folder that it writes"
+_TRACKER = "Track it first: gagjax track FILE -o clip.npz"
 _READABLE = '`gagjax info` and the page "Your files" say which tracks are read'
 #: Arrays of a frame that are read from folders of archives: the others are pictures, mostly.
 _FRAME_FIELDS = {*head_tracker.FIELDS, "eye_pose"}

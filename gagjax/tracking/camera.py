@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from gagjax.camera import Intrinsics, in_crop
+
 #: Where nothing is known, a film's focal length in longer picture sides: between a phone's and a portrait lens's.
 USUAL_FOCAL = 2.0
 #: GAGAvatar's camera: focal length in sides of the square picture (12 half-widths).
@@ -41,6 +43,12 @@ class PictureCamera(NamedTuple):
         """
         side = max(width, height)
         return cls((USUAL_FOCAL if focal is None else focal) * side, width / 2, height / 2, width, height)
+
+    @property
+    def intrinsics(self) -> Intrinsics:
+        """The same camera as a track holds it."""
+        matrix = [[self.focal, 0, self.cx], [0, self.focal, self.cy], [0, 0, 1]]
+        return Intrinsics(np.asarray(matrix, np.float32), max(self.width, 1), max(self.height, 1))
 
 
 class Crop(NamedTuple):
@@ -82,10 +90,7 @@ def crop_of(boxes: Float[np.ndarray, "T 4"]) -> Crop:
 
 
 def into_crop(transform: Float[np.ndarray, "T 3 4"], camera: PictureCamera, crop: Crop) -> Float[np.ndarray, "T 3 4"]:
-    """A track's transforms as GAGAvatar's camera sees the head in a crop.
-
-    The camera is turned so that it looks at the crop's middle, and moved away as much as its focal length is longer:
-    the head keeps its size, its place and the side that it shows.
+    """A track's transforms as GAGAvatar's camera sees the head in a crop; see `gagjax.camera.in_crop`.
 
     Args:
         transform: `[R | t]` in the picture's camera.
@@ -95,14 +100,4 @@ def into_crop(transform: Float[np.ndarray, "T 3 4"], camera: PictureCamera, crop
     Returns:
         `[R | t]` in GAGAvatar's camera.
     """
-    target = crop.camera
-    ray = np.array([-(target.cx - camera.cx), -(target.cy - camera.cy), camera.focal], float)
-    forward = ray / np.linalg.norm(ray)
-    left = np.cross([0.0, 1.0, 0.0], forward)
-    left /= np.linalg.norm(left)
-    turn = np.stack([left, np.cross(forward, left), forward], 1)  # old axes -> new axes, for row vectors
-    rotation, shift = np.asarray(transform)[:, :, :3] @ turn, np.asarray(transform)[:, :, 3] @ turn
-    # The head spans focal / depth: what both cameras must agree on, seen along the ray to the crop's middle.
-    longer = target.focal / (camera.focal * np.linalg.norm(ray) / camera.focal)
-    depth = shift[:, 2:] * longer
-    return np.concatenate([rotation, np.concatenate([shift[:, :2], depth], 1)[..., None]], -1)
+    return in_crop(np.asarray(transform), camera.intrinsics, np.tile(np.asarray(crop, float), (len(transform), 1)))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from gagjax import flame
-from gagjax.errors import InputError
+from gagjax.errors import NoFaceError
 from gagjax.track import EXPRESSIONS, SHAPES, Track
 from gagjax.tracking import points as numbering
 from gagjax.tracking.camera import Crop, PictureCamera, crop_of, into_crop
@@ -57,6 +57,29 @@ class TrackedClip(NamedTuple):
     shots: tuple[Shot, ...]
 
     @property
+    def filmed(self) -> Track:
+        """The track in the camera that filmed the whole picture: `Track.camera` maps the head to its pixels."""
+        cameras = [shot.camera for shot in self.shots]
+        known = next(camera for camera in cameras if camera is not None)
+        usual = PictureCamera.of_picture(known.width, known.height)
+        lenses = [(camera or usual).intrinsics for camera in cameras]
+        each = [np.tile(lens.K, (shot.stop - shot.start, 1, 1)) for lens, shot in zip(lenses, self.shots, strict=True)]
+        lens = lenses[0] if len(lenses) == 1 else dataclasses.replace(lenses[0], K=np.concatenate(each))
+        transform = np.concatenate([shot.transform for shot in self.shots]).astype(np.float32)
+        return dataclasses.replace(self.track, transform=transform, intrinsics=lens)
+
+    @property
+    def crops(self) -> Float[np.ndarray, "T 3"]:
+        """Each frame's crop: corner x, y and side in pixels; NaN in a shot without a face."""
+        each = [
+            np.tile(
+                np.full(3, np.nan) if shot.crop is None else np.asarray(shot.crop, float), (shot.stop - shot.start, 1)
+            )
+            for shot in self.shots
+        ]
+        return np.concatenate(each)
+
+    @property
     def residual(self) -> Float[np.ndarray, "T"]:
         """The fit's residual in every frame."""
         return np.concatenate([shot.residual for shot in self.shots])
@@ -83,10 +106,10 @@ def track_clip(
         The track and the shots.
 
     Raises:
-        InputError: If no face was found at all.
+        NoFaceError: If no face was found at all.
     """
     if not np.isfinite(landmarks[:, 0, 0]).any():
-        raise InputError(
+        raise NoFaceError(
             f"no face was found in {len(landmarks)} frames", file=source.path, fix="Pass a film in which a face is seen"
         )
     starts = np.unique(np.r_[0, np.flatnonzero(cuts)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,17 @@ from jaxtyping import Float, UInt8
 
 from gagjax.errors import InputError
 from gagjax.io import atomic, frame_database
+from gagjax.io.cropping import CROP
 from gagjax.io.formats import gagavatar, native, pickling
+from gagjax.io.untrusted.checkpoints import load_npz
+from gagjax.track import Track
 from gagjax.tracking.camera import Crop
 from gagjax.tracking.clip import TrackedClip
 from gagjax.tracking.faces.regions import Region, cut
 from gagjax.tracking.sources import Source
 
 SIZE = 512  # of GAGAvatar's pictures
+KEY_FILE = "tracked_from.json"
 
 
 def kind_of(out: Path, source: Source) -> str:
@@ -45,6 +49,7 @@ def write(
     source: Source,
     out: Path,
     *,
+    made_from: Mapping[str, object] | None = None,
     force: bool = False,
 ) -> None:
     """Write a tracked clip; the suffix chooses the format.
@@ -54,39 +59,82 @@ def write(
         landmarks: Pixels; kept in `.npz`.
         source: What was tracked; its frames are read again for a folder or a portrait.
         out: `.npz`, `.pt` for a picture, or a folder.
+        made_from: What tells whether a kept track is still that of its film (see `key_of`); kept in `.npz`.
         force: Replace an existing output.
 
     Raises:
         InputError: If it exists, or nothing valid is there to write.
     """
     kind = kind_of(out, source)
-    with atomic.output(out, force, folder=kind == "folder") as temporary:
+    if kind == "folder":
+        write_folder(clip.track, clip.crops, source, out, force=force)
+        return
+    with atomic.output(out, force) as temporary:
         if kind == "npz":
-            native.write(clip.track, temporary)
-            _append(temporary, clip, landmarks)
-        elif kind == "folder":
-            gagavatar.write(clip.track, temporary / "optim.pkl")
-            frame_database.write(temporary / "img_lmdb", _crops(clip, source))
+            native.write(clip.filmed, temporary)
+            _append(temporary, clip, landmarks, made_from or {})
         else:
             _write_portrait(clip, source, temporary)
 
 
-def _append(path: Path, clip: TrackedClip, landmarks: np.ndarray) -> None:
-    """The landmarks and the cameras, after the track's own arrays; readers of tracks pass over them."""
-    cameras = [
-        {
-            "start": shot.start,
-            "stop": shot.stop,
-            "camera": None if shot.camera is None else shot.camera._asdict(),
-            "crop": None if shot.crop is None else shot.crop._asdict(),
-        }
-        for shot in clip.shots
-    ]
+def write_folder(
+    track: Track,
+    crops: Float[np.ndarray, "T 3"],
+    source: Source,
+    out: Path,
+    *,
+    made_from: Mapping[str, object] | None = None,
+    force: bool = False,
+) -> None:
+    """Write GAGAvatar's folder: `optim.pkl` of the valid frames, and the pictures of all frames that have a crop.
+
+    Args:
+        track: The track in GAGAvatar's camera and each frame's crop.
+        crops: Corner x, y and side, pixels; NaN where a frame has none.
+        source: The frames.
+        out: The folder.
+        made_from: As for `write`; kept in the folder as `tracked_from.json` where it is given.
+        force: Replace what is there.
+
+    Raises:
+        InputError: If it exists, or no frame is valid.
+    """
+    with atomic.output(out, force, folder=True) as temporary:
+        gagavatar.write(track, temporary / "optim.pkl")
+        frame_database.write(temporary / "img_lmdb", _crops(track, crops, source))
+        if made_from is not None:
+            (temporary / KEY_FILE).write_text(json.dumps(made_from), "utf-8")
+
+
+def key_of(path: str | Path) -> dict[str, object] | None:
+    """What a track was made from, as `write` kept it: an `.npz`, or a folder.
+
+    Args:
+        path: The file or folder.
+
+    Returns:
+        The mapping that was passed as `made_from`; None where nothing of the kind is there.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            found = json.loads((path / KEY_FILE).read_text("utf-8"))
+        else:
+            found = json.loads(str(load_npz(path)["tracking.source"]))
+    except (InputError, OSError, KeyError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and found else None
+
+
+def _append(path: Path, clip: TrackedClip, landmarks: np.ndarray, made_from: Mapping[str, object]) -> None:
+    """The landmarks, crops and shots, after the track's own arrays; readers of tracks pass over them."""
+    shots = [{"start": shot.start, "stop": shot.stop, "face": shot.camera is not None} for shot in clip.shots]
     arrays = {
         "tracking.landmarks": landmarks,
         "tracking.residual": clip.residual.astype(np.float32),
-        "tracking.transform": np.concatenate([shot.transform for shot in clip.shots]).astype(np.float32),
-        "tracking.shots": np.array(json.dumps(cameras)),
+        CROP: clip.crops,
+        "tracking.shots": np.array(json.dumps(shots)),
+        "tracking.source": np.array(json.dumps(made_from)),
     }
     with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as archive:
         for name, value in arrays.items():
@@ -94,13 +142,11 @@ def _append(path: Path, clip: TrackedClip, landmarks: np.ndarray) -> None:
                 np.lib.format.write_array(file, np.asanyarray(value), allow_pickle=False)
 
 
-def _crops(clip: TrackedClip, source: Source) -> Iterator[tuple[str, UInt8[np.ndarray, "512 512 3"]]]:
-    valid, names = np.asarray(clip.track.valid), clip.track.names or ()
-    crops = [shot.crop for shot in clip.shots for _ in range(shot.stop - shot.start)]
-    for i, picture in enumerate(source.frames()):
-        crop = crops[i] if i < len(crops) else None
-        if crop is not None and valid[i]:
-            yield names[i], cropped(picture, crop)
+def _crops(track: Track, crops: np.ndarray, source: Source) -> Iterator[tuple[str, UInt8[np.ndarray, "512 512 3"]]]:
+    names = track.names or tuple(f"video_{i}" for i in range(len(track)))
+    for name, crop, picture in zip(names, crops, source.frames(), strict=False):
+        if np.isfinite(crop).all():
+            yield name, cropped(picture, Crop(*(float(value) for value in crop)))
 
 
 def cropped(picture: UInt8[np.ndarray, "H W 3"], crop: Crop, size: int = SIZE) -> UInt8[np.ndarray, "size size 3"]:

@@ -11,10 +11,13 @@ from jaxtyping import Float, UInt8
 
 from gagjax import flame
 from gagjax.flame.model import EXPRESSIONS
+from gagjax.tracking import points as numbering
 from gagjax.tracking.camera import PictureCamera
+from gagjax.tracking.faces import detection, mesh
 from gagjax.tracking.faces.following import Follower
+from gagjax.tracking.faces.regions import Region
 from gagjax.tracking.fit.gaze import EyeModel, eye_angles, together
-from gagjax.tracking.fit.head import Person, Pose
+from gagjax.tracking.fit.head import Person, Pose, head_points
 from gagjax.tracking.fit.shot import Subject, begin, corners_of, eye_radius, fit_shot, observed, settings_for
 from gagjax.tracking.fit.solver import frame_step, seen_at
 
@@ -26,9 +29,11 @@ class LiveFrame(NamedTuple):
         expression: (100,).
         jaw: (3,).
         eyes: (6,).
-        transform: `[R | t]` in `camera`, (3, 4).
+        transform: `[R | t]` in the tracker's `lens`, (3, 4).
         valid: Whether a face was found and the fit is good; else the values are the last good ones.
         residual: A part of the distance between the pupils; NaN where no face was found.
+        fresh: Whether what came before tells nothing of this frame: the film has cut, or the person has been learned
+            anew and the camera with it.
     """
 
     expression: Float[np.ndarray, "100"]
@@ -37,6 +42,7 @@ class LiveFrame(NamedTuple):
     transform: Float[np.ndarray, "3 4"]
     valid: bool
     residual: float
+    fresh: bool = False
 
 
 @dataclasses.dataclass
@@ -64,6 +70,48 @@ class LiveTracker:
         self._pose: Pose | None = None
         self._seen: list[np.ndarray] = []
         self._last: LiveFrame | None = None
+        self._fresh = True
+
+    @property
+    def lens(self) -> PictureCamera | None:
+        """The camera to which `LiveFrame.transform` refers, as far as it is known; None before the first picture."""
+        if self.camera is None or self.person is None:
+            return self.camera
+        return self.camera._replace(focal=float(self.person.focal))
+
+    def warm(self, width: int, height: int) -> None:
+        """Load the networks and compile everything, so that no frame of a stream has to wait for it.
+
+        Args:
+            width, height: Of the pictures to come, pixels.
+
+        Raises:
+            InputError: If the models are not installed.
+        """
+        grey = np.full((height, width, 3), 127, np.uint8)
+        detection.detect(grey)
+        region = Region(width / 2, height / 2, min(width, height) / 2, 0.0)
+        detection.upright(grey, region)
+        mesh.landmarks([grey], [region])
+        self.camera = PictureCamera.of_picture(width, height, self.focal)
+        points = self._made_up()
+        self._fitted(points)
+        fit_shot(self.subject, np.repeat(points, 2, 0), self.camera, fixed_focal=self.focal is not None)
+        self.__post_init__()
+
+    def _made_up(self) -> Float[np.ndarray, "1 478 3"]:
+        """Landmarks of the mean head, a quarter of the picture large, seen from the front."""
+        assert self.camera is not None
+        head, numbers = self.subject.head, self.subject.embedding.numbers
+        person = Person(jnp.zeros(self.subject.priors.shapes), jnp.zeros((head.count, 3)), jnp.float32(1))
+        rest = np.asarray(head_points(head, person, jnp.zeros(3), jnp.zeros(len(self.subject.priors.columns))))
+        scale = 0.25 * min(self.camera.width, self.camera.height) / np.ptp(rest[:, 1])
+        points = np.zeros((1, numbering.COUNT, 3), np.float32)
+        eyes = np.asarray(flame.eye_centres(self.subject.model, np.zeros(self.subject.priors.shapes, np.float32)))
+        points[0, numbers] = rest
+        points[0, 468:473], points[0, 473:478] = eyes[1], eyes[0]  # subject's right first
+        middle = [self.camera.cx, self.camera.cy, 0]
+        return ((points - rest.mean(0)) * [scale, -scale, -scale] + middle).astype(np.float32)
 
     def __call__(self, picture: UInt8[np.ndarray, "H W 3"]) -> LiveFrame | None:
         """The next frame's parameters, or None before any face has been found.
@@ -80,13 +128,14 @@ class LiveTracker:
         if look.cut or look.detected:
             self._pose = None
         if look.cut:
-            self.person, self._seen = None, []
+            self.person, self._seen, self._fresh = None, [], True
         if not np.isfinite(look.points[0, 0]):
             return None if self._last is None else self._last._replace(valid=False, residual=float("nan"))
         frame = self._fitted(look.points[None])
         if frame.valid or self._last is None:
-            self._last = frame
-            return frame
+            self._last, fresh = frame, self._fresh
+            self._fresh = False
+            return frame._replace(fresh=fresh)
         return self._last._replace(valid=False, residual=frame.residual)
 
     def _fitted(self, points: Float[np.ndarray, "1 478 3"]) -> LiveFrame:
@@ -141,5 +190,5 @@ class LiveTracker:
         if self.person is None or len(self._seen) == self.learn:
             whole = np.stack(self._seen)
             self.person = fit_shot(self.subject, whole, self.camera, fixed_focal=self.focal is not None).person
-            self._pose = None
+            self._pose, self._fresh = None, True
         return self.person

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from gagjax.errors import InputError
 from gagjax.io import images, video
@@ -28,6 +29,7 @@ class Source:
         count: How many there are.
         fps: Frames per second.
         files: The pictures of a folder, in order.
+        aspect: Width of a film's stored pixel over its height; frames come with square pixels.
     """
 
     path: Path
@@ -37,6 +39,7 @@ class Source:
     count: int
     fps: Fraction
     files: tuple[Path, ...] = ()
+    aspect: Fraction = Fraction(1)
 
     def frames(self, start: int = 0) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
         """The frames from number `start` on.
@@ -48,7 +51,7 @@ class Source:
             reader, _ = video.read(self.path)
             reader.skip(start)
             with reader:
-                yield from reader
+                yield from (with_square_pixels(picture, self.aspect) for picture in reader)
             return
         for file in self.files[start:]:
             picture = images.read(file)
@@ -91,7 +94,24 @@ def open_source(path: str | Path, fps: Fraction | None = None) -> Source:
         height, width = images.read(path).shape[:2]
         return Source(path, "picture", width, height, 1, fps or Fraction(25), (path,))
     info = video.info(path)
-    return Source(path, "film", info.width, info.height, info.frames, info.fps)
+    width, height = info.shown_size
+    return Source(path, "film", width, height, info.frames, info.fps, aspect=info.aspect)
+
+
+def with_square_pixels(picture: UInt8[np.ndarray, "H W 3"], aspect: Fraction) -> UInt8[np.ndarray, "H W2 3"]:
+    """A picture as it is shown, without which a face is too slim or too wide.
+
+    Args:
+        picture: RGB.
+        aspect: Width of a pixel over its height.
+
+    Returns:
+        The picture, its width scaled.
+    """
+    if aspect == 1:
+        return picture
+    size = (max(1, round(picture.shape[1] * aspect)), picture.shape[0])
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
 
 
 def _natural(path: Path) -> list[tuple[int, int | str]]:

@@ -33,6 +33,7 @@ class LandmarkStore:
     def __init__(self, output: Path, source: Source, which: str | int) -> None:
         self.folder = output.parent / f".{output.name}.tracking"
         self.source, self.which = source, which
+        self._made: list[Path] = []
         self._rows, self._note = self.folder / "landmarks.f32", self.folder / "progress.json"
 
     def collect(self, tell: Callable[[int], None] = lambda done: None) -> None:
@@ -44,6 +45,7 @@ class LandmarkStore:
         Raises:
             InputError: If a frame cannot be read, or the models are not installed.
         """
+        self._made = [parent for parent in self.folder.parents if not parent.exists()]
         self.folder.mkdir(parents=True, exist_ok=True)
         done, follower = self._resumed()
         with self._rows.open("r+b" if self._rows.exists() else "w+b") as file:
@@ -71,8 +73,11 @@ class LandmarkStore:
         return np.asarray(self._mapped()[:, -1]) > 0.5
 
     def remove(self) -> None:
-        """Remove what was kept: the output is there."""
+        """Remove what was kept, and folders that were made for it and hold nothing else."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        for parent in self._made:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
 
     def _mapped(self) -> np.ndarray:
         return np.memmap(self._rows, "<f4", "r").reshape(-1, _ROW)

@@ -42,7 +42,13 @@ def mesh(head, track, t, offsets=None):
 
 
 @given(
-    st.integers(1, 80), st.floats(1, 100), st.floats(0, 1), st.floats(0, 1), st.floats(0, 3), st.booleans(), st.booleans()
+    st.integers(1, 80),
+    st.floats(1, 100),
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.floats(0, 3),
+    st.booleans(),
+    st.booleans(),
 )
 def test_envelopes_stay_inside_their_span(frames, fps, a, b, ease, with_start, with_stop):
     last = (frames - 1) / fps
@@ -97,7 +103,9 @@ def test_the_whole_face_and_all_regions_alike_are_one_gain(head, editor, clip):
 def test_gains_of_one_region_multiply_and_sliders_add(head, editor, clip):
     twice = edit(clip, head, [Setting("mouth", 0.5), Setting("mouth", 2.0)], editor=editor)
     np.testing.assert_array_equal(twice.track.expression, clip.expression)
-    made = edit(clip, head, [Setting("smile", 0.2), Setting("smile", 0.3), Setting("expression_40", -1.0)], editor=editor)
+    made = edit(
+        clip, head, [Setting("smile", 0.2), Setting("smile", 0.3), Setting("expression_40", -1.0)], editor=editor
+    )
     change = np.asarray(made.track.expression) - np.asarray(clip.expression)
     np.testing.assert_allclose(change[:, flame.CONTROLS["smile"]], 0.5, atol=1e-6)
     np.testing.assert_allclose(change[:, 40], -1, atol=1e-6)
@@ -139,7 +147,8 @@ def test_a_blink_slider_closes_the_eyes_of_a_head_without_names(head):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("grin", 1.0), ("expression_100", 1.0), ("mouth", 6.0), ("mouth", -1.0), ("smile", float("nan"))]
+    ("name", "value"),
+    [("grin", 1.0), ("expression_100", 1.0), ("mouth", 6.0), ("mouth", -1.0), ("smile", float("nan"))],
 )
 def test_what_cannot_be_set_is_refused(head, editor, clip, name, value):
     with pytest.raises(InputError, match=name):

@@ -16,7 +16,8 @@ class Ablate:
     """Measure the effect of each enhancement against ground truth: none, each alone, all, and the original ones.
 
     The driver "builtin" is a simulated performance on the built-in head, with rendered frames. A track file is taken as
-    ground truth, and noise proportional to its own motion is added to it. Results are means over clips and seeds with
+    ground truth, and noise proportional to its own motion is added to it; a video is tracked first, and its track is kept
+    beside the output. Results are means over clips and seeds with
     95 % bootstrap intervals, printed as a table and written as CSV and as a self-contained HTML report.
 
     examples:
@@ -25,7 +26,7 @@ class Ablate:
     """
 
     drivers: tyro.conf.Positional[tuple[str, ...]]
-    """`builtin`, or track files."""
+    """`builtin`, or track files, or videos."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("ablation")
     """Output folder."""
     seeds: int = 3
@@ -34,6 +35,8 @@ class Ablate:
     """Length of a built-in performance, frames."""
     size: int = 128
     """Frame size for the built-in driver, pixels."""
+    force_retrack: Annotated[bool, tyro.conf.arg(aliases=["-f"])] = False
+    """Track videos again even if their tracks exist beside the output."""
     force: bool = False
     """Replace existing files in the folder."""
 
@@ -47,10 +50,15 @@ class Ablate:
         if not 64 <= self.size <= 512:
             raise InputError(f"is {self.size}", field="--size", fix="Use 64 to 512 pixels")
         from gagjax.app.workflows import ablate
+        from gagjax.app.workflows.track import is_film, tracked_first
         from gagjax.io import atomic
 
         atomic.check(self.out, self.force, folder=True)
-        clips = ablate.clips_of(self.drivers, self.seeds, self.frames)
+        drivers = [
+            str(tracked_first(Path(each), self.out, again=self.force_retrack)) if is_film(Path(each)) else each
+            for each in self.drivers
+        ]
+        clips = ablate.clips_of(drivers, self.seeds, self.frames)
         with atomic.output(self.out, self.force, folder=True) as folder:
             text = ablate.run(clips, folder, self.size)
         print(text)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Enhance:
     """Enhance a track: smooth it over time, correct its expression and gaze.
 
-    Reads GAGAvatar_track folders, optim.pkl and smoothed.pkl, LivePortrait templates, VHAP and GaussianAvatars .npz and
+    A video is tracked first, and its track is kept beside the output. Reads GAGAvatar_track folders, optim.pkl and smoothed.pkl, LivePortrait templates, VHAP and GaussianAvatars .npz and
     folders, and gagjax .npz. The output has the input's format unless its suffix says otherwise; the file's other
     contents are kept unchanged, and the command reports what another format cannot store. An output without suffix is a
     folder: in VHAP's format for VHAP parameters, otherwise one that drives the original GAGAvatar. With several tracks,
@@ -30,11 +30,12 @@ class Enhance:
       gagjax enhance clip/ -o steady/
       gagjax enhance talking.pkl -o steady.pkl
       gagjax enhance *.pkl -o steady/
+      gagjax enhance film.mp4 -o steady.npz
       gagjax enhance clip/ -o steady.npz --enable temporal --fps 30
     """
 
     track: tyro.conf.Positional[tuple[Path, ...]]
-    """One or more tracks."""
+    """One or more tracks, or videos, which are tracked first."""
     out: Annotated[str, tyro.conf.arg(aliases=["-o"])]
     """Output: .pkl, .npz, or a folder."""
     preset: str = "default"
@@ -47,6 +48,10 @@ class Enhance:
     """Treat frames with NaN or infinity as lost by the tracker, instead of stopping."""
     fill_gaps: bool = False
     """Also write frames that the tracker lost."""
+    flame: Path | None = None
+    """The FLAME file to track videos with; the built-in head by default."""
+    force_retrack: Annotated[bool, tyro.conf.arg(aliases=["-f"])] = False
+    """Track videos again even if their tracks exist beside the output."""
     force: bool = False
     """Replace an existing output."""
 
@@ -64,6 +69,7 @@ class Enhance:
 
     def _targets(self) -> list[tuple[Path, Path]]:
         """Pair each track with its output path, after checking that all may be written."""
+        from gagjax.app.workflows.track import is_film
         from gagjax.io import atomic
 
         out = Path(self.out)
@@ -83,6 +89,8 @@ class Enhance:
             name = source.resolve().name if source.name in ("", "..") else source.name
             if source.suffix.lower() in (".pt", ".pth"):  # records of a torch file are written as a pickle
                 name = f"{source.stem}.pkl"
+            elif is_film(source):
+                name = f"{source.stem}.npz"
             if name in found:
                 raise InputError(
                     f"and {found[name]} would both become {out / name}",
@@ -98,16 +106,23 @@ class Enhance:
 
     @staticmethod
     def _is_driver(sources: tuple[Path, ...]) -> bool:
+        from gagjax.app.workflows.track import is_film
         from gagjax.io import tracks
 
-        return len(sources) == 1 and tracks.find(sources[0]).format == "gagavatar"
+        return len(sources) == 1 and (is_film(sources[0]) or tracks.find(sources[0]).format == "gagavatar")
 
     def _one(self, source: Path, out: Path, stack: Any) -> None:
         from gagjax.app.reports import summary
         from gagjax.app.waiting import waiting
         from gagjax.app.workflows.enhance import enhanced, fitting
-        from gagjax.io import tracks
+        from gagjax.app.workflows.track import folder_of, is_film, tracked_first
+        from gagjax.io import atomic, tracks
 
+        frames = source if source.is_dir() else None
+        if is_film(source):
+            atomic.check(out, self.force, folder=not out.suffix)
+            source = tracked_first(source, out, flame=self.flame, again=self.force_retrack, pictures=not out.suffix)
+            frames = None if out.suffix else folder_of(source)
         found = tracks.find(source)
         if found.format == "portraits":
             raise InputError(
@@ -135,7 +150,7 @@ class Enhance:
             format=layout,
             force=self.force,
             fill_gaps=self.fill_gaps,
-            frames_from=source if source.is_dir() else None,
+            frames_from=frames,
         )
         parts, after_parts = track.split(), after.split()
         for name, part in parts.items():

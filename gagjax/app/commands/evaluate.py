@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -15,11 +16,13 @@ class Evaluate:
     """Measure the quality of a track or a video, against ground truth if available.
 
     With --truth: error, acceleration error and lag per channel; for FLAME tracks also in millimetres and degrees on a
-    head; for videos PSNR, SSIM, fine detail and flicker. Without --truth: jitter, which needs no reference.
+    head; for videos PSNR, SSIM, fine detail and flicker. Without --truth: jitter, which needs no reference. A video
+    without a truth, or beside a track, is tracked first and measured as a track.
 
     examples:
       gagjax eval steady.npz --truth truth.npz
       gagjax eval noisy.npz
+      gagjax eval film.mp4
       gagjax eval sharp.mp4 --truth original.mp4 --csv figures.csv
     """
 
@@ -35,6 +38,8 @@ class Evaluate:
     """Your weights for LPIPS on videos: the state dict of lpips.LPIPS(net='alex'), or torchvision's AlexNet and alex.pth."""
     fps: str | None = None
     """Frame rate to assume if the file has none; 25 by default."""
+    force_retrack: Annotated[bool, tyro.conf.arg(aliases=["-f"])] = False
+    """Track a video again even if its track exists (beside --csv, else in this folder)."""
     force: bool = False
     """Replace an existing file."""
 
@@ -47,18 +52,22 @@ class Evaluate:
                 raise InputError("does not exist", file=path)
         if self.csv is not None:
             atomic.check(self.csv, self.force)
-        if suffixes.is_video(self.result):
-            if self.truth is None:
-                raise InputError(
-                    "needs a truth", file=self.result, fix="Pass --truth VIDEO, the frames as they should be"
-                )
+        if self.truth is not None and suffixes.is_video(self.result) and suffixes.is_video(self.truth):
             rows = evaluate.of_videos(self.result, self.truth, self.lpips)
         else:
             if self.lpips:
                 raise InputError("measures pictures", field="--lpips", fix="Leave it out for tracks")
-            rows = evaluate.of_tracks(self.result, self.truth, self.flame, self.fps)
+            result, truth = self._tracked(self.result), None if self.truth is None else self._tracked(self.truth)
+            rows = evaluate.of_tracks(result, truth, self.flame, self.fps)
         print(evaluate.as_text(rows))
         if self.csv is not None:
             with atomic.output(self.csv, self.force) as temporary:
                 temporary.write_text(evaluate.as_csv(rows), encoding="utf-8")
         return 0
+
+    def _tracked(self, path: Path) -> Path:
+        from gagjax.app.workflows.track import is_film, tracked_first
+
+        if not is_film(path):
+            return path
+        return tracked_first(path, self.csv or Path("figures"), flame=self.flame, again=self.force_retrack)

@@ -17,20 +17,22 @@ class Fit:
 
     CLIP is a folder with the frames (frames/, images/, img_lmdb/ or one video; square, one per frame of the track) and
     the track (track.npz, or the output of GAGAvatar_track or VHAP). The output is a folder with the avatar, the refined
-    track and progress images. Give the same command again to resume a stopped fit.
+    track and progress images. If CLIP is a video, it is tracked first: a folder with frames, mattes and track is made
+    beside the output. Give the same command again to resume a stopped fit.
 
     models:
       appearance  Gaussians on the mesh; colour, position and width depend on pose and expression
       field       a neutral head, deformed by a field of expression and pose
 
     examples:
+      gagjax fit film.mp4 -o avatar/
       gagjax fit clip/ -o avatar/
       gagjax fit clip/ -o avatar/ --flame FLAME_with_eye.pt --size 256 --gaussians 12000
       gagjax reenact --avatar avatar/ -d driver.npz -o result.mp4 --enhanced
     """
 
     clip: tyro.conf.Positional[Path]
-    """Folder with frames and track."""
+    """Folder with frames and track, or a video."""
     out: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """Output folder."""
     flame: Path | None = None
@@ -61,6 +63,8 @@ class Fit:
     """Seed of the initial weights and of the frame order."""
     fps: float | None = None
     """Frame rate to assume if the track has none; 25 by default."""
+    force_retrack: Annotated[bool, tyro.conf.arg(aliases=["-f"])] = False
+    """Track a video again even if its track exists beside the output."""
     force: bool = False
     """Replace an existing avatar."""
 

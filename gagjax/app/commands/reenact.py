@@ -105,13 +105,14 @@ class Reenact:
         from gagjax.expression import driven
         from gagjax.expression.arkit import on_head
         from gagjax.io import atomic, video
+        from gagjax.io.cropping import in_crop
         from gagjax.io.tracks import load_track
         from gagjax.stack import enhance_track
 
         atomic.check(self.out, self.force, folder=video.kind_of(self.out) == "pictures")
         stack = presets.stack_of(self.preset, self.enhancements())
         film = self._track_first()
-        track = load_track(self.driver, fps=self.fps).validate(str(self.driver))
+        track = in_crop(load_track(self.driver, fps=self.fps).validate(str(self.driver)))
         if film is not None and len(track) < 2:  # a still image: its pose is held
             track = held(track, STILL_SECONDS)
         if len(track) < 2:
@@ -157,10 +158,18 @@ class Reenact:
         from gagjax.app.workflows.track import tracked_first
 
         given = self.driver
-        self.driver = tracked_first(given, self.out, flame=self.flame, again=self.force_retrack)
+        alone = bool(self.still or self.orbit or self.grid > 1)
+        self.driver = tracked_first(given, self.out, flame=self.flame, again=self.force_retrack, pictures=not alone)
         if self.portrait is not None and self.checkpoint is not None:
             self.portrait = tracked_first(self.portrait, self.out, flame=self.flame, again=self.force_retrack)
         return None if self.driver == given else given
+
+    def _pictures(self) -> Path:
+        """Where the driver's pictures are: of a film that was tracked first, in the folder beside its track."""
+        from gagjax.app.workflows.track import folder_of
+
+        made = folder_of(self.driver)
+        return made if self.driver.suffix == ".npz" and (made / "img_lmdb").is_dir() else self.driver
 
     def enhancements(self) -> tuple[str, ...]:
         """The enhancements that the flags enable."""
@@ -181,7 +190,7 @@ class Reenact:
         pictures: Any = each[0] if len(each) == 1 else map(panels.tiled, zip(*each, strict=True))
         results = tqdm(pictures, "rendering", len(track), unit="frame", dynamic_ncols=True)
         alone = self.alone or self.still or self.orbit or len(avatars) > 1
-        frames = None if alone else driver_frames(self.driver, track.names)
+        frames = None if alone else driver_frames(self._pictures(), track.names)
         if frames is None:
             yield from results
             return

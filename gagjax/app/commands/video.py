@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import tyro
 
@@ -21,9 +21,9 @@ class Video:
     """Sharpen a video without amplifying noise or adding halos.
 
     The input is any video that FFmpeg reads, a folder of images, or a frame database (LMDB). Timestamps, length, pixel
-    aspect and audio are preserved; HDR is mapped to SDR, and transparent pixels are composited over black. The eyes are
-    sharpened only where their position is known, that is for tracked clips (`gagjax reenact`), not here. Give the same
-    command again to resume a stopped run; the output is the same file.
+    aspect and audio are preserved; HDR is mapped to SDR, and transparent pixels are composited over black. A video
+    of a face is tracked first, and the track is kept beside the output: its eyes are sharpened as well, and frames
+    without the face stay as they are. Give the same command again to resume a stopped run; the output is the same file.
 
     examples:
       gagjax video in.mp4 -o out.mp4
@@ -47,8 +47,12 @@ class Video:
     """default, live, reference, quality, balanced, or a preset file."""
     crf: float = 18.0
     """Constant rate factor of the encoder: 0 is best, 18 looks like the source, 28 gives a small file."""
+    region: Literal["frame", "face"] = "frame"
+    """In a video of a face, what to sharpen: the whole frame, or the face alone."""
     fps: str | None = None
     """Frame rate of a folder of images, 25 by default; a video has its own."""
+    force_retrack: Annotated[bool, tyro.conf.arg(aliases=["-f"])] = False
+    """Track the face again even if its track exists beside the output."""
     force: bool = False
     """Replace an existing output."""
 
@@ -60,19 +64,35 @@ class Video:
         if self.split and self.side_by_side:
             raise InputError("excludes --side-by-side", field="--split", fix="Choose one of them")
         from gagjax.app import presets
+        from gagjax.app.workflows.faces import faces_in
         from gagjax.app.workflows.video import enhance_video
-        from gagjax.io import video
+        from gagjax.io import atomic, video
         from gagjax.io.video import sound
 
         kind = video.kind_of(self.out)
         stack = _with_strength(presets.stack_of(self.preset), self.strength, self.preset)
         show = "split" if self.split else "beside" if self.side_by_side else "result"
+        atomic.check(self.out, self.force, folder=kind == "pictures")
+        faces = faces_in(self.input, self.out, again=self.force_retrack)
+        if faces is None and self.region == "face":
+            raise InputError("knows no face here", field="--region face", fix="Pass a video of a face, or leave it out")
         count, info = enhance_video(
-            stack, self.input, self.out, show=show, crf=self.crf, force=self.force, fps=self.fps
+            stack,
+            self.input,
+            self.out,
+            show=show,
+            crf=self.crf,
+            force=self.force,
+            fps=self.fps,
+            faces=faces,
+            region=self.region,
         )
         varying = (", varying, not kept" if kind == "pictures" else " (varying, kept)") if info.variable else ""
         again = sound.will_encode(self.input, self.out) if info.audio else ()
         print(f"{self.out}: {count} frames at {info.fps} fps{varying}, {_audio(info, kind, again)}")
+        if faces is not None:
+            found = int(faces.found(0, count).sum())
+            print(f"{found} of {count} frames show the face; the others are as they were")
         for line in _said(info, kind):
             print(line)
         return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -19,12 +19,13 @@ class View:
     """View a track in the browser: the animated head, curves before and after, and sliders for the parameters.
 
     The head is the built-in one, or your FLAME file. A second track, such as a saved result, is compared with the
-    first. The slider settings can be saved as a preset for every command, in one folder. The page is served on this
+    first. A video is tracked first, and its track is kept in this folder. The slider settings can be saved as a preset for every command, in one folder. The page is served on this
     machine only and opens only with the printed address, which holds a new random token each time.
 
     examples:
       gagjax view clip/
       gagjax view noisy.npz steady.npz
+      gagjax view film.mp4
       gagjax view clip/ --preset mine.yaml --flame flame2023.pkl
       gagjax view driver.npz --avatar avatar/
     """
@@ -47,6 +48,8 @@ class View:
     """Port of the page, http://localhost:PORT; the next free one if it is taken."""
     presets: Path = Path("presets")
     """Folder for presets saved from the page, created on first save; the page writes nowhere else."""
+    force_retrack: Annotated[bool, tyro.conf.arg(aliases=["-f"])] = False
+    """Track a video again even if its track exists in this folder."""
     host: str = "127.0.0.1"
     """Address to listen on: 0.0.0.0 also serves other machines that have the printed address."""
 
@@ -71,8 +74,8 @@ class View:
         if self.presets.exists() and not self.presets.is_dir():
             raise InputError("is no folder", file=self.presets, fix="Name a folder for presets")
         stack = presets.stack_of(self.preset)
-        track = load_track(self.track, fps=self.fps)
-        after = None if self.result is None else load_track(self.result, fps=self.fps)
+        track = load_track(self._tracked(self.track), fps=self.fps)
+        after = None if self.result is None else load_track(self._tracked(self.result), fps=self.fps)
         track = in_a_row(track)
         after = None if after is None else after.one_after_another()
         head = None if self.flame is None else flame.load(self.flame)
@@ -90,6 +93,13 @@ class View:
         finally:
             page.close()
         return 0
+
+    def _tracked(self, path: Path) -> Path:
+        from gagjax.app.workflows.track import is_film, tracked_first
+
+        if not is_film(path):
+            return path
+        return tracked_first(path, self.presets, flame=self.flame, again=self.force_retrack)
 
     def _avatar(self, head: FlameModel | None) -> tuple[Any, Any]:
         """The avatar whose Gaussians to show (None for the mesh), and the head model."""

@@ -44,7 +44,7 @@ def run(
     resumed = state is not None and state.exists()
     with contextlib.ExitStack() as opened:
         incoming = _input(source, opened)
-        outgoing = _output(out, opened, force=force or resumed, keep=resumed)
+        outgoing = open_output(out, opened, force=force or resumed, keep=resumed)
         session = TrackLineSession(stack, fps, neck=None)
         if resumed and state is not None:
             session.go_on(state, incoming, outgoing)
@@ -120,7 +120,7 @@ class TrackLineSession:
         if saved.shape or saved.dtype.kind not in "biu":
             raise InputError("is no saved state", file=state, fix="Remove it to begin anew")
         neck = bool(saved)
-        self._prepare(_still(neck))
+        self._prepare(still(neck))
         assert self.track is not None
         more = self.track.restore(state)
         if not {"bytes", "written", "number", "lost"} <= more.keys():
@@ -163,7 +163,7 @@ class TrackLineSession:
             print("warning: further remarks are left out", file=sys.stderr)
 
 
-def _still(neck: bool) -> Channels:
+def still(neck: bool) -> Channels:
     """A zero frame with the right shapes."""
     zeros = {name: np.zeros(shape, np.float32) for name, shape in json_lines.SHAPES.items()}
     zeros["transform"] = np.eye(3, 4, dtype=np.float32)
@@ -179,8 +179,18 @@ def _input(source: str, opened: contextlib.ExitStack) -> BinaryIO:
         raise InputError(f"cannot be read: {error.strerror}", file=source) from error
 
 
-def _output(out: str, opened: contextlib.ExitStack, *, force: bool, keep: bool) -> Any:
-    """Open the output, which is written line by line and not atomically."""
+def open_output(out: str, opened: contextlib.ExitStack, *, force: bool, keep: bool = False) -> Any:
+    """Open the output, which is written line by line and not atomically.
+
+    Args:
+        out: `-`, or a `.jsonl` file.
+        opened: Closes it.
+        force: Replace what is there.
+        keep: Go on in what is there.
+
+    Raises:
+        InputError: If it is no such name, exists, or cannot be written.
+    """
     if out == "-":
         return sys.stdout.buffer
     path = Path(out)

@@ -40,6 +40,7 @@ class FitOptions:
     pictures: int = 500
     seed: int = 0
     fps: float | None = None
+    force_retrack: bool = False
     force: bool = False
 
 
@@ -57,6 +58,7 @@ def fit(options: FitOptions) -> str:
 
     for name in (files.JSON, files.TENSORS, files.TRACK):
         atomic.check(options.out / name, options.force)
+    options = _with_folder(options)
     found = clip.read(options.clip, options.size, fps=options.fps)
     head = flame.builtin(options.head_seed) if options.flame is None else flame.load(options.flame)
     shape = one_shape(found.track, options.clip)
@@ -103,6 +105,37 @@ def fit(options: FitOptions) -> str:
     return (
         f"{figures}\n{options.out}: drive it with gagjax reenact --avatar {options.out}{used} -d DRIVER -o result.mp4"
     )
+
+
+def _with_folder(options: FitOptions) -> FitOptions:
+    """The options with a video replaced by a folder of its frames, mattes and track, made beside the output."""
+    from gagjax.app.workflows.track import folder_of, is_film, tracked_first
+    from gagjax.io.tracks import load_track
+
+    if not is_film(options.clip):
+        return options
+    track = tracked_first(options.clip, options.out, flame=options.flame, again=options.force_retrack, pictures=True)
+    folder = folder_of(track)
+    _add_mattes(folder)
+    return dataclasses.replace(options, clip=folder, fps=options.fps or float(load_track(track).fps))
+
+
+def _add_mattes(folder: Path) -> None:
+    """The person's matte in every frame of a tracked folder, as grey pictures `masks/000000.png` and so on."""
+    from tqdm import tqdm
+
+    from gagjax.io import atomic, images
+    from gagjax.io.frame_database import FrameDatabase
+    from gagjax.io.tracks import load_track
+    from gagjax.tracking.matte import matte
+
+    names = load_track(folder).names or ()
+    if (folder / "masks").is_dir() and len(list((folder / "masks").glob("*.png"))) == len(names):
+        return
+    with atomic.output(folder / "masks", True, folder=True) as temporary, FrameDatabase(folder) as database:
+        for number, name in enumerate(tqdm(names, "mattes", unit="frame")):
+            grey = matte(database[name])[..., None]
+            images.write(temporary / f"{number:06}.png", np.repeat((grey * 255).astype(np.uint8), 3, 2))
 
 
 def measured(run: training.AvatarFit, held: np.ndarray) -> str:

@@ -20,6 +20,7 @@ from gagjax.io.identity import content_hash
 from gagjax.stack import enhance_frames, init_frames
 
 if TYPE_CHECKING:
+    from gagjax.app.workflows.faces import Faces
     from gagjax.stack import Stack
 
 CHUNK = 8  # frames in memory and per call
@@ -45,6 +46,8 @@ def enhance_video(
     force: bool = False,
     part: int = PART,
     fps: object = None,
+    faces: Faces | None = None,
+    region: str = "frame",
 ) -> tuple[int, video.VideoInfo]:
     """Enhance a video; the next run resumes a stopped one and produces the same file.
 
@@ -57,6 +60,8 @@ def enhance_video(
         force: Replace an existing output.
         part: Number of frames after which progress is saved.
         fps: Frame rate of a folder of images, 25 by default; a video has its own.
+        faces: Where the face and its eyes are; frames without a face are left as they are.
+        region: Given faces: "frame" enhances the whole frame, "face" the face alone.
 
     Returns:
         The number of frames, and information on the source.
@@ -71,7 +76,8 @@ def enhance_video(
     frames, info = video.read(source, fps=fps)
     coding = video.Coding(kind, info.fps, crf, info.aspect)
     chunk = chunk_of(info.width, info.height)
-    job = _job(stack, source, show=show, crf=crf, chunk=chunk, part=part, fps=str(info.fps))
+    told = None if faces is None else [faces.digest(), region]
+    job = _job(stack, source, show=show, crf=crf, chunk=chunk, part=part, fps=str(info.fps), faces=told)
     with frames, resumable.kept(out, job) as kept:
         frames.skip(kept.frames)
         with tqdm(
@@ -84,7 +90,10 @@ def enhance_video(
         ) as bar:
             times = _times(info, kept.frames)
             # Decoding, enhancing and encoding run as a pipeline.
-            chunks = ahead(_shown(enhanced(stack, ahead(frames, chunk), chunk, kept.state), show), 1)
+            made = enhanced(
+                stack, ahead(frames, chunk), chunk, kept.state, faces=faces, region=region, start=kept.frames
+            )
+            chunks = ahead(_shown(made, show), 1)
             try:
                 while _one_part(kept, itertools.islice(chunks, max(1, part // chunk)), times, coding, bar):
                     pass
@@ -98,7 +107,16 @@ def chunk_of(width: int, height: int) -> int:
     return max(1, min(CHUNK, PIXELS // (width * height)))
 
 
-def enhanced(stack: Stack, frames: Iterator[Any], chunk: int, leaves: list[np.ndarray] | None = None) -> Iterator[Made]:
+def enhanced(
+    stack: Stack,
+    frames: Iterator[Any],
+    chunk: int,
+    leaves: list[np.ndarray] | None = None,
+    *,
+    faces: Faces | None = None,
+    region: str = "frame",
+    start: int = 0,
+) -> Iterator[Made]:
     """Enhance frames one chunk at a time, so memory does not grow with the video's length.
 
     Args:
@@ -106,9 +124,13 @@ def enhanced(stack: Stack, frames: Iterator[Any], chunk: int, leaves: list[np.nd
         frames: Frames, (H, W, 3) uint8 each.
         chunk: Frames per call.
         leaves: Arrays of the state at which an earlier run ended.
+        faces: Where the face is; None enhances every frame, without its eyes.
+        region: "frame", or "face" for the face alone.
+        start: Number of the first frame.
     """
     state = None
     pending: Made | None = None
+    done = start
     while True:
         part = list(itertools.islice(frames, chunk))
         made = None
@@ -117,14 +139,32 @@ def enhanced(stack: Stack, frames: Iterator[Any], chunk: int, leaves: list[np.nd
             whole = np.stack(part + [part[-1]] * (chunk - len(part)))
             if leaves is not None and state is None:
                 state = jax.tree.unflatten(jax.tree.structure(init_frames(stack, whole)), leaves)
-            after, state = enhance_frames(stack, whole, None, state)
+            centres = None if faces is None else faces.eye_centres(done, chunk, *whole.shape[1:3])
+            after, state = enhance_frames(stack, whole, centres, state)
             made = Made(part, after, state)
         # While a chunk is computed, the previous one is encoded and the next one decoded.
         if pending is not None:
-            yield pending._replace(after=np.asarray(jax.device_get(pending.after))[: len(pending.before)])
+            count = len(pending.before)
+            pixels = np.asarray(jax.device_get(pending.after))[:count]
+            yield pending._replace(after=_within(pixels, pending.before, faces, region, done - count))
         if made is None:
             return
         pending = made
+        done += len(part)
+
+
+def _within(after: np.ndarray, before: list[np.ndarray], faces: Faces | None, region: str, start: int) -> np.ndarray:
+    """The enhanced frames, limited to the face; a frame without one as it was."""
+    if faces is None:
+        return after
+    after = np.array(after)
+    for i, found in enumerate(faces.found(start, len(before))):
+        if not found:
+            after[i] = before[i]
+        elif region == "face":
+            mask = faces.mask(start + i, *after.shape[1:3])
+            after[i] = np.round(before[i] + mask * (after[i].astype(np.float32) - before[i])).astype(np.uint8)
+    return after
 
 
 def _one_part(kept: Any, chunks: Iterable[tuple[list[Any], Any]], times: Any, coding: video.Coding, bar: Any) -> int:

@@ -148,9 +148,7 @@ def test_footage_with_its_own_camera(shared, tmp_path, capsys):
     assert 300 < columns.mean() < 700 and 300 < rows.mean() < 800  # on the face, which is in the middle
 
 
-@pytest.mark.parametrize(
-    ("words", "message"), [(["--size", "9"], "--size"), (["--over", "none.mp4"], "none.mp4")]
-)
+@pytest.mark.parametrize(("words", "message"), [(["--size", "9"], "--size"), (["--over", "none.mp4"], "none.mp4")])
 def test_wrong_options_are_refused(clip, tmp_path, capsys, words, message):
     gj.save_track(clip, tmp_path / "a.npz")
     assert run("draw", tmp_path / "a.npz", "-o", tmp_path / "a.mp4", *words) == 2

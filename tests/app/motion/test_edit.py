@@ -76,15 +76,31 @@ def test_spans_of_their_own_and_blinks(track, tmp_path, capsys):
 
 
 def test_settings_are_read():
-    made = parsed(["mouth=60%", "left_eye_yaw=4deg", "eyes_pitch=-.1rad", "smile=+.5@1500ms:50f"], ("0", "3s"), 0.2, 25.0)
+    made = parsed(
+        ["mouth=60%", "left_eye_yaw=4deg", "eyes_pitch=-.1rad", "smile=+.5@1500ms:50f"], ("0", "3s"), 0.2, 25.0
+    )
     assert [each.name for each in made] == ["mouth", "left_eye_yaw", "eyes_pitch", "smile"]
     np.testing.assert_allclose([each.value for each in made], [0.6, math.radians(4), -0.1, 0.5])
-    assert (made[0].start, made[0].stop, made[0].ease) == (0.0, 3.0, 0.2) and (made[3].start, made[3].stop) == (1.5, 2.0)
+    assert (made[0].start, made[0].stop, made[0].ease) == (0.0, 3.0, 0.2) and (made[3].start, made[3].stop) == (
+        1.5,
+        2.0,
+    )
 
 
 @pytest.mark.parametrize(
     "word",
-    ["mouth", "=1", "mouth=", "mouth=x", "mouth=1e999", "mouth=4deg", "left_eye_yaw=50%", "jaw_open=100deg", "a=1@2", "a=1@x:3"],
+    [
+        "mouth",
+        "=1",
+        "mouth=",
+        "mouth=x",
+        "mouth=1e999",
+        "mouth=4deg",
+        "left_eye_yaw=50%",
+        "jaw_open=100deg",
+        "a=1@2",
+        "a=1@x:3",
+    ],
 )
 def test_settings_that_are_none_are_refused(word):
     with pytest.raises(InputError):

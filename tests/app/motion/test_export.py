@@ -80,7 +80,9 @@ def test_gaussians_before_the_camera_lie_on_the_mesh(track, tmp_path):
     assert run("export", track, "-o", tmp_path / "a.glb", "--frame", "1") == 0
     turned, still = (ply.read(tmp_path / name) for name in ("a.ply", "b.ply"))
     player = Player(tmp_path / "a.glb")
-    placement = player.matrices(0)[next(i for i, n in enumerate(player.document["nodes"]) if n["name"] == "head placement")]
+    placement = player.matrices(0)[
+        next(i for i, n in enumerate(player.document["nodes"]) if n["name"] == "head placement")
+    ]
     means = [np.stack([c[k] for k in "xyz"], -1).astype(float) for c in (turned, still)]
     np.testing.assert_allclose(means[0], means[1] @ placement[:3, :3].T + placement[:3, 3], atol=1e-5)
     axes = [_roots(c) for c in (turned, still)]

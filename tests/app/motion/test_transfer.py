@@ -45,7 +45,9 @@ def test_a_picture_acts_relative_to_the_actors_neutral(files, tmp_path, capsys):
     made, actor = gj.load_track(tmp_path / "a.npz"), gj.load_track(folder / "actor.npz")
     np.testing.assert_allclose(made.shape, shapes[1], atol=1e-6)
     # The actor's offset at rest is gone, its motion is kept.
-    np.testing.assert_allclose(np.asarray(made.expression)[:, 40:60], np.asarray(actor.expression - offset)[:, 40:60], atol=0.12)
+    np.testing.assert_allclose(
+        np.asarray(made.expression)[:, 40:60], np.asarray(actor.expression - offset)[:, 40:60], atol=0.12
+    )
     np.testing.assert_allclose(np.diff(made.expression, axis=0), np.diff(actor.expression, axis=0), atol=1e-5)
     for name in ("jaw", "eyes", "transform"):
         np.testing.assert_array_equal(getattr(made, name), getattr(actor, name))
@@ -63,7 +65,16 @@ def test_absolute_copies_and_gain_scales(files, tmp_path):
 
 def test_pose_and_eyes_of_the_target(files, tmp_path):
     folder, _, _ = files
-    words = (folder / "actor.npz", folder / "other.npz", "-o", tmp_path / "a.npz", "--pose", "target", "--eyes", "target")
+    words = (
+        folder / "actor.npz",
+        folder / "other.npz",
+        "-o",
+        tmp_path / "a.npz",
+        "--pose",
+        "target",
+        "--eyes",
+        "target",
+    )
     assert run("transfer", *words) == 0
     made, other = gj.load_track(tmp_path / "a.npz"), gj.load_track(folder / "other.npz")
     assert len(made) == 60

@@ -54,8 +54,14 @@ class Player:
 
         def visit(index, above):
             node, local = nodes[index], np.eye(4)
-            turn = moves[index, "rotation"][1][key] if (index, "rotation") in moves else node.get("rotation", [0, 0, 0, 1])
-            shift = moves[index, "translation"][1][key] if (index, "translation") in moves else node.get("translation", [0, 0, 0])
+            turn = (
+                moves[index, "rotation"][1][key] if (index, "rotation") in moves else node.get("rotation", [0, 0, 0, 1])
+            )
+            shift = (
+                moves[index, "translation"][1][key]
+                if (index, "translation") in moves
+                else node.get("translation", [0, 0, 0])
+            )
             local[:3, :3] = Rotation.from_quat(turn).as_matrix()
             local[:3, 3] = shift
             world[index] = above @ local

@@ -29,7 +29,9 @@ def validated(path):
     """What the Khronos validator says of a file; skips where node or its package is not installed."""
     if shutil.which("node") is None:
         pytest.skip("needs node")
-    if subprocess.run(["node", "-e", "require('gltf-validator')"], cwd=ROOT, capture_output=True, check=False).returncode:
+    if subprocess.run(
+        ["node", "-e", "require('gltf-validator')"], cwd=ROOT, capture_output=True, check=False
+    ).returncode:
         pytest.skip("needs the glTF validator: npm install gltf-validator (NODE_PATH says where, if not here)")
     done = subprocess.run(
         ["node", "-e", VALIDATE, str(path)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
