@@ -135,7 +135,7 @@ class TrackSmoother:
         return track.with_channels(self.for_track(track).apply(channels, valid=jnp.asarray(track.valid), dt=dt))
 
     def likelihood(self, clip: Clip) -> Float[Array, ""]:
-        """Negative log-likelihood of a clip at each field's lowest cutoff: summed over fields, each per frame and channel.
+        """Negative log-likelihood at each field's lowest cutoff: summed over fields, each per frame and channel.
 
         Args:
             clip: A `tuning.Clip` of `Channels`.
