@@ -19,9 +19,9 @@ from gagjax.pytree import pytree
 from gagjax.track import Track
 from gagjax.typing import AnyArray
 
-# Plausible size of a correction, one unit each: a tenth of a coefficient's prior deviation, a degree of jaw and head, two
-# of the eyes, 4 mm laterally and 20 mm in depth (at five world units to a metre). This is a prior of the fit, not a model
-# of one tracker: benchmarks perturb tracks with noise of other sizes.
+# Plausible size of a correction, one unit each: a tenth of a coefficient's prior deviation, a degree of jaw and head,
+# two of the eyes, 4 mm laterally and 20 mm in depth (at five world units to a metre). This is a prior of the fit, not a
+# model of one tracker: benchmarks perturb tracks with noise of other sizes.
 _UNITS = (
     np.full(100, 0.1),
     np.full(3, np.deg2rad(1.0)),

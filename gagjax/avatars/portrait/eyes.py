@@ -39,7 +39,7 @@ def rings(
         chosen = colours[band & lit] if (band & lit).sum() >= _FEW else colours[band]
         if len(chosen) < _FEW:
             return None
-        # Reflections are bright, lashes dark: the middle quantiles, or somewhat brighter ones, are the eye's own colour.
+        # Reflections are bright, lashes dark: the middle or slightly brighter quantiles are the eye's own colour.
         bright = chosen.mean(1)
         low_end, high_end = np.quantile(bright, [share - 0.25, share + 0.25])
         return np.asarray(chosen[(bright >= low_end) & (bright <= high_end)].mean(0))
