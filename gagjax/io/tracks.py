@@ -1,4 +1,4 @@
-"""Tracks in and out: finds out what a file is and reads it into a `Track`; `track_output` writes."""
+"""Read tracks of any known format into a `Track`; `track_output` writes them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _READABLE = "A track is a GAGAvatar_track folder, its optim.pkl or smoothed.pkl,
 
 
 class Found(NamedTuple):
-    """A file that holds a track, once it is known which kind."""
+    """A file that holds a track, with its detected format."""
 
     format: str
     file: Path
@@ -44,11 +44,11 @@ class Found(NamedTuple):
 
 
 def find(path: str | Path) -> Found:
-    """What holds the track at a path, and in which format.
+    """Find the file that holds the track at a path, and its format.
 
     Args:
-        path: A file or a folder. Of a GAGAvatar_track folder, `optim.pkl` is preferred to `smoothed.pkl`: the
-            latter has been through a filter already.
+        path: A file or a folder. In a GAGAvatar_track folder, `optim.pkl` is preferred to `smoothed.pkl`, which has
+            already been filtered.
 
     Raises:
         InputError: If nothing there is a track.
@@ -75,7 +75,7 @@ def find(path: str | Path) -> Found:
 
 
 def holds_track(folder: Path) -> bool:
-    """Whether a folder is one that `find` reads as a track; its files are not looked into."""
+    """Whether `find` treats a folder as a track; its files are not opened."""
     return any((folder / name).exists() for name in IN_FOLDERS) or vhap.is_frames(folder)
 
 
@@ -86,23 +86,23 @@ def load_track(
 
     Args:
         path: A GAGAvatar_track folder (with or without `img_lmdb`), `optim.pkl`, `smoothed.pkl`, `tracked.pt`, a
-            LivePortrait template, VHAP's FLAME parameters, or our own `.npz`.
-        fps: Frame rate where the file holds none (25 otherwise) or a wrong one.
-        nonfinite: What to do with frames that hold NaN or infinity: "error", or "drop" to mark them as missing
-            (`valid` False) and fill them from the frame before.
+            LivePortrait template, VHAP's FLAME parameters, or gagjax's own `.npz`.
+        fps: Frame rate, if the file has none (default 25) or a wrong one.
+        nonfinite: Handling of frames with NaN or infinity: "error", or "drop" to mark them as missing (`valid` False)
+            and fill them from the previous frame.
 
     Returns:
         The track, every value finite; `source` says what wrote it. Gaps in frame numbers are frames with `valid`
         False.
 
     Raises:
-        InputError: If it is no track, or a field is missing, has a wrong shape or is not finite.
+        InputError: If it is not a track, or a field is missing, has a wrong shape or is not finite.
     """
     return read(find(path), fps=fps, nonfinite=nonfinite)
 
 
 def read(found: Found, *, fps: FrameRate | None = None, nonfinite: Literal["error", "drop"] = "error") -> Track:
-    """The track of a file that `find` has found. See `load_track`."""
+    """The track of a file found by `find`. See `load_track`."""
     rate = None if fps is None else as_rate(fps)
     file, content = found.file, found.content
     if found.format == "gagjax":
@@ -132,10 +132,10 @@ def load_portraits(path: str | Path) -> dict[str, Portrait]:
         path: The file, or a folder that holds one.
 
     Returns:
-        Each portrait by the name of its image.
+        Portraits by image name.
 
     Raises:
-        InputError: If it is no such file, or a field is missing, has a wrong shape or is not finite.
+        InputError: If it is not such a file, or a field is missing, has a wrong shape or is not finite.
     """
     found = find(path)
     if found.format not in ("gagavatar", "portraits"):
@@ -237,13 +237,13 @@ def _finite(track: Track, file: Path, *, drop: bool) -> Track:
     valid = np.asarray(track.valid) & finite
     if not drop:
         track.validate(str(file))
-        if (np.asarray(track.valid) & ~finite).any():  # validate looks at everything but the shape
+        if (np.asarray(track.valid) & ~finite).any():  # validate checks everything but the shape
             raise InputError("is not finite", file=file, field="shape", fix="Pass --drop-nonfinite")
     if not valid.any():
         raise InputError("has no frame with finite values", file=file, fix="Track the clip again")
     if finite.all():
         return track.validate(str(file))
-    # The frame before (or the first finite one) stands where there is none.
+    # Missing frames are filled with the previous frame, or the first finite one.
     index = np.maximum.accumulate(np.where(finite, np.arange(len(track)), -1))
     index[index < 0] = int(np.argmax(finite))
     filled = fields.at_frames(track, index, valid, track.names)

@@ -1,4 +1,4 @@
-"""Pickles of arrays that NumPy 1 and NumPy 2 both read."""
+"""Pickles of arrays that both NumPy 1 and NumPy 2 can read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class _Global:
-    """A name written into the pickle as it stands; NumPy 2 would write names that NumPy 1 does not know."""
+    """A name written to the pickle verbatim; NumPy 2 would write names that NumPy 1 does not know."""
 
     def __init__(self, module: str, name: str) -> None:
         self.module, self.name = module, name
