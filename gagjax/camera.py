@@ -24,8 +24,8 @@ class Intrinsics:
     """Focal lengths and principal point in pixels, for a known image size.
 
     Args:
-        K: `[[fx, 0, cx], [0, fy, cy], [0, 0, 1]]` in pixels, (3, 3) for a whole track or (T, 3, 3); pixel centres lie
-            at half numbers.
+        K: `[[fx, 0, cx], [0, fy, cy], [0, 0, 1]]` in pixels, (3, 3) for a whole track or (T, 3, 3); pixel centres are
+            at half-integers.
         width: Image width in pixels.
         height: Image height in pixels.
 
@@ -82,7 +82,7 @@ class Camera:
 
     Args:
         viewmat: World to camera for column vectors, (4, 4); x right, y down, z forward.
-        K: Intrinsics in pixels, (3, 3), without skew; pixel centres lie at half numbers.
+        K: Intrinsics in pixels, (3, 3), without skew; pixel centres are at half-integers.
         width: Image width in pixels.
         height: Image height in pixels.
     """

@@ -31,7 +31,7 @@ def enhance_tracks(stack: Stack, tracks: Sequence[Track], *, devices: Sequence[A
     Args:
         stack: The stages.
         tracks: The clips, of any lengths.
-        devices: Devices to run on; None takes all of the default backend.
+        devices: Devices to run on; None uses all of the default backend.
 
     Returns:
         The enhanced clips, in order; equal to `enhance_track` on each, up to rounding.

@@ -48,9 +48,9 @@ class Stack:
     Args:
         temporal: Track stage that smooths.
         expression: Track stage that edits the expression.
-        gaze: Track stage that turns the eyes.
+        gaze: Track stage that redirects the eyes.
         detail: Frame stage that sharpens.
-        eyes: Frame stage for the region of the eyes.
+        eyes: Frame stage for the eye region.
 
     Example:
         >>> Stack().temporal is None

@@ -86,7 +86,7 @@ class TrackSmoother:
 
         return cls(
             # Lips move at 2 Hz and more, the jaw in speech at up to 8 Hz: slower cutoffs are excluded, because a few
-            # seconds of speech look like noise to a likelihood. Columns differ, so they pool little.
+            # seconds of speech look like noise to a likelihood. Columns differ, so pooling is weak.
             expression=smoother(2.0, pooling=0.25, guard=3.5),
             jaw=smoother(8.0),
             # Saccades last one to three frames: smooth little, and keep lasting jumps.

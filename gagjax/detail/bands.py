@@ -48,7 +48,7 @@ class Bands(NamedTuple):
         return self.reaching(index, 0)
 
     def energies(self, noise: Scalar) -> Float[Array, "2"]:
-        """Mean energies of the two finest bands inside the image, minus those of white noise of deviation `noise`."""
+        """Mean energies of the two finest bands inside the image, minus those of white noise of that deviation."""
         own = jnp.stack([jnp.mean(self.inside(index) ** 2) for index in (0, 1)])
         return jnp.maximum(own - jnp.stack([(noise * band_noise(index)) ** 2 for index in (0, 1)]), 0)
 

@@ -216,7 +216,7 @@ def stream(filter_: Filter[State], chunks: Iterable[Any], state: State | None = 
     Args:
         filter_: The filter.
         chunks: Chunks `xs`, or pairs `(xs, valid)`, each time first. Chunks without a valid frame before the first
-            valid frame of the stream are held back until it comes.
+            valid frame of the stream are held back until then.
         state: Final state of an earlier stream.
 
     Yields:

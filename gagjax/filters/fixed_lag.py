@@ -24,7 +24,7 @@ class FixedLagState(NamedTuple):
 class FixedLag:
     """A Kalman-type filter whose output is delayed by `lag` frames and uses them; constructed by `fixed_lag`.
 
-    Step t returns the estimate of frame t - lag, or of frame 0 while there is no such frame.
+    Step t returns the estimate of frame t - lag, or of frame 0 if t < lag.
 
     Args:
         filter: A Kalman-type filter.

@@ -93,7 +93,7 @@ class Robustness:
 
     Args:
         dt: Duration of a frame, in the unit of time of the process noise.
-        gate: Refuse an observation off by more than this many standard deviations; None takes all.
+        gate: Refuse an observation off by more than this many standard deviations; None accepts all.
         huber: Weight observations by Huber's function beyond this many standard deviations.
         dof: Weight observations as if their noise were Student-t with these degrees of freedom.
         patience: Consecutive refused frames after which the state is reinitialised.
@@ -323,7 +323,7 @@ class Kalman(Kinematic, FirstVariance):
         measurement_noise: Variance r of an observation; a scalar, or one per channel.
         initial_variance: Variance of the first value; None means a diffuse prior.
         dt: Duration of a frame, in the unit of time of process_noise; 1 counts in frames.
-        gate: Refuse an observation off by more than this many standard deviations; None takes all.
+        gate: Refuse an observation off by more than this many standard deviations; None accepts all.
         huber: Weight observations by Huber's function beyond this many standard deviations.
         dof: Weight observations as if their noise were Student-t with these degrees of freedom.
         patience: Consecutive refused frames after which the state is reinitialised.
@@ -353,7 +353,7 @@ class ConstantVelocity(Kinematic):
         process_noise: Spectral density q of the acceleration, units^2 / s^3; a scalar, or one per channel.
         measurement_noise: Variance r of an observation, units^2; a scalar, or one per channel.
         dt: Duration of a frame in seconds.
-        gate: Refuse an observation off by more than this many standard deviations; None takes all.
+        gate: Refuse an observation off by more than this many standard deviations; None accepts all.
         huber: Weight observations by Huber's function beyond this many standard deviations.
         dof: Weight observations as if their noise were Student-t with these degrees of freedom.
         patience: Consecutive refused frames after which the state is reinitialised.
@@ -391,7 +391,7 @@ class ConstantAcceleration(Kinematic):
         process_noise: Spectral density of the jerk, units^2 / s^5; a scalar, or one per channel.
         measurement_noise: Variance of an observation, units^2; a scalar, or one per channel.
         dt: Duration of a frame in seconds.
-        gate: Refuse an observation off by more than this many standard deviations; None takes all.
+        gate: Refuse an observation off by more than this many standard deviations; None accepts all.
         huber: Weight observations by Huber's function beyond this many standard deviations.
         dof: Weight observations as if their noise were Student-t with these degrees of freedom.
         patience: Consecutive refused frames after which the state is reinitialised.

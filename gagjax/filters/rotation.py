@@ -152,7 +152,7 @@ class RotationConstantVelocity:
         process_noise: Spectral density of the angular acceleration, rad^2 / s^3; a scalar, or one per rotation.
         measurement_noise: Variance of an observation about each axis, rad^2; a scalar, or one per rotation.
         dt: Duration of a frame in seconds.
-        gate: Refuse an observation off by more than this many standard deviations; None takes all.
+        gate: Refuse an observation off by more than this many standard deviations; None accepts all.
         huber: Weight observations by Huber's function beyond this many standard deviations.
         dof: Weight observations as if their noise were Student-t with these degrees of freedom.
         patience: Consecutive refused frames after which the state is reinitialised.

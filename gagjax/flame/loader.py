@@ -31,7 +31,7 @@ def load(path: str | Path, *, masks: str | Path | None = None, landmarks: str | 
     Args:
         path: `.pt` (FLAME_with_eye.pt) or `.pkl` (generic_model.pkl, flame2023.pkl, ...).
         masks: FLAME_masks.pkl; None looks beside the model file; the model has no masks if there is none.
-        landmarks: A landmark embedding as a pickle; None takes the model file's own, else looks beside it, else the
+        landmarks: A landmark embedding as a pickle; None uses the model file's own, else looks beside it, else the
             model has no landmarks.
 
     Returns:

@@ -92,8 +92,8 @@ def load_track(
             and fill them from the previous frame.
 
     Returns:
-        The track, every value finite; `source` says what wrote it. Gaps in frame numbers are frames with `valid`
-        False.
+        The track, every value finite; `source` names the program that wrote it. Gaps in frame numbers are frames with
+        `valid` False.
 
     Raises:
         InputError: If it is not a track, or a field is missing, has a wrong shape or is not finite.

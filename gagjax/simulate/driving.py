@@ -49,7 +49,7 @@ def driver(
         frames: Number of frames.
         fps: Frames per second; another rate samples the same motion.
         seed: Each seed gives a different performance.
-        controls: Expression column of each named control, at unit coefficient = full effect; None takes `COLUMNS`.
+        controls: Expression column of each named control, at unit coefficient = full effect; None uses `COLUMNS`.
             Controls without a column are omitted.
         shape: FLAME shape for the clip, (300,); None is the mean head.
 

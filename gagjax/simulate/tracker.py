@@ -57,7 +57,7 @@ def observe(
     Args:
         track: Ground truth.
         seed: Each seed gives a different run of the tracker.
-        noise: Levels of each field; None takes the defaults of `TrackerNoise`.
+        noise: Levels of each field; None uses the defaults of `TrackerNoise`.
         scale: Multiplies all levels; 0 leaves only outliers and lost frames.
         outliers: Fraction of frames that are grossly wrong, isolated and in all fields at once.
         dropped: Fraction of frames that are lost, in bursts of one to four. The first frame is never lost.

@@ -49,7 +49,7 @@ def batch(
         A Clip with a leading axis of sequences.
 
     Raises:
-        ValueError: If there is no sequence, or truths do not pair up with sequences.
+        ValueError: If there is no sequence, or truths and sequences do not match.
     """
     if not sequences:
         raise ValueError("there is no clip to learn from")
