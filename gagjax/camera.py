@@ -130,7 +130,7 @@ def from_track(
 
 
 def like_gagavatar(transform: Float[np.ndarray, "T 3 4"], intrinsics: Intrinsics | None) -> Float[np.ndarray, "T 3 4"]:
-    """Cameras with GAGAvatar's lens that show the head in the same place and size as the given ones.
+    """Cameras with GAGAvatar's intrinsics that show the head at the same position and size as the given ones.
 
     Moving the head away while lengthening the lens preserves its image up to perspective: depths are multiplied by the
     ratio of the focal lengths, and an off-centre principal point becomes a shift.

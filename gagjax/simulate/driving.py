@@ -142,7 +142,7 @@ def _eyes(
     rotation: Float[np.ndarray, "T 3 3"],
 ) -> tuple[Float[np.ndarray, "T 6"], Float[np.ndarray, "T"]]:
     """Eye-in-head rotations, axis-angle, and downward gaze angle, radians."""
-    # Small saccades within the scene and microsaccades, each a new place around the current large target.
+    # Small saccades within the scene and microsaccades, each to a new position around the current large target.
     glances = _small_saccades(generator, t, 0.25, 0.8, (3.0, 1.8))
     micro = _small_saccades(generator, t, 0.15, 0.6, (0.25, 0.2))
     place = np.zeros((len(t), 2))
