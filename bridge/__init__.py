@@ -1,7 +1,7 @@
-"""bridge: where JAX and PyTorch meet; nothing is copied in silence between them.
+"""bridge: exchange between JAX and PyTorch without silent copies.
 
-Nothing here imports torch until a torch thing is asked for. The rasterizer and the avatars of gagjax are offered here
-too, with gsplat registered as a backend of the rasterizer.
+torch is imported only when needed. The rasterizer and the avatars of gagjax are re-exported here, with gsplat
+registered as a backend of the rasterizer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 backends.register("gsplat", GsplatBackend())
 
-#: Where each public name lives; a module of its own where the value is None.
+#: Where each public name lives; a module where the value is None.
 _HOMES = {
     "BridgeError": "bridge.errors",
     "Camera": "gagjax.camera",
@@ -50,7 +50,7 @@ _HOMES = {
     "to_torch": "bridge.dlpack",
     "torch_function": "bridge.autodiff",
 }
-# Spelled out for editors and type checkers, which do not run this file; a test holds it equal to the table above.
+# Listed for editors and type checkers, which do not run this file; a test checks that it equals the table above.
 __all__ = [
     "BridgeError",
     "Camera",

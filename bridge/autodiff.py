@@ -1,6 +1,6 @@
 """Gradients across the bridge: torch functions inside JAX programs, JAX functions inside torch graphs.
 
-Both directions hand buffers over without a copy to the host: pointers stay on the device they are on.
+Both directions pass buffers without a copy to the host: data stays on its device.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from bridge.errors import BridgeError, require_torch
 def torch_function(function: Callable[..., Any], *, output: Any = None, in_place: bool = False) -> Callable[..., Any]:
     """A torch function as a JAX function that works under `jit`, `grad`, `vmap` (one by one) and `scan`.
 
-    The forward call runs without a torch graph; the backward call runs the function again with one, so that nothing has
-    to be kept between the two and the function must be deterministic. On CUDA both run on XLA's own stream.
+    The forward call runs without a torch graph; the backward call reruns the function with one, so that nothing is kept
+    in between; the function must therefore be deterministic. On CUDA both run on XLA's own stream.
 
-    Complex numbers cross as they are. The gradient follows JAX's convention (`df/dx - i df/dy` of a real result), which
-    is the conjugate of torch's.
+    Complex numbers are passed unchanged. The gradient follows JAX's convention (`df/dx - i df/dy` of a real result),
+    which is the conjugate of torch's.
 
     Args:
-        function: Takes and returns pytrees of torch tensors. It must not write into its arguments (that is detected),
-            and must not call JAX: a JAX call inside a callback can hang.
+        function: Takes and returns pytrees of torch tensors. It must not write to its arguments (this is detected) and
+            must not call JAX: a JAX call inside a callback can hang.
         output: Shapes and types of the result, a pytree of `jax.ShapeDtypeStruct`, or a function of the arguments'
             `ShapeDtypeStruct`s that returns one. None calls `function` once on zeros per new combination of shapes.
         in_place: Whether `function` takes a keyword `out`: a list of tensors, one for each leaf of the result, which are
@@ -40,9 +40,9 @@ def torch_function(function: Callable[..., Any], *, output: Any = None, in_place
         A function of JAX arrays (any pytrees, positional), differentiable once in reverse mode.
 
     Raises:
-        BridgeError: When traced, if the function returns something else than tensors, or a type is not known on both
-            sides, or a result has 64 bits while x64 is off. An error of the running program (`JaxRuntimeError`) that
-            carries the same text where a result has another shape or type than announced.
+        BridgeError: When traced, if the function returns anything but tensors, a dtype is not known on both sides, or a
+            result has 64 bits while x64 is off. At run time, a `JaxRuntimeError` with the same text if a result differs
+            from the declared shape or dtype.
 
     Example:
         >>> import jax.numpy as jnp, torch
@@ -88,7 +88,7 @@ def torch_function(function: Callable[..., Any], *, output: Any = None, in_place
             wanted = [inputs[i] for i in moving]
             if not pairs:
                 return [torch.zeros_like(w) for w in wanted]
-            # torch's gradients are the conjugates of JAX's, on the way in as on the way out.
+            # torch's gradients are the conjugates of JAX's, for inputs and outputs.
             grads = torch.autograd.grad([r for r, _ in pairs], wanted, [c.conj() for _, c in pairs], allow_unused=True)
             return [torch.zeros_like(w) if g is None else g.conj() for g, w in zip(grads, wanted, strict=True)]
 
@@ -103,7 +103,7 @@ def torch_function(function: Callable[..., Any], *, output: Any = None, in_place
             return forward(*leaves), leaves
 
         def call_bwd(leaves: Any, cotangents: Any) -> tuple[Any, ...]:
-            # Integer outputs have cotangents of type float0, which has no memory: torch gets zeros in their place.
+            # Integer outputs have cotangents of dtype float0, which has no memory: torch gets zeros instead.
             dense = [
                 jnp.zeros(aval.shape, aval.dtype) if c.dtype == jax.dtypes.float0 else c
                 for c, aval in zip(cotangents, out_leaves, strict=True)
@@ -129,9 +129,9 @@ def torch_function(function: Callable[..., Any], *, output: Any = None, in_place
 def jax_function(function: Callable[..., Any]) -> Callable[..., Any]:
     """A JAX function as a torch function with gradients.
 
-    Forward and backward are one compiled program each. What the backward pass needs stays on the device inside JAX,
-    where torch's memory counters do not see it. torch raises its usual error if an input or output is written in place
-    between forward and backward. Complex numbers cross as they are, with gradients in torch's convention.
+    Forward and backward are one compiled program each. Residuals of the backward pass stay on the device inside JAX,
+    invisible to torch's memory counters. torch raises its usual error if an input or output is written in place between
+    forward and backward. Complex numbers are passed unchanged, with gradients in torch's convention.
 
     Args:
         function: Takes and returns pytrees of JAX arrays. Arguments are torch tensors at the call, in any pytree;
@@ -141,7 +141,7 @@ def jax_function(function: Callable[..., Any]) -> Callable[..., Any]:
         A function of torch tensors. Differentiable once: for second derivatives compose inside JAX.
 
     Raises:
-        BridgeError: If a tensor cannot be handed over (see `to_jax`; strided and unaligned tensors are copied here).
+        BridgeError: If a tensor cannot be shared (see `to_jax`; strided and unaligned tensors are copied here).
         RuntimeError: On an attempt to differentiate twice.
 
     Example:
@@ -195,7 +195,7 @@ def jax_function(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Call:
-    """What one call of a `jax_function` shares between its forward and its backward half."""
+    """State shared by the forward and backward pass of one call of a `jax_function`."""
 
     def __init__(self, linearise: Any, pull_back: Any) -> None:
         self.linearise, self.pull_back = linearise, pull_back
@@ -204,7 +204,7 @@ class _Call:
 
 @functools.cache
 def _crossing() -> Any:
-    """The autograd function, made on first use so that importing this module needs no torch."""
+    """The autograd function, defined on first use so that importing this module does not need torch."""
     import torch
 
     class Crossing(torch.autograd.Function):
@@ -214,7 +214,7 @@ def _crossing() -> Any:
             flat, call.out_tree = jax.tree.flatten(values)
             outputs = tuple(to_torch(value) for value in flat)
             ctx.mark_non_differentiable(*(t for t in outputs if not (t.is_floating_point() or t.is_complex())))
-            # Saved for their version counters: a write in place would change what JAX keeps, and torch then says so.
+            # Saved for their version counters: torch reports in-place writes, which would change JAX's residuals.
             ctx.save_for_backward(*inputs, *outputs)
             ctx.call, ctx.results = call, [(v.shape, v.dtype) for v in flat]
             return outputs
@@ -242,12 +242,12 @@ def _cotangent(gradient: Any, shape: Any, dtype: Any) -> Any:
 
 
 def _hand_over(tensor: Any) -> Any:
-    # Lazy conjugates and negations are torch's own habit: it makes them in passing, of gradients too.
+    # torch creates lazy conjugates and negations implicitly, also of gradients.
     return to_jax(tensor.resolve_conj().resolve_neg(), copy="allow")
 
 
 def _check_type(dtype: Any, what: str) -> None:
-    """Refuse, before anything runs, a type that cannot cross as it is."""
+    """Refuse, before anything runs, a dtype that cannot be passed unchanged."""
     import torch
 
     name = jnp.dtype(dtype).name
@@ -295,7 +295,7 @@ def _run_on_zeros(function: Callable[..., Any], arguments: Any) -> Any:
 
 
 def _callback(function: Callable[..., list[Any]], results: list[Any]) -> Callable[..., list[Any]]:
-    """A JAX operation that runs `function` on torch views of the very buffers that XLA computes with.
+    """A JAX operation that runs `function` on torch views of XLA's own buffers.
 
     `buffer_callback` is experimental; this is the only place that knows it. `function` gets the results' memory as `out`,
     and what it returns elsewhere is copied there.
@@ -327,6 +327,6 @@ def _callback(function: Callable[..., list[Any]], results: list[Any]) -> Callabl
                 if value is not target:
                     target.copy_(value.detach())
 
-    # XLA leaves out what makes no bytes, and with it the check above: a result announced as empty may not be.
+    # XLA drops outputs without bytes, and with them the check above: a result declared as empty might not be.
     empty = any(0 in each.shape for each in results)
     return buffer_callback(on_buffers, results, vmap_method="sequential", has_side_effect=empty)

@@ -1,14 +1,14 @@
-"""Memory handed over between PyTorch and JAX without a copy, the traps of DLPack closed.
+"""Zero-copy exchange between PyTorch and JAX that avoids the pitfalls of DLPack.
 
-The rule: what comes back points at the same memory, or there is an error that says why not and what to do. Nothing is
-copied or cast in silence. What plain `from_dlpack` would do instead (JAX 0.10, torch 2.13, checked by tests/bridge):
+The rule: the result shares the memory, or an error says why not and what to do. Nothing is copied or cast silently.
+Plain `from_dlpack` would instead (JAX 0.10, torch 2.13, checked by tests/bridge):
 
 * narrow 64-bit numbers to 32 bits when x64 is off, even with `copy=False`;
 * copy CPU memory that is not 64-byte aligned (a frame sliced out of a clip), with only a log line;
-* not copy when asked to by `copy=True`, if the memory is aligned: so a permitted copy is made here by torch.
+* not copy despite `copy=True`, if the memory is aligned; permitted copies are therefore made by torch here.
 
-A handed-over buffer is shared. JAX believes its arrays to be immutable and runs asynchronously, so the producer must
-not write until the consumer is done. `lend` makes that ownership explicit and can check it.
+The buffer is shared. JAX assumes that its arrays are immutable and runs asynchronously, so the producer must not write
+until the consumer is done. `lend` makes that ownership explicit and can check it.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from bridge.errors import BridgeError, require_torch
 if TYPE_CHECKING:
     import torch
 
-ALIGNMENT = 64  # bytes: what XLA asks of CPU memory that it is to use in place
+ALIGNMENT = 64  # bytes: XLA's requirement for CPU memory used in place
 Copy = Literal["never", "allow"]
 
 
 def to_jax(tensor: object, *, copy: Copy = "never") -> Any:
-    """Hand torch tensors over to JAX: the same memory, seen as JAX arrays.
+    """Pass torch tensors to JAX: the same memory as JAX arrays.
 
-    A permuted but compact tensor keeps its order in memory as the layout of the JAX array; see `images_to_jax` for
-    channels_last pictures. On CUDA, work queued on torch's current stream finishes before JAX reads.
+    A permuted but compact tensor keeps its memory order as the layout of the JAX array; see `images_to_jax` for
+    channels_last images. On CUDA, work queued on torch's current stream finishes before JAX reads.
 
     Args:
         tensor: A torch tensor, or any pytree of tensors. Other leaves are refused.
@@ -58,21 +58,21 @@ def to_jax(tensor: object, *, copy: Copy = "never") -> Any:
 
 
 def to_torch(array: object, *, copy: Copy = "never") -> Any:
-    """Hand JAX arrays over to torch: the same memory, seen as torch tensors.
+    """Pass JAX arrays to torch: the same memory as torch tensors.
 
-    Waits (on CPU) or orders streams (on CUDA) until the arrays are computed. The tensors alias memory that JAX takes
-    for immutable: do not write into them; `.clone()` first, or use `lend` to have it checked.
+    Waits (on CPU) or synchronises streams (on CUDA) until the arrays are computed. The tensors alias memory that JAX
+    assumes to be immutable: do not write to them; `.clone()` first, or use `lend` to check.
 
     Args:
         array: A JAX array, or any pytree of arrays. Other leaves are refused.
-        copy: "never", or "allow" to let an array that is spread over devices be gathered on one.
+        copy: "never", or "allow" to let an array that is sharded over devices be gathered on one.
 
     Returns:
         The same structure with torch tensors.
 
     Raises:
         BridgeError: If the memory cannot be shared: a tracer, a typed random key, a deleted or donated array, an array
-            over several devices, a type that torch does not have.
+            over several devices, a dtype that torch does not have.
 
     Example:
         >>> import jax.numpy as jnp
@@ -86,17 +86,17 @@ def to_torch(array: object, *, copy: Copy = "never") -> Any:
 
 
 def images_to_jax(pictures: torch.Tensor, *, copy: Copy = "never") -> jax.Array:
-    """Hand over NCHW pictures in torch's channels_last order as NHWC in JAX's default order: free, both ways.
+    """Pass NCHW images in torch's channels_last order as NHWC in JAX's default order, without a copy.
 
     Args:
         pictures: (N, C, H, W) with `memory_format=torch.channels_last`.
-        copy: As in `to_jax`; "allow" also reorders pictures of another memory format.
+        copy: As in `to_jax`; "allow" also reorders images of another memory format.
 
     Returns:
         (N, H, W, C).
 
     Raises:
-        BridgeError: If the pictures are not channels_last and no copy is allowed.
+        BridgeError: If the images are not channels_last and no copy is allowed.
     """
     require_torch("bridge.images_to_jax")
     import torch
@@ -112,7 +112,7 @@ def images_to_jax(pictures: torch.Tensor, *, copy: Copy = "never") -> jax.Array:
 
 
 def images_to_torch(pictures: jax.Array) -> torch.Tensor:
-    """Hand over NHWC pictures as NCHW tensors in channels_last order, without a copy.
+    """Pass NHWC images as NCHW tensors in channels_last order, without a copy.
 
     Args:
         pictures: (N, H, W, C).
@@ -121,7 +121,7 @@ def images_to_torch(pictures: jax.Array) -> torch.Tensor:
         (N, C, H, W) with `memory_format=torch.channels_last`.
 
     Raises:
-        BridgeError: If it is not four-dimensional, or cannot be handed over.
+        BridgeError: If it is not four-dimensional, or its memory cannot be shared.
     """
     if pictures.ndim != 4:
         raise BridgeError(f"pictures have shape {tuple(pictures.shape)}; expected (N, H, W, C)")
@@ -129,10 +129,10 @@ def images_to_torch(pictures: jax.Array) -> torch.Tensor:
 
 
 def aligned_empty(shape: Sequence[int], dtype: torch.dtype | None = None) -> torch.Tensor:
-    """A CPU clip whose every frame `clip[i]` starts at a 64-byte boundary, so that single frames hand over freely.
+    """A CPU clip whose frames `clip[i]` all start at a 64-byte boundary, so that single frames can be shared.
 
-    Frames whose size is no multiple of 64 bytes are spaced apart; such a clip hands over frame by frame only. When the
-    size is a multiple, the clip is contiguous and hands over whole as well.
+    Frames whose size is not a multiple of 64 bytes are padded; such a clip can be shared frame by frame only. Otherwise
+    the clip is contiguous and can also be shared as a whole.
 
     Args:
         shape: (frames, ...).
@@ -142,7 +142,7 @@ def aligned_empty(shape: Sequence[int], dtype: torch.dtype | None = None) -> tor
         An uninitialised tensor of that shape.
 
     Raises:
-        ValueError: If the shape has no axis of frames.
+        ValueError: If the shape has no frame axis.
     """
     require_torch("bridge.aligned_empty")
     import torch
@@ -160,17 +160,17 @@ def aligned_empty(shape: Sequence[int], dtype: torch.dtype | None = None) -> tor
 
 
 def configure_memory(jax_fraction: float | None) -> None:
-    """Leave GPU memory for torch: set what share JAX's pool takes. Call before anything runs in JAX.
+    """Leave GPU memory for torch: set the fraction of JAX's pool. Call before anything runs in JAX.
 
     By default JAX reserves 75 % of the GPU at first use, and torch (gsplat) then runs out. On a machine with one GPU,
     0.3 leaves most of it to the renderer.
 
     Args:
-        jax_fraction: Share in (0, 1) that JAX reserves, or None for no reservation: memory is taken as needed, slower
-            and more fragmented, but fair.
+        jax_fraction: Fraction in (0, 1) that JAX reserves, or None for allocation on demand: slower and more
+            fragmented, but leaves all unused memory to torch.
 
     Raises:
-        BridgeError: If a JAX backend exists already; the setting would be ignored.
+        BridgeError: If a JAX backend already exists; the setting would be ignored.
         ValueError: If the fraction is outside (0, 1).
     """
     if jax_fraction is not None and not 0 < jax_fraction < 1:
@@ -189,7 +189,7 @@ def configure_memory(jax_fraction: float | None) -> None:
 
 
 def _jax_is_running() -> bool:
-    # JAX has no public question for this; the test in tests/bridge/test_dlpack.py fails if the name moves.
+    # JAX has no public API for this; the test in tests/bridge/test_dlpack.py fails if the name moves.
     from jax._src import xla_bridge
 
     return xla_bridge.backends_are_initialized()
@@ -257,7 +257,7 @@ def _refuse_unshareable(tensor: torch.Tensor) -> None:
 
 
 def _is_compact(tensor: torch.Tensor) -> bool:
-    """Whether the elements fill their memory in some order of the axes."""
+    """Whether the elements are contiguous in some order of the axes."""
     axes = sorted((stride, size) for stride, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1)
     expected = 1
     for stride, size in axes:

@@ -1,4 +1,4 @@
-"""Errors of the hand-over between PyTorch and JAX."""
+"""Errors of exchanging memory between PyTorch and JAX."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gagjax.errors import GagjaxError
 
 
 class BridgeError(GagjaxError, ValueError):
-    """A hand-over that would need a silent copy or cast, or that cannot be made at all. Says why and what to do."""
+    """A transfer that would need a silent copy or cast, or is impossible. Says why and what to do."""
 
 
 class WriteAfterHandOverError(GagjaxError, RuntimeError):

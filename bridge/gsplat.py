@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @functools.cache
 def why_not() -> str | None:
-    """What keeps gsplat from running here, with the cure; None if nothing does. The extension is loaded once to know."""
+    """Why gsplat cannot run here and how to fix that; None if it can. Loads the extension once."""
     if importlib.util.find_spec("torch") is None:
         return "PyTorch is not installed; pip install 'gagjax[gsplat]' with a CUDA build of torch"
     import torch
@@ -42,7 +42,7 @@ def why_not() -> str | None:
         return "gsplat is not installed; pip install 'gagjax[gsplat]'"
     try:
         from gsplat.cuda._backend import _C
-    except Exception as error:  # a failed build raises anything from ImportError to RuntimeError, with its log
+    except Exception as error:  # a failed build can raise anything from ImportError to RuntimeError, with its log
         return f"gsplat's CUDA extension does not load: {error}"
     if _C is None:
         missing = [tool for tool in ("nvcc", "ninja") if shutil.which(tool) is None]
@@ -63,13 +63,13 @@ def alpha_cap() -> float:
 
 
 def without_k(camera: Camera) -> Camera:
-    """The same camera, its K a constant: what K does is done by the view matrix, which every rasterizer differentiates.
+    """The same camera with a constant K; K's effect moves into the view matrix, which all rasterizers differentiate.
 
-    With K0 the value of K, points K0^-1 K (R x + t) seen through K0 are those that K sees; covariances follow, since the
-    Jacobian at K0 times K0^-1 K is the Jacobian at K. The values do not change, for K0 is K.
+    With K0 the value of K, points K0^-1 K (R x + t) projected by K0 are those projected by K; covariances follow, since
+    the Jacobian at K0 times K0^-1 K is the Jacobian at K. The values do not change, since K0 equals K.
     """
     k0 = jax.lax.stop_gradient(camera.K)
-    # The difference is zero, and so the matrix is exactly the identity.
+    # The difference is zero, so the matrix is exactly the identity.
     change = jnp.linalg.solve(k0, camera.K - k0)
     view = camera.viewmat + jnp.pad(change @ camera.viewmat[:3], ((0, 1), (0, 0)))
     return dataclasses.replace(camera, viewmat=view, K=k0)
@@ -80,10 +80,10 @@ def rasterize_gsplat(
 ) -> tuple[Float[Array, "H W C"], Float[Array, "H W"]]:
     """Rasterize one set for one camera with gsplat.
 
-    Covariances are passed, never quaternions, which gsplat would normalise. Releases up to 1.5.3 cap alpha at 0.999 in
-    place of 0.99 (see `alpha_cap`): where Gaussians of opacity over 0.99 lie, pictures differ by at most 0.01. The
-    opacity is not lowered to imitate the cap, since that would dim the flanks too. gsplat has no gradient in K: it is
-    taken through the view matrix, see `without_k`.
+    Covariances are passed, never quaternions, which gsplat would normalise. Releases up to 1.5.3 cap alpha at 0.999
+    instead of 0.99 (see `alpha_cap`): for Gaussians of opacity over 0.99, images differ by at most 0.01. The opacity is
+    not lowered to imitate the cap, since that would dim the flanks too. gsplat has no gradient in K: it is computed
+    through the view matrix, see `without_k`.
     """
     camera = without_k(camera)
     width, height = camera.width, camera.height

@@ -1,4 +1,4 @@
-"""Hand-over with explicit ownership: the producer is kept alive, and a write before the loan ends is detected."""
+"""Memory exchange with explicit ownership: the producer is kept alive, and writes during a loan are detected."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from bridge.errors import BridgeError, WriteAfterHandOverError
 if TYPE_CHECKING:
     import torch
 
-CHECKSUM_BYTES = 1 << 24  # larger memory is checked by torch's version counter alone
+CHECKSUM_BYTES = 1 << 24  # larger memory is checked only by torch's version counter
 
 
 class lend:
-    """Lend memory to the other framework for the length of a `with` block.
+    """Lend memory to the other framework for the duration of a `with` block.
 
-    A hand-over shares memory, and nothing in DLPack stops the producer from writing while the consumer still reads: JAX
-    would then compute with torn values. During a loan the producer is kept alive; at its end the consumer's pending
-    work is waited for, and, in debug mode, a write by either side raises.
+    A transfer shares memory, and nothing in DLPack stops the producer from writing while the consumer still reads: JAX
+    would then compute with inconsistent values. During a loan the producer is kept alive; its end waits for the
+    consumer's pending work and, in debug mode, raises if either side has written.
 
     Args:
         value: torch tensors (lent to JAX) or JAX arrays (lent to torch); a pytree of one kind.
@@ -48,7 +48,7 @@ class lend:
         if len(kinds) != 1:
             raise BridgeError("lend takes torch tensors or JAX arrays, and at least one; not both kinds at once")
         self._to_torch = kinds.pop()
-        self._owner = value  # keeps the producer's memory alive for the length of the loan
+        self._owner = value  # keeps the producer's memory alive during the loan
         self._copy: Copy = copy
         self._debug = os.environ.get("GAGJAX_BRIDGE_DEBUG", "0") not in ("", "0") if debug is None else debug
         self._before: list[tuple[Any, int, int | None]] = []
@@ -56,7 +56,7 @@ class lend:
     def __enter__(self) -> Any:
         value = (to_torch if self._to_torch else to_jax)(self._owner, copy=self._copy)
         if self._debug:
-            # The torch side of the loan is where a write can happen and be counted.
+            # Writes can happen, and are counted, on the torch side of the loan.
             tensors = jax.tree.leaves(value if self._to_torch else self._owner)
             self._before = [(tensor, tensor._version, _checksum(tensor)) for tensor in tensors]
         self._value = value
@@ -64,8 +64,8 @@ class lend:
 
     def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
         if not self._to_torch:
-            # JAX has no question "who still reads this?". Every result that can still be used is a live array, so
-            # waiting for all of them waits for every reader that matters.
+            # JAX cannot tell which computations still read a buffer. Every usable result is a live array, so waiting
+            # for all of them waits for every relevant reader.
             jax.block_until_ready([array for array in jax.live_arrays() if not array.is_deleted()])
         try:
             if failure is None:

@@ -1,8 +1,8 @@
-"""LPIPS: how different two pictures look, by a network's features. The weights are the user's; none are shipped.
+"""LPIPS: perceptual distance of two images by network features. Weights are supplied by the user; none are shipped.
 
 Source: Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", CVPR 2018, section 3:
-features of five layers, normalised over channels, their squared differences weighed by channel, averaged over the image and
-summed over the layers. AlexNet is the network for which the authors report the metric.
+features of five layers, normalised over channels, squared differences weighted by channel, averaged over the image and
+summed over layers. AlexNet is the network for which the authors report the metric.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from bridge.gagavatar import checkpoint
 from gagjax.errors import InputError
 from gagjax.metrics.image import comparable
 
-# The mean and spread of ImageNet's colours, for values in [-1, 1].
+# Mean and standard deviation of ImageNet's colours, for values in [-1, 1].
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
-#: Channels in and out, kernel, stride and padding of AlexNet's convolutions, their places in the files of torchvision
-#: (`features.N`) and of the lpips package (`net.sliceM.N`), and whether pooling comes before.
+#: Input and output channels, kernel, stride and padding of AlexNet's convolutions, their keys in the files of
+#: torchvision (`features.N`) and of the lpips package (`net.sliceM.N`), and whether pooling precedes them.
 LAYERS = (
     (3, 64, 11, 4, 2, 0, 1, False),
     (64, 192, 5, 1, 2, 3, 2, True),
@@ -32,7 +32,7 @@ LAYERS = (
     (384, 256, 3, 1, 1, 8, 4, False),
     (256, 256, 3, 1, 1, 10, 5, False),
 )
-LEAST = 31  # pixels: less does not survive the strides
+LEAST = 31  # pixels: smaller images vanish in the strides
 FIX = "Pass the state dict of lpips.LPIPS(net='alex'), or two files: torchvision's AlexNet and the alex.pth of the lpips package"
 
 
@@ -54,14 +54,14 @@ class Lpips(nn.Module):
 
     @classmethod
     def load(cls, *files: str | Path) -> Lpips:
-        """The metric with the weights of files.
+        """The metric with weights from files.
 
         Args:
-            files: One file with everything, or one with AlexNet and one with the weights of its channels; plain state
-                dicts. Nothing in them runs.
+            files: One file with all weights, or one for AlexNet and one for the channel weights; plain state dicts.
+                No code in them is executed.
 
         Raises:
-            InputError: If a weight is missing, has another shape, or a file is no state dict.
+            InputError: If a weight is missing, has another shape, or a file is not a state dict.
         """
         if not files:
             raise InputError("names no file", field="LPIPS", fix=FIX)
@@ -82,7 +82,7 @@ class Lpips(nn.Module):
         return metric
 
     def forward(self, frames: Float[Tensor, "T H W 3"], truth: Float[Tensor, "T H W 3"]) -> Float[Tensor, "T"]:
-        """The distance of each frame, values in [0, 1]."""
+        """The distance of each pair of frames, with values in [0, 1]."""
         mine, theirs = self._features(frames), self._features(truth)
         total = torch.zeros(len(frames), dtype=frames.dtype, device=frames.device)
         for weight, one, other in zip(self.weights, mine, theirs, strict=True):
@@ -99,18 +99,18 @@ class Lpips(nn.Module):
 
 
 def lpips(metric: Lpips, frames: Shaped[Array, "T H W 3"], truth: Shaped[Array, "T H W 3"]) -> Float[Array, "T"]:
-    """LPIPS of JAX arrays, by the bridge: works under `jit` and `grad`.
+    """LPIPS of JAX arrays through the bridge; works under `jit` and `grad`.
 
     Args:
-        metric: Of `Lpips.load`.
+        metric: From `Lpips.load`.
         frames: (T, H, W, 3) in [0, 1], or uint8.
-        truth: Likewise, of the same type.
+        truth: The same shape and type.
 
     Returns:
-        (T,): 0 for equal pictures, about 0.5 for unrelated ones.
+        (T,): 0 for equal images, about 0.5 for unrelated ones.
 
     Raises:
-        InputError: If the shapes or kinds of numbers differ, or the pictures are smaller than the network's strides.
+        InputError: If shapes or dtypes differ, or the images are smaller than the network's strides allow.
     """
     if frames.shape != truth.shape or frames.ndim != 4 or frames.shape[-1] != 3:
         raise InputError(f"has shape {tuple(frames.shape)}, truth {tuple(truth.shape)}", field="frames")

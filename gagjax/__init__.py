@@ -77,7 +77,7 @@ _HOMES = {
     "track_smoother": None,
     "tuning": None,
 }
-# Spelled out for editors and type checkers, which do not run this file; a test holds it equal to the table above.
+# Listed for editors and type checkers, which do not run this file; a test checks that it equals the table above.
 __all__ = [
     "GagjaxError",
     "InputError",

@@ -1,6 +1,6 @@
-"""Cameras: pinhole with column-vector world-to-camera matrices and OpenCV axes, and the way from a track's camera.
+"""Pinhole cameras with column-vector world-to-camera matrices and OpenCV axes, and conversion from track cameras.
 
-The two constants of GAGAvatar's world live here and nowhere else: its focal length and its unit of length.
+GAGAvatar's two world constants, focal length and unit of length, are defined here only.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ SIZE = 512
 
 @pytree
 class Intrinsics:
-    """What a camera does to directions: focal lengths and centre in pixels of a picture of known size.
+    """Focal lengths and principal point in pixels, for a known image size.
 
     Args:
-        K: `[[fx, 0, cx], [0, fy, cy], [0, 0, 1]]` in pixels, (3, 3) for a whole track or (T, 3, 3); pixel centres lie
-            at half numbers.
-        width: Picture width in pixels.
-        height: Picture height in pixels.
+        K: `[[fx, 0, cx], [0, fy, cy], [0, 0, 1]]` in pixels, (3, 3) for a whole track or (T, 3, 3); pixel centres are
+            at half-integers.
+        width: Image width in pixels.
+        height: Image height in pixels.
 
     Raises:
-        InputError: If a shape does not fit, a focal length is not positive or the picture has no pixels.
+        InputError: If a shape does not fit, a focal length is not positive or the image has no pixels.
 
     Example:
         >>> Intrinsics.of_focal(12.0, 512).K[0, 0].item()
@@ -55,19 +55,19 @@ class Intrinsics:
 
     @classmethod
     def of_focal(cls, focal: float = FOCAL, size: int = SIZE) -> Intrinsics:
-        """A square picture of `size` pixels, its centre in the middle, and a focal length in half its width."""
+        """A square image of `size` pixels with a central principal point; `focal` is in half image widths."""
         half = size / 2
         return cls(np.asarray([[focal * half, 0, half], [0, focal * half, half], [0, 0, 1]], np.float32), size, size)
 
     @property
     def fractions(self) -> Float[Array, "*frames 4"]:
-        """Focal lengths and centre as shares of the picture: fx / width, fy / height, cx / width, cy / height."""
+        """Intrinsics as fractions of the image size: fx / width, fy / height, cx / width, cy / height."""
         size = jnp.asarray([self.width, self.height], jnp.float32)
         k = jnp.asarray(self.K)
         return jnp.concatenate([jnp.stack([k[..., 0, 0], k[..., 1, 1]], -1) / size, k[..., :2, 2] / size], -1)
 
     def squared(self, size: int) -> Intrinsics:
-        """The same camera for a square picture of `size` pixels: the whole picture in its middle, borders around it."""
+        """The same camera for a square image of `size` pixels that holds the whole image, centred and padded."""
         longest = max(self.width, self.height)
         shift = np.asarray(
             [[0, 0, (longest - self.width) / 2], [0, 0, (longest - self.height) / 2], [0, 0, 0]], np.float32
@@ -82,9 +82,9 @@ class Camera:
 
     Args:
         viewmat: World to camera for column vectors, (4, 4); x right, y down, z forward.
-        K: Intrinsics in pixels, (3, 3), without skew; pixel centres lie at half numbers.
-        width: Picture width in pixels.
-        height: Picture height in pixels.
+        K: Intrinsics in pixels, (3, 3), without skew; pixel centres are at half-integers.
+        width: Image width in pixels.
+        height: Image height in pixels.
     """
 
     viewmat: Float[AnyArray, "*#batch 4 4"]
@@ -106,9 +106,9 @@ def from_track(
 
     Args:
         transform: `[R | t]`, (..., 3, 4).
-        size: Width and height of the square picture in pixels; not looked at where `intrinsics` say it.
-        focal: Focal length in half image widths, likewise.
-        intrinsics: Focal lengths, centre and picture size, where they are known.
+        size: Width and height of the square image in pixels; ignored if `intrinsics` are given.
+        focal: Focal length in half image widths; ignored if `intrinsics` are given.
+        intrinsics: Focal lengths, principal point and image size, if known.
 
     Example:
         >>> import numpy as np
@@ -130,21 +130,21 @@ def from_track(
 
 
 def like_gagavatar(transform: Float[np.ndarray, "T 3 4"], intrinsics: Intrinsics | None) -> Float[np.ndarray, "T 3 4"]:
-    """Cameras with GAGAvatar's lens that show the head in the same place and size as the given ones.
+    """Cameras with GAGAvatar's intrinsics that show the head at the same position and size as the given ones.
 
-    A head further away through a longer lens looks the same up to perspective: depths are multiplied by the ratio of the
-    focal lengths, and what lies off the centre of the picture is shifted there.
+    Moving the head away while lengthening the lens preserves its image up to perspective: depths are multiplied by the
+    ratio of the focal lengths, and an off-centre principal point becomes a shift.
 
     Args:
         transform: `[R | t]` of the given cameras, (T, 3, 4).
-        intrinsics: Their lens; None is GAGAvatar's already.
+        intrinsics: Their intrinsics; None means GAGAvatar's own.
 
     Returns:
         `[R | t]`, (T, 3, 4).
     """
     if intrinsics is None:
         return transform
-    square = intrinsics.squared(2)  # one pixel is half the picture's width
+    square = intrinsics.squared(2)  # one pixel is half the image width
     moved = np.array(transform, np.float64)
     k = np.asarray(square.K, np.float64)
     focal = 0.5 * (k[..., 0, 0] + k[..., 1, 1])

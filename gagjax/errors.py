@@ -1,4 +1,4 @@
-"""The errors of gagjax and bridge: one base class, and one class for each kind of caller who can act on it."""
+"""The errors of gagjax and bridge: one base class and one subclass per kind of failure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class InputError(GagjaxError, ValueError):
     def __init__(
         self, problem: str, *, file: str | Path | None = None, field: str | None = None, fix: str | None = None
     ) -> None:
-        # All may quote what is in a file, which may be anything: a message stays one line of some length, and printable.
+        # Each may quote untrusted file content: the message is kept printable, on one line and of bounded length.
         problem, field = _short(problem, 400), None if field is None else _short(field, 120)
         self.problem, self.file, self.field, self.fix = problem, file, field, fix
         where = ": ".join(escaped(part) for part in (file, field) if part is not None)
@@ -39,7 +39,7 @@ class InputError(GagjaxError, ValueError):
 
 
 class ExistsError(InputError):
-    """An output that is there already and may not be replaced.
+    """An output that already exists and may not be replaced.
 
     Args:
         file: The file or folder.

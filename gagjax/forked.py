@@ -1,4 +1,4 @@
-"""A process that was forked while JAX ran waits for ever for threads that it does not have: it is told instead."""
+"""Refuse to run JAX in a process forked after JAX started, where it would deadlock on threads that do not exist."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jax
 from gagjax.errors import InputError
 
 _running = False  # whether this process has traced or run anything with JAX
-_orphaned = False  # whether it is the fork of one that had
+_orphaned = False  # whether it was forked from one that had
 
 
 def _traced(event: str, duration_secs: float, **kwargs: str | int) -> None:
@@ -22,7 +22,7 @@ def _after_fork() -> None:
     _orphaned = _running
 
 
-# JAX reports every program that it traces, whoever asked for it.
+# JAX reports every program that it traces, whoever the caller.
 jax.monitoring.register_event_duration_secs_listener(_traced)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
@@ -32,7 +32,7 @@ def check() -> None:
     """Note that JAX is about to run here.
 
     Raises:
-        InputError: If this process is the fork of one in which it ran already.
+        InputError: If this process was forked from one in which JAX had already run.
     """
     global _running
     if _orphaned:

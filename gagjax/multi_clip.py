@@ -1,4 +1,4 @@
-"""Many clips at once, shared out over the devices of a machine."""
+"""Many clips at once, sharded over the devices of a machine."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ AXIS = "clips"
 
 
 def enhance_tracks(stack: Stack, tracks: Sequence[Track], *, devices: Sequence[Any] | None = None) -> list[Track]:
-    """Run the track stages over many clips, each device its share of them.
+    """Run the track stages over many clips, sharded over devices.
 
-    Clips of one bucket of lengths (`gagjax.shape_bucketing`) go through one compiled program, vectorised over clips. Devices work
-    without a word to each other (`jax.shard_map` over the clips). Clips for which the stack holds values frame by frame
-    (a gaze target for each, say), or stages that are no pytrees of arrays, go one by one.
+    Clips of one length bucket (`gagjax.shape_bucketing`) run in one compiled program, vectorised over clips and sharded
+    without communication between devices (`jax.shard_map`). Where the stack holds per-frame values (such as a gaze
+    target per frame) or a stage is not a pytree of arrays, clips run one by one.
 
     Args:
         stack: The stages.
         tracks: The clips, of any lengths.
-        devices: Where to run; all of the default backend otherwise.
+        devices: Devices to run on; None uses all of the default backend.
 
     Returns:
-        The enhanced clips, in order: what `enhance_track` gives for each, up to rounding.
+        The enhanced clips, in order; equal to `enhance_track` on each, up to rounding.
 
     Example:
         >>> from gagjax.simulate import driver
@@ -43,7 +43,7 @@ def enhance_tracks(stack: Stack, tracks: Sequence[Track], *, devices: Sequence[A
         (20, 30)
     """
     forked.check()
-    # Sequences of one file are clips of their own.
+    # Each sequence of a file is a separate clip.
     pieces = [track.split() for track in tracks]
     if any(len(each) > 1 for each in pieces) and isinstance(stack.gaze, PerFrame):
         return [enhance_track(stack, track) for track in tracks]  # each sequence has values of its own
@@ -76,12 +76,12 @@ def enhance_tracks(stack: Stack, tracks: Sequence[Track], *, devices: Sequence[A
 
 
 def _shared(stages: Sequence[Any]) -> bool:
-    """Whether the stages can be handed to a compiled program, as JAX takes arguments."""
+    """Whether the stages can be arguments of a compiled program."""
     return all(isinstance(leaf, jax.Array | np.ndarray | np.generic | float | int) for leaf in jax.tree.leaves(stages))
 
 
 def _likeness(track: Track) -> Hashable:
-    """What clips have in common that go through one program together."""
+    """The key of clips that can share one program."""
     structure = jax.tree.structure(track.channels)
     return shape_bucketing.bucket(len(track)), structure, track.fps, track.rotations, track.source, track.camera_known
 
@@ -91,7 +91,7 @@ def _enhanced(stack: Stack, tracks: Sequence[Track], mesh: Mesh) -> list[Track]:
     if not stages:
         return list(tracks)
     whole = shape_bucketing.bucket(len(tracks[0]))
-    # Every device gets as many clips; the last clip again where there are too few.
+    # Every device gets the same number of clips; the last clip is repeated as padding.
     wanted = -(-len(tracks) // mesh.size) * mesh.size
     filled = [*tracks, *[tracks[-1]] * (wanted - len(tracks))]
     channels = jax.tree.map(
@@ -110,7 +110,7 @@ _programs: dict[Mesh, Any] = {}
 
 
 def _program(mesh: Mesh) -> Any:
-    """The stages over clips, for a mesh; kept, so that it compiles once for each bucket."""
+    """The stages over clips, for a mesh; cached, so that it compiles once per bucket."""
     if mesh not in _programs:
         shared, own = PartitionSpec(), PartitionSpec(AXIS)
 

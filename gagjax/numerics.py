@@ -1,7 +1,7 @@
 """Square roots and norms whose gradients stay finite at zero.
 
-`sqrt` has an infinite slope at 0, and `where` alone does not help: reverse mode multiplies that slope by the zero of the
-branch not taken, which is NaN. The argument is therefore replaced inside as well (the double `where`).
+`sqrt` has an infinite slope at 0, and `where` alone does not help: reverse mode multiplies that slope by the zero
+cotangent of the branch not taken, which is NaN. The argument is therefore replaced as well (the double `where`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from gagjax.typing import Values
 
 
 def safe_sqrt(square: Values) -> Float[Array, "..."]:
-    """Square root of what is positive, 0 elsewhere, with gradient 0 there.
+    """Square root of positive values; elsewhere 0 with zero gradient.
 
     Args:
         square: Any shape.
@@ -33,7 +33,7 @@ def safe_norm(x: Values, axis: int = -1, *, keepdims: bool = False) -> Float[Arr
     Args:
         x: Vectors along `axis`.
         axis: The axis that is summed over.
-        keepdims: Whether it stays, with length 1.
+        keepdims: Whether to keep the axis, with length 1.
 
     Example:
         >>> safe_norm(jnp.array([[3.0, 4.0], [0.0, 0.0]])).tolist()

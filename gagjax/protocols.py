@@ -1,7 +1,7 @@
-"""What the parts ask of each other: filters, stages, avatars, and the small things that some of them can do besides.
+"""Protocols between the parts: filters, stages, avatars, and their optional capabilities.
 
-A class conforms by having the methods; nothing is inherited. `isinstance` answers whether it has them by name, a type
-checker whether their signatures fit, and `tests/contracts/test_protocols.py` whether they keep their promises.
+Conformance is structural; nothing is inherited. `isinstance` checks for methods by name, a type checker checks their
+signatures, and `tests/contracts/test_protocols.py` checks their behaviour.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ State = TypeVar("State")
 
 @runtime_checkable
 class Filter(Protocol[State]):
-    """What `scan`, `stream` and `chain` need: a pytree whose leaves are hyperparameters, with an explicit state.
+    """A filter for `scan`, `stream` and `chain`: a pytree whose leaves are hyperparameters, with an explicit state.
 
     Frames are pytrees of one structure, without the time axis.
 
@@ -51,7 +51,7 @@ class Filter(Protocol[State]):
     """
 
     def init(self, first: Tree) -> State:
-        """The state before the first frame, made so that stepping over `first` returns `first`."""
+        """The state before the first frame, such that stepping over `first` returns `first`."""
         ...
 
     def step(self, state: State, x: Tree) -> tuple[State, Tree]:
@@ -65,7 +65,7 @@ class Filter(Protocol[State]):
 
 @runtime_checkable
 class TrackStage(Protocol):
-    """A stage that looks at a whole clip at once. A stage that goes frame by frame is a `Filter`."""
+    """A stage that processes a whole clip at once. A stage that works frame by frame is a `Filter`."""
 
     def apply(self, channels: Channels, *, valid: AnyArray | None, dt: Scalar) -> Channels:
         """Enhance a clip.
@@ -83,7 +83,7 @@ class TrackStage(Protocol):
 
 @runtime_checkable
 class FrameStage(Protocol[State]):
-    """A stage that works on pictures, with a state from chunk to chunk of one video."""
+    """A stage that works on images, with a state carried between the chunks of a video."""
 
     def init(self, first: Float[AnyArray, "H W 3"]) -> State:
         """The state before the first frame, (H, W, 3) in [0, 1]."""
@@ -95,9 +95,10 @@ class FrameStage(Protocol[State]):
         """Enhance a chunk of frames.
 
         Args:
-            state: What `init` or the chunk before returned.
+            state: From `init` or from the previous chunk.
             frames: (T, H, W, 3) in [0, 1].
-            eye_centres: (x, y) of left and right eye as fractions of the picture, (T, 2, 2); not finite where an eye is not seen.
+            eye_centres: (x, y) of left and right eye as fractions of the image, (T, 2, 2); not finite where an eye is
+                not visible.
 
         Returns:
             The state after the chunk, and the frames.
@@ -107,7 +108,7 @@ class FrameStage(Protocol[State]):
 
 @runtime_checkable
 class Avatar(Protocol):
-    """What `avatars.render` and `gagjax reenact` ask of an avatar."""
+    """An avatar for `avatars.render` and `gagjax reenact`."""
 
     @property
     def model(self) -> FlameModel:
@@ -121,7 +122,7 @@ class Avatar(Protocol):
 
 @runtime_checkable
 class BindsTrack(Protocol):
-    """A stage that reads something off the track before it runs, such as which channels are rotations."""
+    """A stage configured from the track before it runs, for example with the names of its rotation channels."""
 
     def for_track(self, track: Track) -> Any:
         """The stage for that track."""
@@ -148,7 +149,7 @@ class BindsModel(Protocol):
 
 @runtime_checkable
 class TimeStepped(Protocol):
-    """A filter whose hyperparameters are in seconds, so that frames may last differently long."""
+    """A filter whose hyperparameters are in seconds, so that frame durations may vary."""
 
     def with_dt(self, dt: Scalar) -> Any:
         """The filter for frames that last `dt` seconds."""
@@ -157,7 +158,7 @@ class TimeStepped(Protocol):
 
 @runtime_checkable
 class HasLikelihood(Protocol):
-    """A model that says itself how likely the observations of a clip are."""
+    """A model that defines its own likelihood of a clip's observations."""
 
     def likelihood(self, clip: Clip) -> Float[Array, ""]:
         """Negative log-likelihood per frame and channel."""
@@ -166,7 +167,7 @@ class HasLikelihood(Protocol):
 
 @runtime_checkable
 class HasAdjoint(Protocol):
-    """A Kalman-type filter: one with a backward pass, so that it can smooth."""
+    """A Kalman-type filter: one with a backward pass, for smoothing."""
 
     def init(self, first: Tree) -> Any:
         """See `Filter`."""
@@ -184,17 +185,17 @@ class HasAdjoint(Protocol):
         """One frame, observed or not.
 
         Args:
-            state: The state after the frame before.
+            state: The state after the previous frame.
             x: The frame.
             seen: Whether it was observed; None means yes.
 
         Returns:
-            The next state, and all that the backward pass needs.
+            The next state, and the info for the backward pass.
         """
         ...
 
     def adjoint(self, later: Tree, info: Tree) -> tuple[Tree, Any]:
-        """One step of the backward pass: the smoothed frame, and the adjoint for the frame before."""
+        """One step of the backward pass: the smoothed frame, and the adjoint for the previous frame."""
         ...
 
     def last(self, frame: Tree) -> Any:
@@ -204,15 +205,15 @@ class HasAdjoint(Protocol):
 
 @runtime_checkable
 class LeanInfo(Protocol):
-    """A Kalman-type filter whose backward pass can work out a part of `observe`'s info again, and so store less."""
+    """A Kalman-type filter whose backward pass recomputes part of `observe`'s info, to store less."""
 
     @property
     def adaptive(self) -> bool:
-        """Whether the gain depends on the data; then everything must be stored."""
+        """Whether the gain depends on the data; the full info must then be stored."""
         ...
 
     def lean(self, info: Tree) -> Any:
-        """The info without what `restored` can work out."""
+        """The info without what `restored` can recompute."""
         ...
 
     def restored(self, info: Tree, x: Tree) -> Any:
@@ -222,20 +223,20 @@ class LeanInfo(Protocol):
 
 @runtime_checkable
 class FinishesPictures(Protocol):
-    """An avatar whose rasterized features are not yet the picture."""
+    """An avatar that turns rasterized features into the final image."""
 
     def finish(self, features: Float[AnyArray, "h w C"]) -> Float[Array, "H W 3"]:
-        """The picture of rasterized features."""
+        """The image from rasterized features."""
         ...
 
 
 @runtime_checkable
 class DrawsSmaller(Protocol):
-    """An avatar that is rasterized at a fraction of the picture's size."""
+    """An avatar that is rasterized at a fraction of the image size."""
 
     @property
     def factor(self) -> int:
-        """Picture size over rasterized size, a whole number."""
+        """Image size over rasterized size, an integer."""
         ...
 
 
@@ -245,5 +246,5 @@ class HasStrength(Protocol):
 
     @property
     def strength(self) -> Scalar:
-        """1 is as tuned, 0 changes nothing."""
+        """1 is the tuned strength, 0 leaves the input unchanged."""
         ...

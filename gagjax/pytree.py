@@ -1,4 +1,4 @@
-"""Frozen dataclasses that are JAX pytrees: the one form in which filters, models, tracks and stacks are written.
+"""Frozen dataclasses that are JAX pytrees: the common form of filters, models, tracks and stacks.
 
 Leaves are the fields that JAX may trace, differentiate and batch; fields marked `fact` are leaves that no gradient reaches,
 fields marked `static` are structure, fields marked `host` are neither. Rebuilding a value inside JAX does not run `__init__` or `__post_init__`, so these may check and normalise freely: they see what a
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def static(**kwargs: Any) -> Any:
-    """A dataclass field that is structure, not data: hashable, and a change of it compiles anew."""
+    """A dataclass field that is structure, not data: hashable; changing it triggers recompilation."""
     return dataclasses.field(metadata={"static": True}, **kwargs)
 
 
@@ -29,16 +29,16 @@ def fact(**kwargs: Any) -> Any:
 
 
 def host(**kwargs: Any) -> Any:
-    """A dataclass field that JAX never sees: kept by `dataclasses.replace`, back at its default in what JAX rebuilds."""
+    """A dataclass field hidden from JAX: kept by `dataclasses.replace`, reset to its default by unflattening."""
     return dataclasses.field(metadata={"host": True}, **kwargs)
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field, static, fact, host))
 def pytree(cls: type[T]) -> type[T]:
-    """Class decorator: a frozen dataclass registered as a pytree, its Python numbers kept as float32 arrays.
+    """Class decorator: a frozen dataclass registered as a pytree, with Python numbers stored as float32 arrays.
 
     Python numbers in leaf fields become float32 NumPy scalars once, at construction: a bare Python float is weakly
-    typed, and replacing it by an array later (after a gradient step, say) would compile everything a second time.
+    typed, and replacing it by an array later (such as after a gradient step) would recompile everything.
 
     Example:
         >>> @pytree
@@ -48,7 +48,7 @@ def pytree(cls: type[T]) -> type[T]:
         >>> jax.tree.map(lambda leaf: 2 * leaf, Gain(1.5)).value.item()
         3.0
     """
-    # An inherited one counts as well: a base class checks for all that derive from it.
+    # Inherited ones too: a base class may validate for its subclasses.
     own = getattr(cls, "__post_init__", None)
 
     def post_init(self: Any) -> None:
@@ -137,7 +137,7 @@ def at_path(value: object, path: str) -> Any:
         path: Names of fields, such as "temporal.jaw.lowest".
 
     Raises:
-        KeyError: If a name on the way is no field; the message lists the fields that there are.
+        KeyError: If a name on the path is not a field; the message lists the existing fields.
     """
     for name in path.split("."):
         value = getattr(value, _field_of(value, name))
@@ -153,7 +153,7 @@ def with_path(value: T, path: str, new: object) -> T:
         new: The field's new content.
 
     Raises:
-        KeyError: If a name on the way is no field; the message lists the fields that there are.
+        KeyError: If a name on the path is not a field; the message lists the existing fields.
 
     Example:
         >>> @pytree
@@ -175,7 +175,7 @@ def _field_of(value: object, name: str) -> str:
 
 
 def is_concrete(value: object) -> bool:
-    """Whether a value can be looked at now: not a tracer and not a stand-in that JAX put into a pytree."""
+    """Whether a value can be inspected now: neither a tracer nor a placeholder that JAX put into a pytree."""
     return isinstance(value, np.ndarray | np.generic | int | float | bool) or (
         isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer)
     )

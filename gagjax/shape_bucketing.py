@@ -1,7 +1,7 @@
-"""Clips of many lengths through a few compiled programs.
+"""Run clips of many lengths through a few compiled programs.
 
-XLA compiles a program for one shape. A clip is therefore lengthened to the next of a few lengths by frames that are
-marked as missing: a stage reads nothing from those, so the frames of the clip come out as they would have, up to rounding.
+XLA compiles a program per shape. A clip is therefore padded to the next bucket length with frames marked as missing.
+Stages do not read those, so the results for the clip's own frames are unchanged, up to rounding.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SHORTEST = 64
 
 
 def bucket(frames: int) -> int:
-    """The length to which a clip is lengthened: 64, 96, 128, 192, 256, 384 and so on.
+    """The length to which a clip is padded: 64, 96, 128, 192, 256, 384 and so on.
 
     Example:
         >>> [bucket(n) for n in (1, 64, 65, 100, 1000)]
@@ -33,7 +33,7 @@ def bucket(frames: int) -> int:
 
 
 def lengthen(xs: Tree, frames: int) -> Any:
-    """A pytree of arrays, time first, its last frame repeated until it has so many frames."""
+    """A pytree of arrays, time first, padded to `frames` by repeating the last frame."""
 
     def each(x: AnyArray) -> Any:
         missing = frames - x.shape[0]
@@ -59,17 +59,17 @@ def shorten(xs: Tree, frames: int) -> Any:
 
 
 def fits(stages: Tree, frames: int) -> bool:
-    """Whether stages may see a longer clip: not where one holds values for each frame, such as a gaze target a frame."""
+    """Whether a clip may be padded for these stages: not if one holds per-frame values, such as gaze targets."""
     return not any(np.ndim(leaf) > 0 and np.shape(leaf)[0] == frames for leaf in jax.tree.leaves(stages))
 
 
 def _where(x: AnyArray, made: np.ndarray) -> Any:
-    """What was made of an array, on the device that somebody has put the array on."""
+    """A result, on the device to which the input array is committed."""
     return jax.device_put(made, x.sharding) if isinstance(x, jax.Array) and x.committed else made
 
 
 def _on_host(x: AnyArray) -> bool:
-    """Whether NumPy can have the array for nothing: what XLA cuts or joins, it compiles for every length."""
+    """Whether NumPy can view the array without a copy: slicing in XLA would compile once per length."""
     return isinstance(x, np.ndarray) or (
         is_concrete(x) and len(x.devices()) == 1 and all(d.platform == "cpu" for d in x.devices())
     )

@@ -1,4 +1,4 @@
-"""Rotations: exponential, logarithm, quaternions, slerp, six numbers and projection; batched and gradient-safe.
+"""Rotations: exponential, logarithm, quaternions, slerp, the 6D form and projection; batched and gradient-safe.
 
 Matrices act on column vectors, quaternions are `(w, x, y, z)`, angles are radians. Every function takes any leading
 batch dimensions, and has finite values and finite derivatives for every finite input, the identity and rotations by pi
@@ -140,7 +140,7 @@ def quaternion_exp(v: Float[AnyArray, "*#batch 3"]) -> Float[Array, "*#batch 4"]
 
 
 def quaternion_log(q: Float[AnyArray, "*#batch 4"]) -> Float[Array, "*#batch 3"]:
-    """The axis-angle vector of a quaternion, of length at most pi; `q` and `-q` give the same, any length will do."""
+    """The axis-angle vector of a quaternion, of angle at most pi; `q` and `-q` give the same, any norm is accepted."""
     q = jnp.asarray(q)
     q = jnp.where(q[..., :1] < 0, -q, q)
     w, v = q[..., :1], q[..., 1:]
@@ -158,8 +158,8 @@ def slerp(q0: Float[AnyArray, "*#batch 4"], q1: Float[AnyArray, "*#batch 4"], t:
     """Spherical interpolation of unit quaternions along the shorter arc.
 
     Args:
-        q0: Where t = 0, (..., 4).
-        q1: Where t = 1, (..., 4); its sign does not matter.
+        q0: Rotation at t = 0, (..., 4).
+        q1: Rotation at t = 1, (..., 4); its sign does not matter.
         t: Fraction of the way, a number or (...,).
 
     Returns:
@@ -198,22 +198,22 @@ def from_6d(x: Float[AnyArray, "*#batch 6"]) -> Float[Array, "*#batch 3 3"]:
 
     Source: Zhou et al., On the continuity of rotation representations in neural networks, CVPR 2019.
     """
-    # Each row scaled first: its length says nothing, and its square leaves float32 long before it does.
+    # Scale each row first: its length is irrelevant, and its square overflows float32 before it does.
     x = jnp.concatenate([scaled(half) for half in jnp.split(jnp.asarray(x), 2, axis=-1)], -1)
     first = _unit(x[..., :3], jnp.broadcast_to(jnp.array([1.0, 0.0, 0.0], x.dtype), (*x.shape[:-1], 3)))
     second = x[..., 3:] - jnp.sum(first * x[..., 3:], axis=-1, keepdims=True) * first
-    # A direction that is surely not parallel to the first row: the axis of its smallest entry.
+    # A direction that cannot be parallel to the first row: the axis of its smallest entry.
     axis = jax.nn.one_hot(jnp.argmin(jnp.abs(first), axis=-1), 3, dtype=x.dtype)
     across = jnp.cross(first, axis)
     second = _unit(second, across / jnp.sqrt(jnp.sum(across * across, axis=-1, keepdims=True)))
-    # Once more: one pass leaves an error where the rows were nearly parallel.
+    # A second pass: one leaves an error where the rows are nearly parallel.
     second = second - jnp.sum(first * second, axis=-1, keepdims=True) * first
     second = second / jnp.sqrt(jnp.sum(second * second, axis=-1, keepdims=True))
     return jnp.stack([first, second, jnp.cross(first, second)], axis=-2)
 
 
 def to_6d(rotation: Float[AnyArray, "*#batch 3 3"]) -> Float[Array, "*#batch 6"]:
-    """The first two rows of a rotation, (..., 6): what `from_6d` reads."""
+    """The first two rows of a rotation, (..., 6): the inverse of `from_6d`."""
     rotation = jnp.asarray(rotation)
     return jnp.concatenate([rotation[..., 0, :], rotation[..., 1, :]], axis=-1)
 
@@ -236,8 +236,8 @@ def project(matrix: Float[AnyArray, "*#batch 3 3"]) -> Float[Array, "*#batch 3 3
 
 @project.defjvp
 def _project_jvp(primals: tuple[Array], tangents: tuple[Array]) -> Any:
-    # The derivative of the SVD is singular where singular values meet, at every rotation to begin with; that of the
-    # projection is not, it only divides by their sums.
+    # The derivative of the SVD is singular where singular values coincide, as at every rotation; that of the projection
+    # divides only by their sums.
     u, s, v = _rotated_svd(primals[0])
     vt = jnp.swapaxes(v, -1, -2)
     inner = _times(_times(jnp.swapaxes(u, -1, -2), tangents[0]), v)
@@ -255,7 +255,7 @@ def _rotated_svd(matrix: AnyArray) -> tuple[Any, Any, Any]:
 
 
 def _times(a: AnyArray, b: AnyArray) -> Any:
-    # TF32 on GPUs would leave a rotation orthonormal to three digits only.
+    # With TF32 on GPUs, rotations would be orthonormal to three digits only.
     return jnp.matmul(a, b, precision="highest")
 
 
@@ -270,20 +270,20 @@ def _sinc(square: AnyArray) -> Any:
 
 
 def scaled(v: Float[AnyArray, "*#batch N"]) -> Float[Array, "*#batch N"]:
-    """Vectors over their largest entry, which keeps squares of any length within float32; zero stays zero.
+    """Vectors divided by their largest entry, which keeps squares within float32; zero stays zero.
 
-    The gradient is that of a division by a constant: right for all that does not depend on the length.
+    The divisor is treated as a constant in the gradient: correct for results that do not depend on the length.
     """
     largest = jax.lax.stop_gradient(jnp.abs(v).max(-1, keepdims=True))
-    # XLA divides by multiplying with the inverse, which is flushed to zero above 8.5e37 and infinite below 3e-39: a
-    # power of two, which rounds nothing, brings both ends nearer first.
+    # XLA divides by multiplying with the reciprocal, which is flushed to zero above 8.5e37 and infinite below 3e-39:
+    # scaling by a power of two, which is exact, brings both ends into range first.
     step = jnp.where(largest > 2.0**64, 2.0**-64, jnp.where(largest < 2.0**-64, 2.0**64, 1.0)).astype(largest.dtype)
     return (jnp.asarray(v) * step) / jnp.where(largest > 0, largest * step, 1)
 
 
 def _unit(v: AnyArray, otherwise: AnyArray) -> Any:
     square = jnp.sum(v * v, axis=-1, keepdims=True)
-    # Rows are about of length one here: less than this is the rounding of their difference.
+    # Rows have about unit length here: anything smaller than this is rounding error of their difference.
     usable = square > 1e-12
     return jnp.where(usable, v / jnp.sqrt(jnp.where(usable, square, 1)), otherwise)
 

@@ -1,11 +1,11 @@
-"""The four enhancements together: which stages there are, in which order they run, and the presets.
+"""The four enhancements combined: the stages, their order, and the presets.
 
-A track passes temporal, expression and gaze, each fed by the one before; consecutive stages that are filters run as one
-chain under one jitted `lax.scan`. Frames pass detail, then eyes, under one jitted program.
+Tracks go through temporal, expression and gaze in that order; consecutive stages that are filters run as one chain in
+one jitted `lax.scan`. Frames go through detail, then eyes, in one jitted program.
 
 * Track stage: a filter over one frame of `Channels` (see `gagjax.filters.base`), or an object with
   `apply(channels, *, valid, dt) -> channels` that sees the whole sequence. Either may have `for_track(track) -> stage`
-  to read what the track knows (rotations, frame rate, source).
+  to read the track's metadata (rotations, frame rate, source).
 * Frame stage: `init(first frame) -> state` and `apply(state, frames, eye_centres) -> (state, frames)`.
 """
 
@@ -36,21 +36,21 @@ if TYPE_CHECKING:
     from gagjax.flame.model import FlameModel
 
 STAGES = ("temporal", "expression", "gaze", "detail", "eyes")
-#: What `default` and `live` run unless asked otherwise: nobody's eyes are aimed without a word.
+#: Stages that `default` and `live` run unless told otherwise: gaze is only redirected on request.
 USUAL = ("temporal", "expression", "detail", "eyes")
 _warned = False
 
 
 @pytree
 class Stack:
-    """The stages to run; None leaves one out.
+    """The stages to run; None omits one.
 
     Args:
         temporal: Track stage that smooths.
         expression: Track stage that edits the expression.
-        gaze: Track stage that turns the eyes.
+        gaze: Track stage that redirects the eyes.
         detail: Frame stage that sharpens.
-        eyes: Frame stage for the region of the eyes.
+        eyes: Frame stage for the eye region.
 
     Example:
         >>> Stack().temporal is None
@@ -65,10 +65,10 @@ class Stack:
 
     @staticmethod
     def reference(variant: Variant = "document", enable: Iterable[str] = STAGES, seed: int = 1) -> Stack:
-        """The original enhancements, for comparison; warns once of what is known to be wrong with them.
+        """The original enhancements, for comparison; warns once about their known faults.
 
         Args:
-            variant: "document" for the published formulas, "code" for what the original program computes.
+            variant: "document" for the published formulas, "code" for those of the original program.
             enable: Names of the stages to run, out of `STAGES`.
             seed: Seed of the untrained networks' weights.
 
@@ -94,10 +94,10 @@ class Stack:
 
     @staticmethod
     def default(enable: Iterable[str] = USUAL) -> Stack:
-        """What we recommend for files: smoothing without lag, and each enhancement in its sound form.
+        """The recommended preset for files: zero-lag smoothing, and the corrected form of each enhancement.
 
         Args:
-            enable: Names of the stages to run, out of `STAGES`. Aiming the eyes ("gaze") is not among the usual ones.
+            enable: Names of the stages to run, out of `STAGES`. Gaze redirection ("gaze") is off by default.
 
         Raises:
             InputError: If a stage is not known.
@@ -121,7 +121,7 @@ class Stack:
         return _recommended(enable, live=True)
 
     def for_model(self, model: FlameModel, shape: Float[AnyArray, "S"] | None = None) -> Stack:
-        """The stack for a known head: stages that can use its geometry know it (gaze: eye centres and closing lids).
+        """The stack for a known head: binds its geometry to the stages that use it (gaze: eye centres, eyelid closure).
 
         Args:
             model: The head that the track drives or was tracked on.
@@ -136,7 +136,7 @@ class Stack:
 
 
 def track_stages(stack: Stack, track: Track) -> list[Filter[Any] | TrackStage]:
-    """The track stages of a stack, each knowing what it reads off the track."""
+    """The track stages of a stack, each bound to the track."""
     stages = [stage for stage in (stack.temporal, stack.expression, stack.gaze) if stage is not None]
     return [stage.for_track(track) if isinstance(stage, BindsTrack) else stage for stage in stages]
 
@@ -160,14 +160,14 @@ def at_frames(stack: Stack, places: Int[AnyArray, "N"], frames: int) -> Stack:
 def run_stages(
     stages: Sequence[Filter[Any] | TrackStage], channels: Channels, valid: AnyArray, real: AnyArray, dt: Scalar
 ) -> Channels:
-    """The track stages, one after the other, on the channels of a clip.
+    """Run the track stages in order on the channels of a clip.
 
     Args:
         stages: Filters, and stages that see the whole sequence.
         channels: Time first, (T, ...).
         valid: (T,) frames that were observed.
-        real: (T,) frames that are the clip's; the others lengthen it to its bucket.
-        dt: Seconds a frame.
+        real: (T,) True for the clip's own frames, False for padding to its bucket.
+        dt: Seconds per frame.
 
     Returns:
         The channels of all T frames.
@@ -180,7 +180,7 @@ def run_stages(
         if filters:
             channels, _ = scan(chain(*filters), channels, valid=valid)
             filters = []
-            # What was missing has been predicted: the next stage may read it, and knows no gap any more.
+            # Missing frames now hold predictions: the next stage may read them and sees no gap.
             valid = real
         if stage is not None:
             channels = stage.apply(channels, valid=valid, dt=dt)
@@ -189,21 +189,21 @@ def run_stages(
 
 
 class FramesState(NamedTuple):
-    """Where the frame stages ended: pass it to the next chunk of the same video."""
+    """The state of the frame stages: pass it to the next chunk of the same video."""
 
     detail: Any
     eyes: Any
 
 
 def enhance_track(stack: Stack, track: Track) -> Track:
-    """Run the track stages over a track, each of its sequences by itself.
+    """Run the track stages over a track, each of its sequences independently.
 
     Clips of similar lengths share one compiled program (`gagjax.shape_bucketing`).
 
     Args:
         stack: The stages.
-        track: The sequence, or several (`Track.sequences`). Values of frames marked invalid are never read; what the
-            stages predict for them is put in their place, and they stay marked.
+        track: The sequence, or several (`Track.sequences`). Values of frames marked invalid are never read; they are
+            replaced by the stages' predictions, and stay marked.
 
     Returns:
         A track with the enhanced channels, everything else kept; the track itself if no track stage is enabled.
@@ -228,7 +228,7 @@ def enhance_track(stack: Stack, track: Track) -> Track:
         }
         return track.with_channels(interleaved([part.channels for part in parts.values()], list(sequences.values())))
     check_observed(track.valid)
-    if not track.source:  # a file's has been looked at when it was read
+    if not track.source:  # tracks from files were validated when read
         track_units.warn(track.channels, track.valid)
     stages = track_stages(stack, track)
     frames = len(track)
@@ -251,10 +251,10 @@ def enhance_frames(
 
     Args:
         stack: The stages.
-        frames: RGB, (T, H, W, 3): floats in [0, 1], or uint8 as read from a file. The result is of the same kind.
+        frames: RGB, (T, H, W, 3): floats in [0, 1], or uint8 as read from a file. The result has the same type.
         eye_centres: (x, y) of both eyes as fractions of the image, (T, 2, 2) or (2, 2) for all frames; not finite where
-            an eye is not seen. None: `default` and `live` leave the eyes alone, `reference` uses its fixed places.
-        state: What an earlier chunk returned; None at the start of a video and at a cut.
+            an eye is not visible. None: `default` and `live` leave the eyes alone, `reference` uses fixed positions.
+        state: From the previous chunk; None at the start of a video and at a cut.
 
     Returns:
         The enhanced frames, and the state for the next chunk.
@@ -280,7 +280,7 @@ def enhance_frames(
 
 @jax.jit
 def init_frames(stack: Stack, frames: AnyArray) -> FramesState:
-    """The state before the first of some frames, (T, H, W, 3): what `enhance_frames` starts from by itself."""
+    """The state before the first of `frames`, (T, H, W, 3): where `enhance_frames` starts by default."""
     first = as_float(frames[0])
     return FramesState(*(None if stage is None else stage.init(first) for stage in (stack.detail, stack.eyes)))
 
@@ -342,7 +342,7 @@ def _checked(frames: AnyArray) -> Any:
             raise InputError(f"has type {frames.dtype}", field="frames", fix="Pass floats in [0, 1], or uint8")
         if is_concrete(frames):
             low, high = float(frames.min()), float(frames.max())
-            # Resampling overshoots a little; 0..255 as floats is the usual mistake, and NaN fails every comparison.
+            # Resampling may overshoot a little; this catches floats in 0..255, the usual mistake, and NaN.
             if not (low >= -0.5 and high <= 1.5):
                 raise InputError(
                     f"holds values from {low:.4g} to {high:.4g}", field="frames", fix="Scale float frames to [0, 1]"
@@ -371,7 +371,7 @@ def _recommended(enable: Iterable[str], *, live: bool) -> Stack:
         expression=expression.live_stage if live else expression.default_stage,
         gaze=gaze.live_stage if live else gaze.default_stage,
         detail=detail.default_stage,
-        # After the detail stage the eye network gains no more than the plain sharpening, at ten times its cost.
+        # After the detail stage the eye network gains no more than plain sharpening, at ten times its cost.
         eyes=EyeEnhancer,
     )
 

@@ -6,8 +6,8 @@ conventions are those of GAGAvatar and FLAME:
 * angles are axis-angle vectors in radians; `eyes` is left eye then right eye;
 * `transform` is `[R | t]` for row vectors, `X_camera = X_world @ R + t`, camera axes x left, y up, z forward, lengths
   in GAGAvatar units (FLAME metres times 5). In GAGAvatar's own tracks the head stays at the origin: head motion is
-  camera motion. Trackers that move the head itself put its pose into `extra`, see `gagjax.conventions.head_pose`;
-* frames named `<video>_<number>` may be of several videos: these are sequences of their own, see `Track.sequences`.
+  camera motion. Trackers that move the head itself store its pose in `extra`, see `gagjax.conventions.head_pose`;
+* frames named `<video>_<number>` may be of several videos: each is a separate sequence, see `Track.sequences`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["EXPRESSIONS", "SHAPES", "Channels", "Track", "as_rate", "concat", "i
 
 EXPRESSIONS = 100
 SHAPES = 300
-#: The name of a frame: its video and its number there.
+#: A frame name: its video and its number in it.
 FRAME_NAME = re.compile(r"(?P<video>.*)_(?P<number>\d{1,12})", re.DOTALL)
 #: Files of these trackers do not hold the camera that filmed; what `transform` says then is made up.
 WITHOUT_CAMERA = (
@@ -54,15 +54,15 @@ WITHOUT_CAMERA = (
 
 
 class Channels(NamedTuple):
-    """The per-frame arrays of a track: what filters and stages work on. Every leaf is time first.
+    """The per-frame arrays of a track, which filters and stages process. Every leaf is time first.
 
     Attributes:
         expression: FLAME expression coefficients, (T, 100).
         jaw: Jaw rotation, axis-angle, (T, 3), radians.
         eyes: Left and right eye rotation, axis-angle, (T, 6), radians.
         transform: Camera `[R | t]`, (T, 3, 4).
-        neck: Neck rotation, axis-angle, (T, 3), or None where the tracker has none.
-        extra: Channels of other trackers by name, each (T, ...).
+        neck: Neck rotation, axis-angle, (T, 3), or None if the tracker has none.
+        extra: Further tracker channels by name, each (T, ...).
     """
 
     expression: Float[AnyArray, "T 100"]
@@ -81,21 +81,21 @@ class Track:
         expression: FLAME expression coefficients, (T, 100).
         jaw: Jaw rotation, axis-angle, (T, 3), radians.
         eyes: Left and right eye rotation, axis-angle, (T, 6), radians.
-        transform: Camera `[R | t]` of the module's convention, (T, 3, 4).
+        transform: Camera `[R | t]` in the module's convention, (T, 3, 4).
         shape: FLAME shape, (300,) for the clip or (T, 300), or None.
         neck: Neck rotation, axis-angle, (T, 3), radians, or None.
-        extra: Channels of other trackers, `{name: (T, ...)}`; smoothed like the rest.
+        extra: Further tracker channels, `{name: (T, ...)}`; smoothed like the rest.
         valid: (T,) bool, False where the tracker lost the frame; None means all valid.
         fps: Frames per second: an int, a float, a "30000/1001" string or a Fraction.
         names: One name per frame (the tracker's frame keys), or None.
         rotations: The names in `extra` that hold rotation matrices, (T, 3, 3), and are filtered on SO(3).
-        source: What wrote the track, e.g. "gagavatar-smoothed"; some filters act on it.
-        intrinsics: The lens that filmed it; None is GAGAvatar's, a focal length of 12 half-widths.
-        origin: The file that the track was read from, for writers of its format to carry through what a track has no
-            place for (`gagjax.io.formats.origin`). Neither data nor structure: JAX drops it, slices keep their part.
+        source: The program that wrote the track, e.g. "gagavatar-smoothed"; some filters depend on it.
+        intrinsics: Intrinsics of the camera; None means GAGAvatar's, a focal length of 12 half-widths.
+        origin: The source file, from which writers of its format copy the fields that a track does not hold
+            (`gagjax.io.formats.origin`). Neither data nor structure: JAX drops it, slices keep their part.
 
     Raises:
-        InputError: If a shape does not fit or there is no frame. Values are not looked at: see `validate`.
+        InputError: If a shape does not fit or there is no frame. Values are not checked: see `validate`.
 
     Example:
         >>> import numpy as np
@@ -159,7 +159,7 @@ class Track:
                 raise InputError(f"has {len(names)} entries for {frames} frames", field="names")
             put("names", names)
         if self.origin is not None and len(self.origin.frames) != frames:
-            put("origin", None)  # other frames than those of the file
+            put("origin", None)  # no longer the frames of the file
         lens = self.intrinsics
         if isinstance(lens, Intrinsics) and lens.K.ndim == 3 and lens.K.shape[0] != frames:
             raise InputError(f"has {lens.K.shape[0]} frames, expression has {frames}", field="intrinsics")
@@ -168,7 +168,7 @@ class Track:
         return self.expression.shape[0]
 
     def __repr__(self) -> str:
-        """Shapes and facts, not numbers: a track fits on one screen."""
+        """Shapes and metadata only, short enough for one screen."""
         lost = f", {int((~np.asarray(self.valid)).sum())} lost" if is_concrete(self.valid) else ""
         arrays = {
             name: value for name, value in self.channels._asdict().items() if name != "extra" and value is not None
@@ -199,20 +199,21 @@ class Track:
 
     @property
     def camera(self) -> Camera:
-        """The camera of every frame: intrinsics in pixels with the picture's size, and world to camera.
+        """The camera of every frame: intrinsics in pixels, image size, and world-to-camera transforms.
 
-        The world is the track's, in GAGAvatar units; `gagjax.conventions.head_pose.folded` first, where the head itself moves.
+        The world is the track's, in GAGAvatar units; where the head itself moves, apply
+        `gagjax.conventions.head_pose.folded` first.
         """
         return from_track(self.transform, intrinsics=self.intrinsics)
 
     @property
     def camera_known(self) -> bool:
-        """Whether `camera` is the one that filmed, not one that was made up to show the head from the front."""
+        """Whether `camera` is the real camera, not a placeholder that shows the head from the front."""
         return self.intrinsics is not None or not self.source.startswith(WITHOUT_CAMERA)
 
     @property
     def sequences(self) -> dict[str, np.ndarray]:
-        """The frames of each video, by its name, in the order of the track; one unnamed sequence without such names.
+        """Frame indices of each video by its name, in track order; one unnamed sequence if frames name no video.
 
         Example:
             >>> still = np.zeros((4, 100)), np.zeros((4, 3)), np.zeros((4, 6)), np.tile(np.eye(3, 4), (4, 1, 1))
@@ -231,10 +232,10 @@ class Track:
         return {video: np.asarray(places) for video, places in videos.items()}
 
     def take(self, places: Int[AnyArray, "N"] | Sequence[int], *, names: Iterable[str] | None = None) -> Track:
-        """The track with the frames of an index, in that order; frames may repeat.
+        """The track with the frames at the given indices, in that order; frames may repeat.
 
         Args:
-            places: (N,) frame numbers.
+            places: (N,) frame indices.
             names: Their new names; None keeps the old ones.
         """
         places = np.asarray(places)
@@ -247,12 +248,12 @@ class Track:
         )
 
     def split(self) -> dict[str, Track]:
-        """Each sequence as a track of its own, by its name; the track itself where there is one."""
+        """Each sequence as a separate track, by name; the track itself if there is only one."""
         found = self.sequences
         return {name: self if len(found) == 1 else self.take(places) for name, places in found.items()}
 
     def one_after_another(self) -> Track:
-        """The track with its sequences in a row, as a film shows them; the track itself where there is one."""
+        """The track with its sequences concatenated; the track itself if there is only one."""
         found = self.sequences
         return self if len(found) == 1 else self.take(np.concatenate(list(found.values())))
 
@@ -263,15 +264,15 @@ class Track:
 
     @property
     def channels(self) -> Channels:
-        """The per-frame arrays, as the pytree that filters and stages work on."""
+        """The per-frame arrays, as the pytree that filters and stages process."""
         return Channels(self.expression, self.jaw, self.eyes, self.transform, self.neck, self.extra)
 
     def with_channels(self, channels: Channels) -> Track:
-        """This track with other per-frame arrays, everything else kept."""
+        """This track with its per-frame arrays replaced, everything else kept."""
         return dataclasses.replace(self, **channels._asdict())
 
     def pad(self, frames: int) -> Track:
-        """The track at a length of `frames`, the last frame repeated and marked invalid; for batches of one length.
+        """The track padded to `frames` by repeating the last frame, marked invalid; for batches of equal length.
 
         Raises:
             ValueError: If the track is longer than that.
@@ -284,10 +285,10 @@ class Track:
         return dataclasses.replace(longer, valid=np.concatenate([self.valid, np.zeros(missing, bool)]))
 
     def validate(self, file: str | None = None) -> Track:
-        """The track itself, once its values are known to be usable.
+        """The track itself, after its values have been validated.
 
         Args:
-            file: Where it came from, for the message.
+            file: The source file, for the message.
 
         Raises:
             InputError: If a frame marked valid holds a value that is not finite, no frame is valid, or the camera's
@@ -331,12 +332,12 @@ class Track:
 
 
 def per_frame_lens(lens: Intrinsics | None, function: Callable[[Any], Any]) -> Intrinsics | None:
-    """A lens with a function applied to its matrices, where it has one for each frame; others stay."""
+    """Apply a function to per-frame intrinsics; constant intrinsics and None are returned unchanged."""
     return lens if lens is None or np.ndim(lens.K) == 2 else dataclasses.replace(lens, K=function(lens.K))
 
 
 def concat(tracks: Iterable[Track]) -> Track:
-    """One track out of several, in order; fps, rotations and source are the first one's.
+    """Concatenate tracks in order; fps, rotations and source are taken from the first.
 
     Raises:
         InputError: If frame rates or channels differ.
@@ -364,14 +365,14 @@ def concat(tracks: Iterable[Track]) -> Track:
 
 
 def interleaved(parts: Sequence[Channels], places: Sequence[Any]) -> Channels:
-    """The channels of sequences put back to where their frames were.
+    """Put the channels of sequences back at their frames' original positions.
 
     Args:
         parts: Channels of each sequence.
-        places: Which frames of the whole each one's are.
+        places: Frame indices of each sequence in the whole.
 
     Returns:
-        Channels of the whole.
+        Channels of the whole track.
     """
     order = np.argsort(np.concatenate([np.asarray(each) for each in places]), kind="stable")
     joined: Channels = jax.tree.map(lambda *xs: _joined(xs)[order], *parts)
@@ -384,7 +385,7 @@ def _joined(arrays: Iterable[Any]) -> Any:
 
 
 def _floats(value: object, name: str, shape: tuple[int | None, ...] | None) -> Any:
-    """The value as a float array (float64 kept under x64), its shape checked where one is given."""
+    """The value as a float array (float64 kept under x64), checked against `shape` if given."""
     if not isinstance(value, jax.Array):
         value = np.asarray(value)
         if value.dtype.kind not in "fiub":
@@ -416,7 +417,7 @@ def _named_arrays(track: Track) -> Iterable[tuple[str, Any]]:
 
 
 def _names_after(last: str, count: int) -> tuple[str, ...]:
-    """Names for frames that lengthen a track: of the last frame's video."""
+    """Names for padding frames, continuing the last frame's video."""
     match = FRAME_NAME.fullmatch(last)
     video, number = ("pad", -1) if match is None else (match["video"], int(match["number"]))
     return tuple(f"{video}_{number + 1 + i}" for i in range(count))

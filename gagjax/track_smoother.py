@@ -1,8 +1,8 @@
-"""TrackSmoother: which filter, with which parameters, runs on which field of a track.
+"""TrackSmoother: the filter and its parameters for each field of a track.
 
 Two presets. `TrackSmoother.default(fps)` sees the whole sequence and has no lag; `TrackSmoother.live(fps)` is a causal
-filter over one frame of `Channels`. Both find the noise level of every channel themselves; their parameters are
-frequencies and multiples of that level, so one set serves every tracker.
+filter over one frame of `Channels`. Both estimate the noise level of every channel; their parameters are
+frequencies and multiples of that level, so one set works for every tracker.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from gagjax.typing import AnyArray, FrameRate, Scalar
 if TYPE_CHECKING:
     from gagjax.tuning.batching import Clip
 
-# Tracks in which a causal filter has already been at work: a second one would add its lag to the first.
+# Sources already smoothed by a causal filter: a second one would add its lag to the first.
 SMOOTHED_SOURCES = ("gagavatar-smoothed",)
 
 
 @pytree
 class TrackSmoother:
-    """Zero-lag smoothing of a whole track, field by field. None leaves a field as it is.
+    """Zero-lag smoothing of a whole track, field by field. None leaves a field unchanged.
 
     Args:
         expression: Smoother of the expression coefficients.
@@ -46,9 +46,9 @@ class TrackSmoother:
         rotation: Smoother of the rotation of camera and head, on SO(3), radians.
         translation: Smoother of the translation of camera and head, in the track's unit and in metres.
         neck: Smoother of the neck, radians.
-        extra: Smoother of every extra channel; those named in `rotations` on SO(3).
-        cut_angle: A lasting turn of the camera by more than this between two frames is a scene cut, radians; nothing
-            is carried across a cut.
+        extra: Smoother of every extra channel; those named in `rotations` are smoothed on SO(3).
+        cut_angle: A lasting camera rotation by more than this between two frames is a scene cut, radians; no state is
+            carried across a cut.
         rotations: Names of extra channels that hold rotation matrices; `for_track` sets them.
 
     Example:
@@ -74,10 +74,10 @@ class TrackSmoother:
 
     @classmethod
     def default(cls, fps: FrameRate = 25) -> TrackSmoother:
-        """The offline preset; parameters are in Hz, so `fps` changes nothing but their upper end.
+        """The offline preset; parameters are in Hz, so `fps` only limits their upper end.
 
         Args:
-            fps: Frames per second of the tracks to come.
+            fps: Frames per second of the tracks to smooth.
         """
         highest = min(10.0, 0.5 * float(fps))
 
@@ -85,11 +85,11 @@ class TrackSmoother:
             return AdaptiveSmoother(lowest=min(lowest, highest), highest=highest, **more)
 
         return cls(
-            # Lips move at 2 Hz and more, the jaw of a speaker at up to 8: slower cutoffs are not even tried, because a
-            # few seconds of speech look like noise to a likelihood. Columns differ, so they pool little.
+            # Lips move at 2 Hz and more, the jaw in speech at up to 8 Hz: slower cutoffs are excluded, because a few
+            # seconds of speech look like noise to a likelihood. Columns differ, so pooling is weak.
             expression=smoother(2.0, pooling=0.25, guard=3.5),
             jaw=smoother(8.0),
-            # Saccades last one to three frames: little is taken away, and jumps that last are kept.
+            # Saccades last one to three frames: smooth little, and keep lasting jumps.
             eyes=smoother(3.0, guard=3.5),
             rotation=smoother(0.7),
             translation=smoother(0.7),
@@ -102,7 +102,7 @@ class TrackSmoother:
         """The causal preset: at most one frame of lag.
 
         Args:
-            fps: Frames per second of the tracks to come.
+            fps: Frames per second of the tracks to smooth.
         """
         rate = float(fps)
         return LiveTrackSmoother(
@@ -116,7 +116,7 @@ class TrackSmoother:
         )
 
     def for_track(self, track: Track) -> TrackSmoother:
-        """The smoother for a track: with its rotation channels; warns where the track is smoothed already."""
+        """The smoother bound to a track's rotation channels; warns if the track is already smoothed."""
         warn_if_smoothed(track)
         return dataclasses.replace(self, rotations=track.rotations)
 
@@ -135,7 +135,7 @@ class TrackSmoother:
         return track.with_channels(self.for_track(track).apply(channels, valid=jnp.asarray(track.valid), dt=dt))
 
     def likelihood(self, clip: Clip) -> Float[Array, ""]:
-        """Negative log-likelihood of a clip at every field's lowest cutoff: the sum over fields, each per frame and channel.
+        """Negative log-likelihood at each field's lowest cutoff: summed over fields, each per frame and channel.
 
         Args:
             clip: A `tuning.Clip` of `Channels`.
@@ -172,7 +172,7 @@ class TrackSmoother:
             The smoothed channels.
         """
         rotation, translation = channels.transform[..., :3], channels.transform[..., 3]
-        # Who is cut away from is the head: where it turns by itself, that counts like the camera's turning.
+        # Cuts are relative to the head: its own rotation counts like the camera's.
         cuts = scene_cuts(transform_of(channels)[..., :3], valid, self.cut_angle)
 
         def vector(smoother: AdaptiveSmoother | None, xs: AnyArray | None) -> Any:
@@ -212,7 +212,7 @@ class LiveTrackSmoother:
         eyes: Filter of both eyes.
         transform: Filter of the camera `[R | t]`.
         neck: Filter of the neck.
-        extra: Filter of every extra channel that is no rotation.
+        extra: Filter of every extra channel that is not a rotation.
         extra_rotation: Filter of the extra channels named in `rotations`.
         rotations: Names of extra channels that hold rotation matrices; `for_track` sets them.
     """
@@ -227,7 +227,7 @@ class LiveTrackSmoother:
     rotations: tuple[str, ...] = static(default=())
 
     def for_track(self, track: Track) -> LiveTrackSmoother:
-        """The filter for a track: with its rotation channels; warns where the track is smoothed already."""
+        """The filter bound to a track's rotation channels; warns if the track is already smoothed."""
         warn_if_smoothed(track)
         return dataclasses.replace(self, rotations=track.rotations)
 
@@ -241,11 +241,11 @@ class LiveTrackSmoother:
         return {name: f.init(x) for name, f, x in self._parts(first)}
 
     def step(self, state: dict[str, Any], x: Channels) -> tuple[dict[str, Any], Channels]:
-        """All fields by one frame."""
+        """Advance all fields by one observed frame."""
         return self._joined({name: f.step(state[name], value) for name, f, value in self._parts(x)})
 
     def predict(self, state: dict[str, Any]) -> tuple[dict[str, Any], Channels]:
-        """All fields by one frame that was not observed."""
+        """Advance all fields by one missing frame."""
         return self._joined({name: self._filter(name).predict(each) for name, each in state.items()})
 
     def _filter(self, name: str) -> Any:
@@ -256,7 +256,7 @@ class LiveTrackSmoother:
 
     def _parts(self, x: Channels) -> list[tuple[str, Any, Any]]:
         named = {name: value for name, value in x._asdict().items() if name != "extra" and value is not None}
-        # The head's turning is filtered on SO(3) in whichever form it comes.
+        # Head rotation is filtered on SO(3), whatever its representation.
         named |= {f"extra/{n}": so3.exp(value) if n == GLOBAL_ROTATION else value for n, value in x.extra.items()}
         return [(name, self._filter(name), value) for name, value in named.items()]
 
@@ -275,22 +275,22 @@ class LiveTrackSmoother:
 def principal(
     smooth: Callable[[AnyArray], Any], xs: Float[AnyArray, "T 3"], valid: Bool[AnyArray, "T"] | None
 ) -> Float[AnyArray, "T 3"]:
-    """A smoother of single channels along the principal axes of a motion, so that the world's axes do not matter.
+    """Apply a per-channel smoother along the principal axes of a motion, for independence of the world axes.
 
     Args:
-        smooth: Takes and returns (T, 3).
-        xs: Places, (T, 3).
+        smooth: A smoother from (T, 3) to (T, 3).
+        xs: Positions, (T, 3).
         valid: (T,) frames to trust.
 
     Returns:
-        The smoothed places, (T, 3).
+        The smoothed positions, (T, 3).
     """
     xs = jnp.asarray(xs)
     seen = jnp.ones(xs.shape[0], bool) if valid is None else jnp.asarray(valid)
     known = jnp.where(seen[:, None], xs, 0.0)
     middle = known.sum(0) / jnp.maximum(seen.sum(), 1)
     off = jnp.where(seen[:, None], xs - middle, 0.0)
-    # Only the choice of axes: their own gradient is of no interest, and infinite where two of them are alike.
+    # No gradient through the choice of axes: it is infinite where two eigenvalues coincide.
     axes = jax.lax.stop_gradient(jnp.linalg.eigh(off.T @ off)[1])
     still = (jnp.abs(off) <= 1e-6 * jnp.max(jnp.abs(known))).all()
     turned = jnp.matmul(smooth(jnp.matmul(xs - middle, axes, precision="highest")), axes.T, precision="highest")
@@ -298,7 +298,7 @@ def principal(
 
 
 def _turning(eyes: Float[AnyArray, "T 6"], valid: Bool[AnyArray, "T"] | None) -> Bool[AnyArray, ""]:
-    """Whether the eyes turn at all; those that no tracker estimated are left as they are."""
+    """Whether the eyes move at all; eyes that the tracker did not estimate are left unchanged."""
     seen = jnp.ones(eyes.shape[0], bool) if valid is None else jnp.asarray(valid)
     low = jnp.where(seen[:, None], eyes, jnp.inf).min(0)
     high = jnp.where(seen[:, None], eyes, -jnp.inf).max(0)
@@ -306,7 +306,7 @@ def _turning(eyes: Float[AnyArray, "T 6"], valid: Bool[AnyArray, "T"] | None) ->
 
 
 def _nearest(v: Float[AnyArray, "T 3"], given: Float[AnyArray, "T 3"]) -> Float[AnyArray, "T 3"]:
-    """Rotation vectors written as near as can be to given ones: a turn by a and by a - 360 degrees is the same."""
+    """The equivalent rotation vectors nearest to given ones: angles a and a - 360 degrees are the same rotation."""
     angle = jnp.sqrt((v**2).sum(-1, keepdims=True))
     safe = jnp.where(angle > 1e-6, angle, 1.0)
     other = jnp.where(angle > 1e-6, v * (1 - 2 * jnp.pi / safe), v)
@@ -315,7 +315,7 @@ def _nearest(v: Float[AnyArray, "T 3"], given: Float[AnyArray, "T 3"]) -> Float[
 
 
 def warn_if_smoothed(track: Track) -> None:
-    """Warn where the tracker's own output has been filtered before."""
+    """Warn if the tracker's output is already filtered."""
     if track.source in SMOOTHED_SOURCES:
         warnings.warn(
             f"this track ({track.source}) has already been through a causal filter, whose lag no smoother can take "

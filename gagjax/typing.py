@@ -1,8 +1,8 @@
-"""Types of arguments as they really are: Python numbers, NumPy arrays and JAX arrays, tracers included.
+"""Argument types: Python numbers, NumPy arrays and JAX arrays, tracers included.
 
-`jax.Array` alone would be untrue of an argument, since public functions take NumPy arrays as well. `AnyArray` is what
-goes into a shape annotation, `Float[AnyArray, "T 3"]`; the other names are shorthands for annotations that recur. The
-fast test suite checks all of them at run time (jaxtyping with beartype).
+`jax.Array` alone would be wrong, since public functions take NumPy arrays as well. `AnyArray` is the array type of
+shape annotations, `Float[AnyArray, "T 3"]`; the other names abbreviate common annotations. The fast test suite checks
+all of them at run time (jaxtyping with beartype).
 
 Example:
     >>> isinstance(np.zeros((4, 3), np.float32), Float[np.ndarray, "T 3"])
@@ -33,24 +33,24 @@ __all__ = [
     "Values",
 ]
 
-#: An array of NumPy or JAX; a tracer is a JAX array.
+#: A NumPy or JAX array; tracers are JAX arrays.
 AnyArray: TypeAlias = jax.Array | np.ndarray
-#: A real number: of Python, of NumPy, or an array without axes.
+#: A real number: a Python or NumPy number, or an array without axes.
 Scalar: TypeAlias = float | int | np.number | Float[AnyArray, ""] | Int[AnyArray, ""]
 #: An array of real numbers of any shape, or one number.
 Values: TypeAlias = float | int | np.number | Float[AnyArray, "..."] | Int[AnyArray, "..."]
 #: A leaf of a filter or a stage: one number for all channels, or an array that broadcasts against a frame.
 Hyperparameter: TypeAlias = Values
-#: Booleans of any shape, or one.
+#: Booleans of any shape, or a single one.
 Mask: TypeAlias = bool | np.bool_ | Bool[AnyArray, "..."]
-#: One truth value.
+#: A single boolean.
 Condition: TypeAlias = bool | np.bool_ | Bool[AnyArray, ""]
 #: Frames per second: a number, or a ratio as text such as "30000/1001".
 FrameRate: TypeAlias = Fraction | float | int | str | np.number | Float[AnyArray, ""]
 #: A pytree of arrays: a frame, or frames time first.
 Tree: TypeAlias = PyTree
 
-# Fields that a class takes in several forms and holds in one: a type checker sees the form that is held.
+# Fields that accept several forms and store one: a type checker sees the stored form.
 if TYPE_CHECKING:
     HeldMask: TypeAlias = Bool[AnyArray, "T"]
     HeldRate: TypeAlias = Fraction

@@ -1,8 +1,8 @@
-"""The GAGAvatar network in PyTorch, key for key with its official checkpoint, and the avatar that it drives.
+"""The GAGAvatar network in PyTorch, with the keys of its official checkpoint, and the avatar based on it.
 
 Encode once, drive many: `GAGAvatar.encode` turns a portrait into an `Identity` (its Gaussians, which can be saved),
-`Avatar` puts a head model beside it, and every frame is then only 5023 moved points, one rasterization and one decode.
-Nothing is ever downloaded: all that inference needs is in the checkpoint.
+`Avatar` combines it with a head model, and every frame then needs only 5023 moved points, one rasterization and one
+decoding. Nothing is ever downloaded: inference needs only the checkpoint.
 
 Source: Chu & Harada, "Generalizable and Animatable Gaussian Head Avatar", NeurIPS 2024.
 """

@@ -1,4 +1,4 @@
-"""A GAGAvatar identity on its head model: what a track drives."""
+"""A GAGAvatar identity with its head model, driven by a track."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ CHUNK = 32  # frames whose vertices are computed at once
 
 
 class Avatar:
-    """One identity, ready to be driven.
+    """One identity, ready to be animated.
 
     Args:
         network: The network.
-        model: The head model; GAGAvatar is made for FLAME's own mesh of 5023 vertices.
+        model: The head model; GAGAvatar requires FLAME's mesh of 5023 vertices.
         identity: The encoded portrait.
-        noise: The decoder's noise: "fixed" (repeatable, no flicker), "random" (as the original), "zero".
+        noise: The decoder's noise: "fixed" (reproducible, no flicker), "random" (as in the original), "zero".
         batch: Frames decoded together: 1 is fastest on a CPU, more may be on a GPU.
 
     Attributes:
-        size: Width and height of its pictures.
-        shape: FLAME shape of the identity; zero where the portrait came without one.
+        size: Width and height of its images.
+        shape: FLAME shape of the identity; zero if the portrait has none.
 
     Raises:
         InputError: If the head model has another number of vertices.
@@ -84,16 +84,16 @@ class Avatar:
         device: torch.device | str | None = None,
         noise: Noise = "fixed",
     ) -> Avatar:
-        """An avatar from files. On a CPU the process is told to keep freed memory, see `memory`.
+        """An avatar from files. On a CPU the process is set to keep freed memory, see `memory`.
 
         Args:
             checkpoint: `GAGAvatar.pt`.
             model: FLAME file, or a loaded model.
             portrait: A tracking result (`tracked.pt`, or the folder or `optim.pkl` of an image's tracking), or an
-                identity that `Identity.save` wrote.
-            name: Which of its entries; needed where there are several.
-            image: The tracker's crop of the portrait, where the tracking result does not hold it.
-            device: Where the network runs; a CUDA device by default if there is one.
+                identity written by `Identity.save`.
+            name: The entry to use; required if there are several.
+            image: The tracker's crop of the portrait, if the tracking result does not include it.
+            device: Device of the network; by default a CUDA device if there is one.
             noise: As in the class.
 
         Raises:
@@ -108,8 +108,8 @@ class Avatar:
     def vertices(self, track: Track) -> Float[Array, "T V 3"]:
         """The identity's vertices with a driver's expression, jaw and eyes, metres.
 
-        Global rotation and neck stay zero here: to GAGAvatar head motion is camera motion (`frames` puts both there), or
-        else the plane's Gaussians would stay behind.
+        Global rotation and neck are zero here: in GAGAvatar head motion is camera motion (`frames` moves both to the
+        camera); otherwise the plane's Gaussians would not follow.
         """
         pose = jnp.concatenate([jnp.zeros_like(track.jaw), track.jaw], -1)
         return flame.vertices(self.model, self.shape, track.expression, pose, track.eyes)
@@ -118,8 +118,8 @@ class Avatar:
         """The Gaussians of one frame, in GAGAvatar units (metres times 5).
 
         Args:
-            parameters: The frame: expression, jaw and eyes drive the identity, as in `vertices`; its shape, neck and
-                global rotation are not looked at. Or the posed vertices, (V, 3), metres, where they are at hand.
+            parameters: The frame: expression, jaw and eyes drive the identity, as in `vertices`; shape, neck and global
+                rotation are ignored. Or the posed vertices, (V, 3), metres.
 
         Returns:
             The identity's Gaussians, with the network's feature channels.
@@ -132,15 +132,15 @@ class Avatar:
         return handover.place(self._resting, moved)
 
     def decode(self, features: Float[Array, "... H W C"] | torch.Tensor) -> Float[Array, "... H W 3"]:
-        """Rasterized features over black to pictures in [0, 1]."""
+        """Decode rasterized features over black to images in [0, 1]."""
         return handover.to_jax(self.network.decode(features, self.noise))
 
     def frames(self, track: Track, *, backend: str = "auto") -> Iterator[Float[Array, "H W 3"]]:
-        """The pictures of a driver, one by one; memory does not grow with its length.
+        """Render a driver's frames one by one; memory does not grow with its length.
 
         Args:
-            track: Expression, jaw, eyes, the head's pose, neck and camera of the driver. The shape is the identity's own;
-                what turns the head turns the camera about it, and the lens is always GAGAvatar's.
+            track: Expression, jaw, eyes, head pose, neck and camera of the driver. The shape is the identity's own;
+                head rotation becomes camera motion about the head, and the intrinsics are always GAGAvatar's.
             backend: As in `bridge.rasterize`.
         """
         track = with_neck(track, self.model, self.shape)

@@ -1,7 +1,7 @@
-"""Reading the official checkpoint: safely, strictly, and with messages that say what is wrong.
+"""Read the official checkpoint safely and strictly, with precise error messages.
 
-The file holds the network under `model` and, beside it, a loss network (`percep_loss.*`) that only training used; that
-part is ignored. Everything else must be there, under the very names and shapes of the network.
+The file holds the network under `model` and also a loss network (`percep_loss.*`) used only in training, which is
+ignored. All other keys and shapes must match the network exactly.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ def read(path: str | Path, *, ask: str = ASK) -> dict[str, Tensor]:
 
     Args:
         path: A file written by `torch.save`: a state dict, or a dict that holds one under `model` or `state_dict`. A
-            prefix of all keys, as `DataParallel` and `torch.compile` write it, is taken off.
-        ask: What a message asks the user to do.
+            prefix common to all keys, as written by `DataParallel` and `torch.compile`, is removed.
+        ask: The action suggested in error messages.
 
     Raises:
-        InputError: If it is missing, is no such file, or holds anything but plain data: a file that asks for code to
-            be run is refused and nothing in it is executed.
+        InputError: If it is missing, is not such a file, or holds anything but plain data: a file that requests code
+            execution is refused and nothing in it is executed.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError("there is no such file", file=path, fix=ask)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about odd pickle protocols, which end in an error below
+            warnings.simplefilter("ignore")  # about unusual pickle protocols, which cause an error below
             found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the restricted unpickler meets odd bytes with whatever error they lead to
+    except Exception as error:  # on malformed bytes the restricted unpickler can raise any exception
         asked = re.search(r"GLOBAL ([\w.]+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
         if asked:
             problem = f"refused: it asks for {asked[1]} to be run, and nothing in it was executed"
@@ -61,15 +61,15 @@ def read(path: str | Path, *, ask: str = ASK) -> dict[str, Tensor]:
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], *, file: str | Path | None = None) -> None:
-    """Put a state dict into a network, all of it and nothing else, as float32.
+    """Load a state dict into a network, strictly and as float32.
 
     Args:
         network: The network; parameters on the meta device are replaced, so nothing is allocated twice.
-        state: What `read` returns.
-        file: Where it came from, for the message.
+        state: From `read`.
+        file: Its file, for the message.
 
     Raises:
-        InputError: Naming the missing keys, the unexpected ones and those of a wrong shape, all at once.
+        InputError: Listing all missing keys, unexpected keys and keys with a wrong shape.
     """
     wanted = network.state_dict()
     missing = [key for key in wanted if key not in state]

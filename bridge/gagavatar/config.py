@@ -1,4 +1,4 @@
-"""Sizes of the network. The defaults are GAGAvatar's; smaller ones make the same network quick to train in a test."""
+"""Network sizes. The defaults are GAGAvatar's; smaller ones give the same architecture for fast tests."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ class Config:
     Args:
         patches: Patches along one side of the portrait; the portrait is `14 * patches` pixels wide.
         embed: Width of the vision transformer.
-        depth: Its blocks; the last four are read.
-        heads: Its attention heads.
+        depth: Its number of blocks; outputs of the last four are used.
+        heads: Its number of attention heads.
         projects: Channels of the four feature levels, finest first.
         plane_channels: Channels of the feature plane, which is `8 * patches` wide.
         hidden: Hidden channels of the Gaussian heads.
-        features: Feature channels of one Gaussian (the first three are the coarse picture).
-        vertices: Vertices of the head model.
-        size: Width and height of the picture, a power of two.
+        features: Feature channels of one Gaussian (the first three are the coarse image).
+        vertices: Number of vertices of the head model.
+        size: Width and height of the output image, a power of two.
         style: Length of the style vector.
         decoder_channels: Channels of the decoder's U-net at widths 4, 8, ... `size`; the generator has
             twice as many.
@@ -40,7 +40,7 @@ class Config:
 
     @property
     def image(self) -> int:
-        """Width and height that the portrait is resized to, in pixels."""
+        """Width and height to which the portrait is resized, in pixels."""
         return 14 * self.patches
 
     @property

@@ -1,10 +1,10 @@
-"""The neural renderer: a U-net that reads the rasterized features and steers a style-based generator.
+"""The neural renderer: a U-net on the rasterized features that conditions a style-based generator.
 
 Every resize is plain bilinear without aligned corners; there are no blur kernels and no run-time gains on weights.
 
-Every style convolution adds noise times a learned strength. The original draws it anew on each call, so two of its
-frames of one pose differ: visible as flicker, which no smoothing of the motion can remove. Here that is one mode of
-three; the default is the noise stored in the checkpoint, the same in every frame.
+Every style convolution adds noise times a learned strength. The original draws new noise on each call, so two frames of
+the same pose differ: visible as flicker, which no smoothing of the motion can remove. Here this is one mode of three;
+the default is the noise stored in the checkpoint, the same in every frame.
 
 Sources: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020; Wang et al., "Towards
 Real-World Blind Face Restoration with Generative Facial Prior" (GFPGAN), CVPR 2021.
@@ -34,12 +34,12 @@ def resize(x: Float[Tensor, "B C H W"], factor: float) -> Float[Tensor, "B C h w
 
 
 def activate(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Leaky ReLU of slope 0.2, written over its argument: always the fresh result of a convolution or a sum."""
+    """Leaky ReLU of slope 0.2, in place: its argument is always a new result of a convolution or a sum."""
     return F.leaky_relu(x, SLOPE, inplace=True)
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with a resize between them, and a 1x1 shortcut; plain sum."""
+    """Two 3x3 convolutions with a resize in between, plus a 1x1 shortcut, summed without scaling."""
 
     def __init__(self, inputs: int, outputs: int, factor: float) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
         y = activate(self.conv2(resize(activate(self.conv1(x)), self.factor)))
-        # A 1x1 convolution and a resize commute: the one that makes the map smaller comes first.
+        # A 1x1 convolution and a resize commute: the one that shrinks the map comes first.
         return y + (resize(self.skip(x), self.factor) if self.factor > 1 else self.skip(resize(x, self.factor)))
 
 
@@ -62,15 +62,15 @@ class NormaliseStyle(nn.Module):
 
 
 class ModulatedConv(nn.Module):
-    """A convolution whose input channels are scaled by the style, its outputs brought back to unit gain.
+    """A convolution with input channels scaled by the style and outputs normalised to unit gain.
 
     Args:
         inputs: Input channels.
         outputs: Output channels.
         kernel: Kernel width.
         style: Length of the style vector.
-        demodulate: Whether the outputs are brought back to unit gain, then multiplied by the caller's.
-        upsample: Whether the input is enlarged by two first.
+        demodulate: Whether outputs are normalised to unit gain, then multiplied by the caller's gain.
+        upsample: Whether the input is first upsampled by two.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class ModulatedConv(nn.Module):
         """The convolution's result, times the gain if demodulated, plus the bias."""
         scales = self.modulation(style)[:, None]
         if self.demodulate:
-            # The norm of an output's modulated kernel, from one pass over the kernels as they are.
+            # The norm of each output's modulated kernel, from one pass over the unmodulated kernels.
             square = torch.linalg.vector_norm(self.weight, dim=(3, 4)).square()
             norm = (square * scales.square()).sum(-1, keepdim=True)
             scales = scales * (gain * torch.rsqrt(norm + EPSILON))
@@ -131,7 +131,7 @@ class StyleConv(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """The picture so far, enlarged, plus what this level adds to it."""
+    """The upsampled image so far plus this level's contribution."""
 
     def __init__(self, inputs: int, style: int) -> None:
         super().__init__()
@@ -168,7 +168,7 @@ class NoiseBuffers(nn.Module):
     def maps(
         self, mode: Noise, batch: int, generator: torch.Generator | None = None
     ) -> list[Float[Tensor, "b 1 h w"] | None]:
-        """One map per style convolution: the stored ones, fresh ones, or none at all."""
+        """One map per style convolution: stored, newly drawn, or none."""
         stored = list(self.buffers())
         if mode == "fixed":
             return [*stored]
@@ -182,7 +182,7 @@ class NoiseBuffers(nn.Module):
 
 
 class StyleGenerator(nn.Module):
-    """From 4x4 to the full picture, every level scaled and shifted by maps from the U-net.
+    """From 4x4 to the full image, every level scaled and shifted by maps from the U-net.
 
     Args:
         channels: Channels at widths 4, 8, 16, ...
@@ -217,7 +217,7 @@ class StyleGenerator(nn.Module):
         noise: Noise = "fixed",
         generator: torch.Generator | None = None,
     ) -> Float[Tensor, "B 3 H W"]:
-        """The picture before its final sigmoid."""
+        """The image before the final sigmoid."""
         style = self.style_mlp(code)
         maps = self.noises.maps(noise, len(code), generator)
         x = self.style_conv1(self.constant_input(len(code)), style, maps[0])
@@ -231,7 +231,7 @@ class StyleGenerator(nn.Module):
 
 
 class StyleUNet(nn.Module):
-    """Rasterized features (B, C, H, W) to the picture (B, 3, H, W) in (0, 1)."""
+    """Rasterized features (B, C, H, W) to the image (B, 3, H, W) in (0, 1)."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -252,12 +252,12 @@ class StyleUNet(nn.Module):
     def forward(
         self, features: Float[Tensor, "B C H W"], noise: Noise = "fixed", generator: torch.Generator | None = None
     ) -> Float[Tensor, "B 3 H W"]:
-        """The picture.
+        """The image.
 
         Args:
             features: Rasterized features, unnormalised, over black, (B, C, size, size).
-            noise: "fixed" for the stored maps (repeatable, no flicker), "random" for fresh ones as the original
-                draws them, "zero" for none.
+            noise: "fixed" for the stored maps (reproducible, no flicker), "random" for new ones as in the original,
+                "zero" for none.
             generator: Source of the random noise.
         """
         x = activate(self.conv_body_first(features))

@@ -3,8 +3,8 @@
 Quirks that are part of the trained network, kept as they are:
 
 * the global feature is the final token of the top-left patch, not the class token;
-* at every level the ImageNet-normalised portrait, resized with antialiasing, is put in front of the features;
-* the coarsest fusion block has nothing to add from the side, so its first residual unit is never used.
+* at every level the ImageNet-normalised portrait, resized with antialiasing, is concatenated before the features;
+* the coarsest fusion block has no lateral input, so its first residual unit is never used.
 
 Source: Ranftl et al., "Vision Transformers for Dense Prediction", ICCV 2021.
 """
@@ -23,7 +23,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 
 
 class ResidualUnit(nn.Module):
-    """Two 3x3 convolutions, an activation before each, and the input itself added."""
+    """Two 3x3 convolutions with pre-activation and an identity shortcut."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class ResidualUnit(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Adds the next finer level, refines, enlarges to that level's successor."""
+    """Adds the next finer level, refines, and upsamples to the size of the level after that."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -103,5 +103,5 @@ class Encoder(nn.Module):
 
 
 def enlarge(x: Float[Tensor, "B C H W"], size: int) -> Float[Tensor, "B C size size"]:
-    """Bilinear resize with the corners of both grids aligned, as the fusion chain uses it."""
+    """Bilinear resize with aligned corners, as used in the fusion chain."""
     return F.interpolate(x, (size, size), mode="bilinear", align_corners=True)

@@ -1,7 +1,6 @@
-"""The seam to JAX: tensors to the Gaussians that are rasterized there, and the rasterized features back to torch.
+"""The interface to JAX: tensors to JAX Gaussians for rasterization, and rasterized features back to torch.
 
-An identity crosses once. Per frame only the vertices are new, and the features come back as the very memory that the
-rasterizer wrote.
+An identity is converted once. Per frame only the vertices change, and the features are returned without a copy.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def to_jax(tensor: Tensor) -> Any:
-    """A tensor as a JAX array: the same memory where JAX can use the device, a copy on the host where it cannot."""
+    """A tensor as a JAX array: the same memory if JAX can use the device, else a copy on the host."""
     tensor = tensor.detach()
     if tensor.is_cuda and jax.default_backend() != "gpu":
         tensor = tensor.cpu()
@@ -36,12 +35,12 @@ def to_jax(tensor: Tensor) -> Any:
 
 
 def to_torch(array: AnyArray) -> Tensor:
-    """A JAX or NumPy array as a tensor, of the same memory."""
+    """A JAX or NumPy array as a tensor that shares its memory."""
     return torch.from_numpy(array) if isinstance(array, np.ndarray) else bridge.to_torch(array)
 
 
 def resting(identity: Identity) -> Any:
-    """An identity's Gaussians as `bridge.Gaussians`, those of the vertices still at the origin. Made once."""
+    """An identity's Gaussians as `bridge.Gaussians`, those of the vertices at the origin. Computed once."""
     head = identity.points.new_zeros(identity.vertices, 3)
     parts = (torch.cat([head, identity.points]), identity.covariances(), identity.opacities, identity.features)
     return bridge.Gaussians(*(to_jax(part) for part in parts))
@@ -51,7 +50,7 @@ def place(gaussians: Gaussians, vertices: Float[AnyArray, "V 3"] | Float[Tensor,
     """The Gaussians of one frame: the first V means are its vertices.
 
     Args:
-        gaussians: What `resting` returned.
+        gaussians: From `resting`.
         vertices: FLAME vertices, (V, 3), metres.
     """
     return dataclasses.replace(
@@ -69,7 +68,7 @@ def _put(means: Float[Array, "N 3"], vertices: Float[Array, "V 3"]) -> Float[Arr
 
 
 def camera(transform: Float[AnyArray, "3 4"], size: int) -> Camera:
-    """The `bridge.Camera` of a track's `[R | t]` for a square picture."""
+    """The `bridge.Camera` of a track's `[R | t]` for a square image."""
     from gagjax.camera import from_track
 
     return from_track(jnp.asarray(transform, jnp.float32), size=size, focal=FOCAL)
@@ -84,10 +83,10 @@ def rasterize(gaussians: Gaussians, transform: Float[AnyArray, "3 4"], size: int
 def rasterize_clip(
     gaussians: Gaussians, vertices: AnyArray, transforms: AnyArray, size: int, backend: str = "auto"
 ) -> Tensor:
-    """Features of a few frames, (T, size, size, C); a single frame is handed on without a copy.
+    """Features of a few frames, (T, size, size, C); a single frame is passed on without a copy.
 
     Args:
-        gaussians: What `resting` returned.
+        gaussians: From `resting`.
         vertices: FLAME vertices, (T, V, 3), metres.
         transforms: Cameras `[R | t]`, (T, 3, 4).
         size: Width and height.

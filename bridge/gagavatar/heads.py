@@ -3,11 +3,10 @@
 Quirks that are part of the trained network, kept as they are:
 
 * quaternions are normalised along axis 1. In the plane heads that is the channel axis, so they are unit; in the vertex
-  head it is the *vertex* axis, so each of the four components has unit length over all vertices and the quaternions
-  are tiny. They are used as they come: covariances are built from them without normalising (`lifting.covariances`);
+  head it is the *vertex* axis, so each of the four components has unit norm over all vertices and the quaternions are
+  tiny. They are used unchanged: covariances are computed from them without normalising (`lifting.covariances`);
 * the sigmoid meant for the first three colour channels acts on the last axis. In the vertex head that is the channel
-  axis; in the plane heads it is the image row, so the three leftmost columns are squashed in all channels, and nothing
-  else is.
+  axis; in the plane heads it is the image row, so only the three leftmost columns are squashed, in all channels.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ LARGEST = 0.05  # largest scale of a Gaussian, in GAGAvatar units
 
 
 class HeadOutput(NamedTuple):
-    """What a head says about each Gaussian, except where it is.
+    """The parameters of each Gaussian predicted by a head, except its position.
 
     Attributes:
-        colors: Feature channels, the first three the coarse picture, (B, N, C).
+        colors: Feature channels, the first three the coarse image, (B, N, C).
         opacities: (B, N, 1), in (0, 1).
         scales: Standard deviations along the Gaussian's axes, (B, N, 3), GAGAvatar units.
-        quaternions: w, x, y, z as produced, (B, N, 4); of unit length only in the plane heads.
-        positions: Share of the viewing direction to move along, (B, N, 1), in (0, 1); None in the vertex head.
+        quaternions: w, x, y, z as output, (B, N, 4); of unit length only in the plane heads.
+        positions: Displacement along the viewing direction, (B, N, 1), in (0, 1); None in the vertex head.
     """
 
     colors: Float[Tensor, "B N C"]
@@ -48,7 +47,7 @@ def encode_directions(directions: Float[Tensor, "B 3"]) -> Float[Tensor, "B 27"]
     """Harmonic encoding: sines of x, y, z at frequencies 1, 2, 4, 8, the cosines in the same order, then x, y, z."""
     frequencies = 2.0 ** torch.arange(OCTAVES, dtype=directions.dtype, device=directions.device)
     angles = (directions[..., None] * frequencies).flatten(-2)
-    # The original takes cosines as shifted sines; so do we, to agree in the last digits.
+    # Cosines as shifted sines, as in the original, to match it to the last digit.
     return torch.cat([torch.sin(angles), torch.sin(angles + torch.pi / 2), directions], -1)
 
 
@@ -77,7 +76,7 @@ class VertexHead(nn.Module):
         """Gaussians of all vertices together (their quaternions are normalised over the vertices).
 
         Args:
-            features: Vertex feature and global feature side by side, (B, V, D).
+            features: Concatenated vertex and global features, (B, V, D).
             directions: The portrait camera's viewing direction, (B, 3), unit length.
         """
         x = self.feature_layers(features)

@@ -1,4 +1,4 @@
-"""Identity: one encoded portrait. What encoding is for, made an object: encode once, keep it, drive it often."""
+"""Identity: one encoded portrait. Encode once, save, and drive many times."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ VERSION = 1
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Identity:
-    """The Gaussians of one portrait: V at the head's vertices, then the plane's, lifted back and forward.
+    """The Gaussians of one portrait: V at the head's vertices, then the plane's, lifted backward and forward.
 
     Only the first V means change from frame to frame (they are the vertices); everything else is here.
 
     Attributes:
         points: Means of the plane's Gaussians, (N - V, 3), GAGAvatar units.
         scales: (N, 3), GAGAvatar units.
-        quaternions: w, x, y, z as the network gives them, (N, 4). Those of the vertices are *not* of unit length;
+        quaternions: w, x, y, z as output by the network, (N, 4). Those of the vertices are *not* of unit length;
             use `covariances`.
         opacities: (N,), in (0, 1).
         features: (N, C).
         transform: The portrait's camera `[R | t]`, (3, 4).
-        shape: The portrait's FLAME shape, (300,), or None where unknown.
+        shape: The portrait's FLAME shape, (300,), or None if unknown.
     """
 
     points: Float[Tensor, "M 3"]
@@ -49,7 +49,7 @@ class Identity:
 
     @property
     def vertices(self) -> int:
-        """How many of the Gaussians sit on the head's vertices."""
+        """The number of Gaussians at the head's vertices."""
         return len(self.scales) - len(self.points)
 
     def covariances(self) -> Float[Tensor, "N 3 3"]:
@@ -57,14 +57,14 @@ class Identity:
         return lifting.covariances(self.scales, self.quaternions)
 
     def to(self, device: torch.device | str) -> Identity:
-        """The same on another device."""
+        """The same identity on another device."""
         return dataclasses.replace(self, **{name: value.to(device) for name, value in self._tensors().items()})
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write a `.npz` that `load` reads.
 
         Args:
-            path: Where to.
+            path: The file to write.
             force: Whether an existing file may be replaced.
 
         Raises:
@@ -77,14 +77,14 @@ class Identity:
 
     @classmethod
     def load(cls, path: str | Path, device: torch.device | str = "cpu") -> Identity:
-        """Read what `save` wrote.
+        """Read a file written by `save`.
 
         Args:
             path: The file.
-            device: Where the tensors go.
+            device: Device of the tensors.
 
         Raises:
-            InputError: If it is missing or is no identity file.
+            InputError: If it is missing or is not an identity file.
         """
         arrays = checkpoints.load_npz(path)
         try:
@@ -112,7 +112,7 @@ class Identity:
 
 
 def _check(arrays: Mapping[str, np.ndarray], path: str | Path) -> None:
-    """Raise where a shape or type does not fit the others, or a value is not finite."""
+    """Raise if a shape or type does not match the others, or a value is not finite."""
     points, count = len(np.atleast_1d(arrays["points"])), len(np.atleast_1d(arrays["scales"]))
     wanted: dict[str, tuple[int | None, ...]] = {
         "points": (points, 3),

@@ -1,4 +1,4 @@
-"""Where the plane's Gaussians stand, and the covariance of any Gaussian.
+"""Positions of the plane's Gaussians, and covariances.
 
 Cameras are `[R | t]` for row vectors, `X_camera = X_world @ R + t`, axes x left, y up, z forward; focal length 12 in
 half-image units. Lengths are GAGAvatar units (FLAME metres times 5).
@@ -21,10 +21,10 @@ def plane(
 
     Args:
         transforms: Cameras `[R | t]`, (B, 3, 4).
-        size: Points along one side. The corner points project to the picture's corners.
+        size: Points along one side. The corner points project to the image corners.
 
     Returns:
-        The points row by row, (B, size * size, 3), and the viewing directions, (B, 3), of unit length.
+        The points row by row, (B, size * size, 3), and the unit viewing directions, (B, 3).
     """
     rotation, translation = transforms[..., :3], transforms[..., 3]
     centre = -(rotation @ translation[..., None])[..., 0]
@@ -45,10 +45,10 @@ def lift(
 
 
 def covariances(scales: Float[Tensor, "... 3"], quaternions: Float[Tensor, "... 4"]) -> Float[Tensor, "... 3 3"]:
-    """Covariance R diag(s^2) R^T with R from the quaternion *as it comes*, of whatever length.
+    """Covariance R diag(s^2) R^T with R from the quaternion *without normalisation*.
 
-    A rasterizer that normalises quaternions would turn the vertex Gaussians, whose quaternions are tiny, in arbitrary
-    directions; with the plain formula they are almost axis-aligned, as the network was trained.
+    A rasterizer that normalises quaternions would rotate the vertex Gaussians, whose quaternions are tiny, arbitrarily;
+    with the plain formula they are almost axis-aligned, as in training.
 
     Args:
         scales: Standard deviations, (..., 3).

@@ -1,8 +1,8 @@
-"""The training objective as functions, so that a fine-tuning script is a loop over them.
+"""The training objective as functions for a fine-tuning loop.
 
-Pictures are (B, H, W, 3), boxes x0, y0, x1, y1 as shares of the picture, points in GAGAvatar units. The coarse picture
-is supervised directly, although nothing bounds it. The perceptual part needs a network of the user's own: a function
-from pictures to a list of feature maps.
+Images are (B, H, W, 3), boxes x0, y0, x1, y1 as fractions of the image, points in GAGAvatar units. The coarse image is
+supervised directly, although it is unbounded. The perceptual term needs a user-supplied network: a function from images
+to a list of feature maps.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from torch import Tensor
 from bridge.gagavatar.model import Output
 
 Features = Callable[[Float[Tensor, "B H W 3"]], Sequence[Float[Tensor, "B C h w"]]]
-ENLARGED = 1.1  # the head box, before cropping
+ENLARGED = 1.1  # scale of the head box before cropping
 LIFTING = 10.0
 PERCEPTUAL = 0.01
 LEVELS = (0.1, 0.1, 1.0, 1.0, 1.0)  # weights of the five feature levels
 
 
 class Objective(NamedTuple):
-    """The parts of the objective and their sum, each a scalar tensor."""
+    """The terms of the objective and their sum, each a scalar tensor."""
 
     total: Tensor
     image: Tensor
@@ -41,14 +41,14 @@ def objective(
     vertices: Float[Tensor, "B V 3"],
     features: Features | None = None,
 ) -> Objective:
-    """What training minimises: image, head box and lifting terms, and a perceptual one if a network is given.
+    """The training objective: image, head box and lifting terms, and a perceptual term if a network is given.
 
     Args:
-        output: What `GAGAvatar.forward` returned.
-        target: The true pictures.
+        output: From `GAGAvatar.forward`.
+        target: The true images.
         boxes: Head boxes.
         vertices: FLAME vertices in GAGAvatar units (metres times 5).
-        features: Feature maps of a perceptual network, coarse levels last; None leaves the term out.
+        features: Feature maps of a perceptual network, coarse levels last; None omits the term.
     """
     crops = [crop(picture, boxes, picture.shape[1]) for picture in (output.coarse, output.fine, target)]
     image = picture_loss(output.coarse, output.fine, target)
@@ -64,16 +64,16 @@ def objective(
 def picture_loss(
     coarse: Float[Tensor, "B H W 3"], fine: Float[Tensor, "B H W 3"], target: Float[Tensor, "B H W 3"]
 ) -> Tensor:
-    """Mean of the two mean absolute differences."""
+    """Mean of the mean absolute differences of coarse and fine image."""
     return 0.5 * (F.l1_loss(coarse, target) + F.l1_loss(fine, target))
 
 
 def crop(pictures: Float[Tensor, "B H W 3"], boxes: Float[Tensor, "B 4"], size: int) -> Float[Tensor, "B size size 3"]:
-    """The square around each head box, enlarged by 1.1 and kept inside the picture, resized with antialiasing.
+    """The square around each head box, enlarged by 1.1 and kept inside the image, resized with antialiasing.
 
     Args:
-        pictures: Square pictures.
-        boxes: x0, y0, x1, y1 as shares of the picture.
+        pictures: Square images.
+        boxes: x0, y0, x1, y1 as fractions of the image.
         size: Width of the crops, in pixels.
     """
     whole = pictures.shape[1]
@@ -92,12 +92,12 @@ def crop(pictures: Float[Tensor, "B H W 3"], boxes: Float[Tensor, "B 4"], size: 
 def lifting(points: Float[Tensor, "B M 3"], vertices: Float[Tensor, "B V 3"], chunk: int = 512) -> Tensor:
     """Ten times the mean squared distance from each vertex to the nearest lifted point.
 
-    The nearest points are found without gradients; the gradient goes into their positions.
+    The nearest-neighbour search has no gradient; gradients go to the points' positions.
 
     Args:
         points: Lifted points, GAGAvatar units.
         vertices: FLAME vertices, GAGAvatar units.
-        chunk: Vertices compared at once: bounds the memory.
+        chunk: Vertices compared at once, to bound memory.
     """
     with torch.no_grad():
         nearest = torch.cat([torch.cdist(part, points).argmin(-1) for part in vertices.split(chunk, 1)], 1)
@@ -106,10 +106,10 @@ def lifting(points: Float[Tensor, "B M 3"], vertices: Float[Tensor, "B V 3"], ch
 
 
 def perceptual(found: Sequence[Float[Tensor, "B C h w"]], true: Sequence[Float[Tensor, "B C h w"]]) -> Tensor:
-    """Weighted sum over levels of the mean L1 distance between features of unit length per pixel.
+    """Weighted sum over levels of the mean L1 distance between features normalised per pixel.
 
     Args:
-        found: Feature maps of the picture, up to five.
+        found: Feature maps of the image, up to five.
         true: Feature maps of the target.
     """
     levels = [

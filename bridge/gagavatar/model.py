@@ -1,7 +1,7 @@
-"""The network as a whole: portrait to Gaussians, Gaussians to picture.
+"""The whole network: portrait to Gaussians, Gaussians to image.
 
-Public methods take and give pictures as (..., H, W, 3) in [0, 1] and vertices in metres; inside, PyTorch's NCHW and
-GAGAvatar's own units (metres times 5) are used.
+Public methods use images (..., H, W, 3) in [0, 1] and vertices in metres; internally, PyTorch's NCHW and GAGAvatar's
+units (metres times 5) are used.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from gagjax.typing import AnyArray
 
 
 class Output(NamedTuple):
-    """What a training step looks at.
+    """Outputs for a training step.
 
     Attributes:
         coarse: The first three rasterized channels, (B, H, W, 3); supervised directly, though unbounded.
-        fine: The decoded picture, (B, H, W, 3), in (0, 1).
+        fine: The decoded image, (B, H, W, 3), in (0, 1).
         points: The lifted points of the plane, (B, M, 3), GAGAvatar units.
     """
 
@@ -42,10 +42,10 @@ class Output(NamedTuple):
 class GAGAvatar(nn.Module):
     """GAGAvatar: a Gaussian head avatar from one portrait, driven by FLAME vertices and a camera.
 
-    Attribute names are those of the official checkpoint, so its keys are this module's keys.
+    Attribute names match the keys of the official checkpoint.
 
     Args:
-        config: Sizes; the default is the official network's.
+        config: Network sizes; the default is the official configuration.
 
     Example:
         >>> model = GAGAvatar.from_checkpoint("GAGAvatar.pt")  # doctest: +SKIP
@@ -69,26 +69,26 @@ class GAGAvatar(nn.Module):
     def from_checkpoint(
         cls, path: str | Path, *, device: torch.device | str | None = None, config: Config | None = None
     ) -> GAGAvatar:
-        """The network with the weights of a file, ready for inference.
+        """The network with weights from a file, ready for inference.
 
         Args:
             path: `GAGAvatar.pt`. Read with `weights_only=True`; keys of the loss network (`percep_loss.*`) are ignored.
-            device: Where it goes; by default a CUDA device if there is one, else the CPU.
-            config: Sizes, where they are not the official ones.
+            device: Target device; by default a CUDA device if there is one, else the CPU.
+            config: Network sizes, if not the official ones.
 
         Raises:
-            InputError: If the file is missing, damaged, asks for code to be run, or its keys or shapes do not fit: the
-                message lists them.
+            InputError: If the file is missing, damaged, requests code execution, or its keys or shapes do not match:
+                the message lists them.
         """
         state = checkpoint.read(path)
-        with torch.device("meta"):  # no memory and no time for values that are replaced at once
+        with torch.device("meta"):  # no allocation or initialisation of values that are replaced at once
             model = cls(config)
         checkpoint.fill(model, state, file=path)
         return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.head_base.device
 
     def splats(
@@ -97,7 +97,7 @@ class GAGAvatar(nn.Module):
         """All Gaussians of a batch of portraits, differentiably.
 
         Args:
-            image: Portraits in [0, 1], already at the encoder's size.
+            image: Portraits in [0, 1], at the encoder's size.
             transforms: Their cameras `[R | t]`.
 
         Returns:
@@ -127,15 +127,15 @@ class GAGAvatar(nn.Module):
     def encode(
         self, image: AnyArray | Tensor, transform: AnyArray | Tensor, shape: AnyArray | Tensor | None = None
     ) -> Identity:
-        """One portrait's Gaussians: the slow step, once per identity.
+        """Encode one portrait into Gaussians: the slow step, once per identity.
 
         Args:
-            image: The tracker's crop, black outside the head, (H, W, 3): floats in [0, 1] or bytes.
-            transform: The camera that the tracker found for it, `[R | t]`, (3, 4).
+            image: The tracker's crop, black outside the head, (H, W, 3): floats in [0, 1] or uint8.
+            transform: Its tracked camera, `[R | t]`, (3, 4).
             shape: FLAME shape, (300,), kept with the identity.
 
         Raises:
-            InputError: If the picture or the camera has another shape, or values that are not finite.
+            InputError: If the image or the camera has another shape, or values that are not finite.
         """
         picture = self._tensor(image, "image", (None, None, 3))
         if not isinstance(image, Tensor):
@@ -162,7 +162,7 @@ class GAGAvatar(nn.Module):
         """The Gaussians of one frame, as `bridge.Gaussians` (JAX arrays), in GAGAvatar units.
 
         Args:
-            identity: What `encode` returned.
+            identity: From `encode`.
             vertices: FLAME vertices of the frame, (V, 3), metres.
         """
         return handover.place(handover.resting(identity), vertices)
@@ -171,12 +171,12 @@ class GAGAvatar(nn.Module):
     def decode(
         self, features: AnyArray | Tensor, noise: Noise = "fixed", *, generator: torch.Generator | None = None
     ) -> Float[Tensor, "... H W 3"]:
-        """Rasterized features to pictures.
+        """Decode rasterized features to images.
 
         Args:
-            features: Over black, (..., H, W, C): a tensor, or a JAX array, which is handed over without a copy.
-            noise: "fixed": the maps stored in the checkpoint, so a frame is repeatable to the bit and nothing
-                flickers. "random": new ones per call, as the original does. "zero": none.
+            features: Over black, (..., H, W, C): a tensor, or a JAX array, which is passed without a copy.
+            noise: "fixed": the maps stored in the checkpoint, so frames are bit-reproducible and do not flicker.
+                "random": new maps per call, as in the original. "zero": none.
             generator: Source of the random noise.
         """
         tensor = features if isinstance(features, Tensor) else handover.to_torch(features)
@@ -196,10 +196,10 @@ class GAGAvatar(nn.Module):
         backend: str = "auto",
         generator: torch.Generator | None = None,
     ) -> Float[Tensor, "... H W 3"]:
-        """Pictures of an identity.
+        """Render images of an identity.
 
         Args:
-            identity: What `encode` returned.
+            identity: From `encode`.
             vertices: FLAME vertices, (V, 3) or (T, V, 3), metres.
             transform: Cameras `[R | t]`, (3, 4) or (T, 3, 4).
             noise: As in `decode`.
@@ -238,14 +238,14 @@ class GAGAvatar(nn.Module):
         transforms: Float[Tensor, "B 3 4"],
         noise: Noise = "random",
     ) -> Output:
-        """The training path: portraits seen by other cameras, with gradients into every weight.
+        """The training path: portraits rendered from other cameras, with gradients to every weight.
 
         Args:
             image: Portraits in [0, 1] at the encoder's size.
             source: Their cameras.
             vertices: FLAME vertices of the target frames, metres.
             transforms: Cameras of the target frames.
-            noise: As in `decode`; training draws it anew.
+            noise: As in `decode`; training uses random noise.
         """
         splats, points = self.splats(image, source)
         means = torch.cat([lifting.SCALE * vertices, points], 1)

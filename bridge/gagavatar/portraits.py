@@ -1,4 +1,4 @@
-"""Finding a portrait: its picture, the camera that the tracker found for it, and its FLAME shape."""
+"""Load a portrait: its image, tracked camera and FLAME shape."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ IMAGES = (".png", ".jpg", ".jpeg", ".webp")
 def identity(
     network: GAGAvatar, path: str | Path, *, name: str | None = None, image: str | Path | None = None
 ) -> Identity:
-    """The identity of a portrait: read if it was saved, encoded otherwise.
+    """The identity of a portrait: loaded if saved, otherwise encoded.
 
     Args:
-        network: Encodes it.
-        path: A saved identity, `tracked.pt`, or the folder or `optim.pkl` of a tracking.
-        name: Which entry; needed where there are several.
+        network: The encoder.
+        path: A saved identity, `tracked.pt`, or the folder or `optim.pkl` of a tracking result.
+        name: The entry to use; required if there are several.
         image: The tracker's crop (square, black outside the head). By default the tracking result's own, else the
             frame of that name in `img_lmdb` beside it, else an image file of that name there.
 
     Raises:
-        InputError: If there is no such portrait, it has no picture, or the saved identity is for another network.
+        InputError: If there is no such portrait, it has no image, or the saved identity is for another network.
     """
     path = Path(path)
     if (
@@ -61,10 +61,10 @@ def pick(path: str | Path, name: str | None = None) -> Portrait:
 
     Args:
         path: `tracked.pt`, or the folder or `optim.pkl` of an image's tracking.
-        name: The entry's name, with or without its suffix; may be left out where there is one only.
+        name: The entry's name, with or without its suffix; optional if there is only one.
 
     Raises:
-        InputError: If it is not there, or several are and none is named.
+        InputError: If it does not exist, or there are several entries and none is named.
     """
     found = tracks.load_portraits(path)
     listed = ", ".join(sorted(found)[:LISTED]) + (f" and {len(found) - LISTED} more" if len(found) > LISTED else "")
@@ -79,7 +79,7 @@ def pick(path: str | Path, name: str | None = None) -> Portrait:
 
 
 def _beside(folder: Path, portrait: Portrait) -> np.ndarray | None:
-    """A picture that lies beside its tracking: in the tracker's frame database, or as a file of the entry's name."""
+    """An image beside its tracking result: in the tracker's frame database, or as a file with the entry's name."""
     (name,) = portrait.track.names or ("",)
     from gagjax.io import folders
 
@@ -89,7 +89,7 @@ def _beside(folder: Path, portrait: Portrait) -> np.ndarray | None:
         with FrameDatabase(folder) as frames:
             return frames.get(name)
     stem = Path(name).stem
-    # The name comes from a file: what leads out of the folder is no name of a picture beside it.
+    # The name is untrusted: refuse paths that lead out of the folder.
     found = (file for file in (name, *(stem + suffix for suffix in IMAGES)) if file == Path(file).name)
     return next((_read_crop(folder / file) for file in found if folders.has(folder, file)), None)
 

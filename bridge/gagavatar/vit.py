@@ -1,7 +1,7 @@
-"""The image encoder's backbone: a DINOv2 vision transformer, ViT-B/14 with the default sizes.
+"""The image encoder's backbone: a DINOv2 vision transformer, ViT-B/14 at the default sizes.
 
-The position table fits the one image size used, so it is never interpolated. The class token takes part in attention
-and is dropped at the end: GAGAvatar's "global" feature is the top-left patch (see `dpt`).
+The position embedding matches the single image size used, so it is never interpolated. The class token takes part in
+attention and is dropped at the end: GAGAvatar's "global" feature is the top-left patch (see `dpt`).
 
 Source: Oquab et al., "DINOv2: Learning Robust Visual Features without Supervision", 2023.
 """
@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 PATCH = 14
-READ = 4  # the last blocks whose outputs are read
+READ = 4  # number of last blocks whose outputs are used
 EPSILON = 1e-6  # of every LayerNorm
 
 
@@ -57,7 +57,7 @@ class LayerScale(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then the MLP; each on the normalised tokens, scaled, and added."""
+    """Attention, then the MLP; each pre-normalised, scaled, and added to the residual stream."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""What the numbers of a track mean: frame rates, units, and the head's own pose beside the camera."""
+"""Conventions of tracks: frame rates, units, and the head's pose relative to the camera."""

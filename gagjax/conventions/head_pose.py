@@ -1,14 +1,14 @@
-"""The head's own pose in the world: FLAME's global rotation and translation, and how they join the camera.
+"""The head's pose in the world: FLAME's global rotation and translation, and their composition with the camera.
 
-GAGAvatar's tracks hold the head still and move the camera. VHAP, LAM and FLAME itself turn the head about its root joint
-and shift it. A `Track` keeps both apart: `transform` is the camera of the world, and three reserved names of `extra` hold
-the head's pose:
+In GAGAvatar's tracks the head is static and the camera moves. VHAP, LAM and FLAME itself rotate the head about its root
+joint and translate it. A `Track` keeps both separate: `transform` is the camera in the world, and three reserved names
+of `extra` hold the head's pose:
 
 * `rotation`: rotation matrices, (T, 3, 3), columns convention, `x_world = R (x - root) + root + translation`;
 * `global_rotation`: the same as axis-angle in radians, (T, 3): the first half of GAGAvatar's `posecode`;
 * `translation`: metres, (T, 3).
 
-Whoever shows a head needs only both together: `folded` gives the track whose head is at rest and whose camera moves.
+Rendering needs only the composition: `folded` gives the equivalent track with a static head and a moving camera.
 """
 
 from __future__ import annotations
@@ -32,36 +32,36 @@ if TYPE_CHECKING:
 ROTATION, GLOBAL_ROTATION, TRANSLATION = "rotation", "global_rotation", "translation"
 NAMES = (ROTATION, GLOBAL_ROTATION, TRANSLATION)
 _SHAPES = {ROTATION: (3, 3), GLOBAL_ROTATION: (3,), TRANSLATION: (3,)}
-#: Where an average FLAME head's root joint lies, metres; `flame.joints` gives that of a given head.
+#: Root joint of the mean FLAME head, metres; `flame.joints` gives that of a given head.
 ROOT = (0.0, -0.15, -0.03)
 
 
 def has_pose(extra: Mapping[str, Any]) -> bool:
-    """Whether a track's extra channels hold a pose of the head."""
+    """Whether a track's extra channels hold a head pose."""
     return any(_holds(extra, name) for name in NAMES)
 
 
 def rotation_of(extra: Mapping[str, Any]) -> Float[Array, "*batch 3 3"] | None:
-    """The head's rotation in the world, or None where it has none."""
+    """The head's rotation in the world, or None if there is none."""
     if _holds(extra, ROTATION):
         return jnp.asarray(extra[ROTATION])
     return so3.exp(jnp.asarray(extra[GLOBAL_ROTATION])) if _holds(extra, GLOBAL_ROTATION) else None
 
 
 def translation_of(extra: Mapping[str, Any]) -> Float[Array, "*batch 3"] | None:
-    """The head's translation in the world in metres, or None where it has none."""
+    """The head's translation in the world in metres, or None if there is none."""
     return jnp.asarray(extra[TRANSLATION]) if _holds(extra, TRANSLATION) else None
 
 
 def transform_of(channels: Channels, root: AnyArray | tuple[float, ...] = ROOT) -> Float[AnyArray, "*batch 3 4"]:
-    """The camera as the head at rest sees it: `channels.transform` after the head's own pose.
+    """The camera relative to the head at rest: `channels.transform` composed with the head's pose.
 
     Args:
         channels: One frame or a clip.
-        root: What the head turns about, (3,) or (..., 3), metres.
+        root: The head's centre of rotation, (3,) or (..., 3), metres.
 
     Returns:
-        `[R | t]` for row vectors in GAGAvatar units; `channels.transform` itself where there is no pose.
+        `[R | t]` for row vectors in GAGAvatar units; `channels.transform` itself if there is no pose.
     """
     if not has_pose(channels.extra):
         return channels.transform
@@ -81,7 +81,7 @@ def transform_of(channels: Channels, root: AnyArray | tuple[float, ...] = ROOT) 
 def to_head(
     point: AnyArray, extra: Mapping[str, Any], root: AnyArray | tuple[float, ...] = ROOT, *, direction: bool = False
 ) -> Any:
-    """A point of the world (or a direction) in the frame of the head at rest, metres; (..., 3)."""
+    """Transform a world point (or direction) to the frame of the head at rest, metres; (..., 3)."""
     if not has_pose(extra):
         return point
     turn, shift = rotation_of(extra), translation_of(extra)
@@ -103,11 +103,11 @@ def root_of(model: FlameModel, shape: Float[AnyArray, "..."] | None = None) -> F
 
 
 def folded(track: Track, model: FlameModel | None = None, shape: Float[AnyArray, "..."] | None = None) -> Track:
-    """The same pictures by the convention of GAGAvatar: the head at rest, its pose in the camera.
+    """The equivalent track in GAGAvatar's convention: the head at rest, its pose folded into the camera.
 
     Args:
         track: The track.
-        model: The head whose root joint it turns about; None is an average FLAME head.
+        model: The head whose root joint is the centre of rotation; None means the mean FLAME head.
         shape: The head's shape coefficients.
 
     Returns:
@@ -132,9 +132,9 @@ def folded(track: Track, model: FlameModel | None = None, shape: Float[AnyArray,
 
 
 def with_neck(track: Track, model: FlameModel, shape: Float[AnyArray, "..."] | None = None) -> Track:
-    """`folded`, with the neck's rotation in the camera as well: for heads whose neck cannot bend.
+    """`folded`, with the neck rotation folded into the camera as well: for heads whose neck cannot bend.
 
-    Below the neck joint the bust turns along, which its own skinning would have held still.
+    The bust below the neck joint rotates too, which skinning would have kept static.
     """
     if track.neck is None or not np.any(np.asarray(track.neck)):
         return dataclasses.replace(folded(track, model, shape), neck=None)

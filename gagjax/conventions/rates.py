@@ -12,9 +12,9 @@ import numpy as np
 from gagjax.errors import InputError
 from gagjax.text.printable import quoted
 
-#: Rates in frames per second between which a rate must lie: from time lapse to high-speed cameras.
+#: Allowed range of rates in frames per second, from time lapse to high-speed cameras.
 LOWEST, HIGHEST = Fraction(1, 10**6), Fraction(10**6)
-#: Nominal rates of NTSC video and its film, high-rate and half-rate relatives; the true ones are 1000/1001 of these.
+#: Nominal rates of NTSC video and its film, high-rate and half-rate variants; the true rates are 1000/1001 of these.
 NTSC = tuple(Fraction(1000 * n, 1001) for n in (15, 24, 30, 48, 60, 72, 90, 96, 120, 144, 180, 192, 240))
 _RATIO = re.compile(r"([0-9]{1,100})\s*/\s*([0-9]{1,100})")
 _DECIMAL = re.compile(r"([0-9]{0,20})\.?([0-9]{0,40})")
@@ -24,8 +24,8 @@ _TEXT_LIMIT = 240
 def as_rate(fps: object) -> Fraction:
     """A frame rate as an exact ratio.
 
-    A whole number is itself, a ratio is itself, and a decimal that abbreviates an NTSC rate (29.97, 23.976, 59.94,
-    119.88, ...) is that rate: 30000/1001. Any other decimal is exactly what it says.
+    Integers and ratios are exact, and a decimal that abbreviates an NTSC rate (29.97, 23.976, 59.94, 119.88, ...) is
+    that rate, such as 30000/1001. Any other decimal is taken literally.
 
     Args:
         fps: Frames per second: an int, a float, a Fraction or Decimal, or a text such as "25", "29.97", "30000/1001".
@@ -34,7 +34,7 @@ def as_rate(fps: object) -> Fraction:
         The rate.
 
     Raises:
-        InputError: If it is no number, or not between a millionth and a million.
+        InputError: If it is not a number, or not between a millionth and a million.
 
     Example:
         >>> as_rate("29.97"), as_rate(5.0), as_rate(12.5)
@@ -61,7 +61,7 @@ def _exact(fps: object) -> Fraction:
     if isinstance(fps, Decimal):
         return _of_text(format(fps, "f") if fps.is_finite() and abs(fps.adjusted()) < 30 else str(fps))
     if isinstance(fps, float | np.floating):
-        # The shortest decimals that give the same number again: what a user wrote.
+        # The shortest decimals that round-trip: what a user wrote.
         return _of_float(float(fps), str(fps))
     raise TypeError("not a number")
 
@@ -74,7 +74,7 @@ def _of_text(text: str) -> Fraction:
         return Fraction(int(ratio[1]), int(ratio[2]))
     if _DECIMAL.fullmatch(text) and text.strip("."):
         return _of_decimal(text)
-    return _of_float(float(text), text)  # an exponent, a sign: float bounds what it can be
+    return _of_float(float(text), text)  # an exponent or a sign: float bounds the range
 
 
 def _of_float(value: float, text: str) -> Fraction:
@@ -83,9 +83,9 @@ def _of_float(value: float, text: str) -> Fraction:
     for rate in NTSC:
         if float(rate) == value:
             return rate
-    simple = Fraction(value).limit_denominator(10_000)  # fails for infinity and NaN, as it should
+    simple = Fraction(value).limit_denominator(10_000)  # fails for infinity and NaN, as intended
     if value > 0 and float(simple) == value and len(text) > 12:
-        return simple  # a ratio that somebody has divided out: 100 / 3
+        return simple  # a ratio that was evaluated, such as 100 / 3
     return _of_decimal(text) if _DECIMAL.fullmatch(text) else Fraction(value)
 
 

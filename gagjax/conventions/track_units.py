@@ -1,4 +1,4 @@
-"""Whether the angles of a track are in radians: numbers that no head can reach are degrees, most likely."""
+"""Check that the angles of a track are in radians: values that no head can reach are probably degrees."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from gagjax.pytree import is_concrete
 from gagjax.track import Channels
 from gagjax.typing import AnyArray
 
-#: The angle that a joint does not reach, radians, by the columns of its field. A jaw opens by about 0.6; an eye turns
-#: by 1; a neck by 1.5 at most. In degrees already small motion is beyond this.
+#: Implausible joint angle, radians, by field. A jaw opens by about 0.6; an eye rotates by 1; a neck by 1.5 at most. In
+#: degrees, even small motion exceeds this.
 LIMITS = {"jaw": 1.5, "eyes": 1.6, "neck": 2.4}
-#: Packages whose frames are no place to point a user to: ours, and those that check its types.
+#: Packages whose stack frames are skipped in warnings: gagjax and its type checkers.
 _INSIDE = ("gagjax", "jaxtyping", "beartype")
 
 
 def oddities(channels: Channels, valid: AnyArray | None = None) -> list[str]:
-    """What is odd about the size of the angles of a clip or of one frame, a sentence for each field.
+    """Implausibly large angles of a clip or a frame, one sentence per field.
 
     Args:
-        channels: Of a clip, time first, or of one frame.
-        valid: (T,) frames to look at; None is all.
+        channels: The channels of a clip, time first, or of one frame.
+        valid: (T,) frames to check; None means all.
 
     Example:
         >>> jaw = np.array([[25.0, 0.0, 0.0]])
@@ -54,13 +54,13 @@ def oddities(channels: Channels, valid: AnyArray | None = None) -> list[str]:
 
 
 def warn(channels: Channels, valid: AnyArray | None = None, file: object = None) -> None:
-    """Warn of what `oddities` finds, with the name of the file where there is one."""
+    """Warn about the findings of `oddities`, with the file name if given."""
     for each in oddities(channels, valid):
         _say(each if file is None else f"{file}: {each}")
 
 
 def warn_of_radians(name: str, degrees: object) -> None:
-    """Warn where an angle that is meant in degrees is so small that it is in radians, most likely."""
+    """Warn if an angle expected in degrees is so small that it is probably in radians."""
     if is_concrete(degrees) and 0 < float(np.asarray(degrees).max()) < 2:
         size = float(np.asarray(degrees).max())
         _say(
@@ -70,7 +70,7 @@ def warn_of_radians(name: str, degrees: object) -> None:
 
 
 def warn_of_degrees(name: str, radians: object) -> None:
-    """Warn where an angle that is meant in radians is more than half a turn, and so in degrees, most likely."""
+    """Warn if an angle expected in radians exceeds half a turn, and so is probably in degrees."""
     if is_concrete(radians) and float(np.asarray(radians).max()) > math.pi:
         size = float(np.asarray(radians).max())
         _say(

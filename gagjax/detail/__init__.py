@@ -7,7 +7,7 @@ from gagjax.detail.frequency import FrequencyEnhancer
 from gagjax.detail.local_laplacian import LocalLaplacian
 from gagjax.detail.pyramid import laplacian_pyramid, reconstruct
 
-# flax takes a moment to import, and only training and its results need it.
+# flax is slow to import, and only training and trained networks need it.
 _LAZY = ("AttentionEnhancer", "AttentionNetwork", "EyeNetwork")
 __all__ = [
     "AttentionEnhancer",

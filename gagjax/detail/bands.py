@@ -1,8 +1,8 @@
-"""The octave bands of a luma plane, split where every tap falls inside a plane that is padded once.
+"""Octave bands of a luma plane, computed with all taps inside a plane that is padded once.
 
-A level is blurred by the taps [1 4 6 4 1]/16; what the blur takes away is its band, every second sample of the blurred
-plane the next level. In contrast to the Laplacian pyramid, whose bands are made against the interpolated next level, no
-band waits for one that is coarser, and nothing is padded on the way.
+A level is blurred by the taps [1 4 6 4 1]/16; the residual is its band, and every second sample of the blurred plane is
+the next level. Unlike in a Laplacian pyramid, whose bands are differences to the interpolated next level, no band
+depends on a coarser one, and nothing is padded in between.
 """
 
 from __future__ import annotations
@@ -18,63 +18,63 @@ from gagjax.detail.planes import binomial_inside, cut, windows
 from gagjax.typing import AnyArray, Scalar
 
 WINDOW = 2  # reach of the 5x5 windows that read bands
-SOFT = 2.25  # with so many times less fine energy than a sharp picture has, one is soft altogether
+SOFT = 2.25  # factor below a sharp image's fine energy at which an image counts as fully soft
 
 
 class Bands(NamedTuple):
-    """Bands of a plane, with what surrounds the picture in the mirrored extension.
+    """Bands of a plane, including a margin from the mirrored extension.
 
     Attributes:
-        bands: Finest first; each reaches beyond the picture at least as far as `margins` says, plus the windows.
-        around: The plane with two pixels of its surroundings.
+        bands: Finest first; each extends beyond the image by at least `margins`, plus the windows.
+        around: The plane with a margin of two pixels.
     """
 
     bands: tuple[Float[Array, "_h _w"], ...]
     around: Float[Array, "H+4 W+4"]
 
     def plane(self) -> Float[Array, "H W"]:
-        """The plane that was split."""
+        """The original plane."""
         return cut(self.around, 2)
 
     def reaching(self, index: int, reach: int) -> Float[Array, "_h _w"]:
-        """A band with so many pixels of its surroundings."""
+        """A band with a margin of `reach` pixels."""
         band, height = self.bands[index], self.around.shape[0] - 4
         for _ in range(index):
             height = (height + 1) // 2
         return cut(band, (band.shape[0] - height) // 2 - reach)
 
     def inside(self, index: int) -> Float[Array, "_h _w"]:
-        """A band without what surrounds the picture."""
+        """A band without margin."""
         return self.reaching(index, 0)
 
     def energies(self, noise: Scalar) -> Float[Array, "2"]:
-        """Mean energies of the two finest bands inside the picture, those of noise of a standard deviation taken off."""
+        """Mean energies of the two finest bands inside the image, minus those of white noise of that deviation."""
         own = jnp.stack([jnp.mean(self.inside(index) ** 2) for index in (0, 1)])
         return jnp.maximum(own - jnp.stack([(noise * band_noise(index)) ** 2 for index in (0, 1)]), 0)
 
 
 def lack(energies: Float[AnyArray, "2"], sharpness: Scalar) -> Float[Array, ""]:
-    """How much of its finest octave a picture lacks: 0 for one that is sharp, 1 for one that is soft.
+    """Lack of energy in an image's finest octave: 0 for a sharp image, 1 for a soft one.
 
     Args:
-        energies: Of the finest octave and the next.
-        sharpness: Their ratio in a sharp picture.
+        energies: Energies of the finest octave and the next.
+        sharpness: Their ratio in a sharp image.
     """
-    # A picture without structure has nothing to go by, and nothing to gain.
+    # An image without structure gives no estimate and has nothing to gain.
     fine, coarse = energies[0] + 1e-12, energies[1] + 1e-12
     return jnp.clip((sharpness * coarse / fine - 1) / (SOFT - 1), 0, 1)
 
 
 @functools.cache
 def margins(levels: int) -> list[tuple[int, int]]:
-    """Pixels beyond the picture: of each level's plane, and of what is summed at that level."""
+    """Margins in pixels of each level: of its plane, and of the sum at that level."""
     reach = [0]
     for _ in range(1, levels):
         reach.append((reach[-1] + 1) // 2 + 1)
     margin = reach[-1] + 2 + WINDOW
     found = [margin]
     for own in reach[-2::-1]:
-        # The blurred plane is two pixels smaller and must begin on an even one.
+        # The blurred plane is two pixels smaller and must start at an even pixel.
         margin = max(2 * margin + 2, own + 2 + WINDOW)
         found.append(margin)
     return list(zip(found[::-1], reach, strict=True))
@@ -93,11 +93,11 @@ def bands_of(plane: Float[AnyArray, "H W"], levels: int) -> Bands:
 
 
 def sum_of(scaled: list[Float[AnyArray, "_h _w"]], size: tuple[int, int]) -> Float[AnyArray, "H W"]:
-    """Add bands up, coarse ones interpolated by the same taps.
+    """Sum bands, interpolating coarse ones with the same taps.
 
     Args:
-        scaled: Bands, finest first, each with the second margin that `margins` says.
-        size: Height and width of the picture.
+        scaled: Bands, finest first, each with the second margin of `margins`.
+        size: Height and width of the image.
     """
     reaches = [reach for _, reach in margins(len(scaled))]
     sizes = [size]
@@ -113,7 +113,7 @@ def sum_of(scaled: list[Float[AnyArray, "_h _w"]], size: tuple[int, int]) -> Flo
 
 
 def _twice(plane: AnyArray, axis: int) -> Any:
-    """Interpolated to twice the samples; the first and the last are used up."""
+    """Interpolate to twice the samples, consuming the first and last."""
     before, at, after = windows(plane, axis, 3)
     both = jnp.stack([0.125 * (before + after) + 0.75 * at, 0.5 * (at + after)], axis + 1)
     shape = list(at.shape)

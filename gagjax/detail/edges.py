@@ -20,7 +20,7 @@ _MODES = {"zero": "constant", "edge": "edge", "reflect": "reflect"}
 
 
 def luma(image: Float[AnyArray, "*#batch H W 3"] | Float[AnyArray, "*#batch H W 1"]) -> Float[Array, "*#batch H W 1"]:
-    """The luma of RGB images, BT.601 weights; what has one channel is returned as it is."""
+    """The luma of RGB images, BT.601 weights; one-channel images are returned unchanged."""
     image = jnp.asarray(image)
     if image.shape[-1] == 1:
         return image
@@ -31,7 +31,7 @@ def luma(image: Float[AnyArray, "*#batch H W 3"] | Float[AnyArray, "*#batch H W 
 def sobel(
     image: Float[AnyArray, "*#batch H W C"], padding: Padding = "zero"
 ) -> tuple[Float[Array, "*#batch H W C"], Float[Array, "*#batch H W C"]]:
-    """The horizontal and vertical 3x3 Sobel responses of every channel, by cross-correlation, not normalised.
+    """Unnormalised horizontal and vertical 3x3 Sobel responses of every channel, by cross-correlation.
 
     Args:
         image: (..., H, W, C).
@@ -41,7 +41,7 @@ def sobel(
         The two responses, each shaped like the image.
 
     Raises:
-        ValueError: If the padding is not known.
+        ValueError: If the padding is unknown.
     """
     if padding not in _MODES:
         raise ValueError(f"padding must be one of {sorted(_MODES)}, got {padding!r}")
@@ -64,8 +64,8 @@ def sobel_magnitude(
 
     Args:
         image: RGB or one-channel images, (..., H, W, C).
-        padding: What lies outside: zeros (as published), the edge pixel repeated, or the mirror image.
-        epsilon: Added under the root. With 0 the derivative where there is no gradient is taken as 0.
+        padding: Border handling: zeros (as published), the edge pixel repeated, or the mirror image.
+        epsilon: Added under the root. With 0, the derivative at zero gradient is defined as 0.
 
     Returns:
         The magnitude, (..., H, W, 1), in image units; a unit step gives 4.

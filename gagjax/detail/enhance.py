@@ -1,14 +1,13 @@
 """The default enhancer: pyramid gains that leave noise, strong edges, highlights and shadows alone.
 
-It works on the luma and adds the same difference to all three channels, so colours do not shift. How much it adds follows
-the picture: a sharp one has about as much energy in its finest octave as in the next, and only what is missing there is
-made up for. Per band, the gain follows the local energy: none where that is noise (coring), less where it is a strong
-edge, which is sharp already. The result is then kept near the range of its neighbourhood, so that edges grow steeper
-without halos.
+It works on the luma and adds the same difference to all three channels, so colours do not shift. The amount adapts to
+the image: a sharp one has about as much energy in its finest octave as in the next, and only the deficit is restored.
+Per band, the gain follows the local energy: none where that is noise (coring), less at strong edges, which are already
+sharp. The result is limited to about the range of its neighbourhood, so that edges become steeper without halos.
 
-No statistic couples the images of a batch: every one is enhanced on its own, or, in `sequence`, with the gain maps, the
-added detail and the slowly moving noise and sharpness of the frames before as state. Where the picture stands still,
-what is added is averaged over time, so that noise in it does not flicker; where it moves, the new frame alone decides.
+No statistic couples the images of a batch: each is enhanced independently, or, in `sequence`, with the previous frames'
+gain maps, added detail and slowly varying noise and sharpness as state. In static areas the added detail is averaged
+over time, so that noise does not flicker; in moving areas only the new frame counts.
 """
 
 from __future__ import annotations
@@ -32,15 +31,15 @@ SETTLED = 25  # frames over which noise and sharpness of a video are averaged
 
 
 class DetailState(NamedTuple):
-    """What a video carries from frame to frame.
+    """State carried between the frames of a video.
 
     Attributes:
         gains: The gain maps of the last frame, finest first.
         luma: Its luma.
         delta: The detail added to it.
-        noise: The noise level so far.
-        energy: Mean energy of the finest and of the next octave so far, noise taken off.
-        frames: How many frames there were.
+        noise: Running estimate of the noise level.
+        energy: Running mean energy of the finest and the next octave, without noise.
+        frames: Number of frames so far.
     """
 
     gains: tuple[Float[Array, "h w"], ...]
@@ -56,19 +55,19 @@ class DetailEnhancer:
     """Sharpen images without amplifying noise and without halos.
 
     Args:
-        gains: What is added to each band at most, as a multiple of it, finest first, (levels,); all at strength 1.
-        coring: Local energy up to this many noise standard deviations is left alone; full gain at twice that.
-        edge: Contrast (local standard deviation of a band, image units) at which the gain has halved.
-        halo: How far a pixel may leave the range of its 5x5 neighbourhood, as a fraction of that range; the
-            noise is added to it.
-        protect: Distance from black or white below which the change fades to nothing.
-        sharpness: Energy of the finest octave over that of the next at which a picture counts as sharp and the gains have
-            fallen to nothing; about 1 in sharp photographs, 0.25 after a blur of 1.2 pixels. None: full gains always.
+        gains: Maximum addition to each band, as a multiple of it, finest first, (levels,); reached at strength 1.
+        coring: Local energy up to this many noise standard deviations is not amplified; full gain at twice that.
+        edge: Contrast (local standard deviation of a band, image units) at which the gain is halved.
+        halo: How far a pixel may leave the range of its 5x5 neighbourhood, as a fraction of that range; the noise level
+            is added to it.
+        protect: Distance from black or white below which the change fades to zero.
+        sharpness: Energy ratio of the finest to the next octave at which an image counts as sharp and the gains are
+            zero; about 1 in sharp photographs, 0.25 after a blur of 1.2 pixels. None: always full gains.
         noise: Noise standard deviation in image units, or None to estimate it from each frame.
-        inertia: Share of the last frame kept in `sequence`: of its gains where they change little, of its added detail
-            where the picture stands still.
-        motion: Share of the added detail that `sequence` leaves out where the picture moves: there the eye resolves
-            less, and sharper edges flicker more.
+        inertia: Weight of the previous frame in `sequence`: of its gains where they change little, of its added detail
+            where the image is static.
+        motion: Fraction of the added detail that `sequence` omits in moving areas: there the eye resolves less, and
+            sharper edges flicker more.
         strength: Scale of all gains.
 
     Example:
@@ -102,12 +101,12 @@ class DetailEnhancer:
         strength: Scalar = 1.0,
         mask: Float[AnyArray, "*#batch H W"] | None = None,
     ) -> Float[Array, "*#batch H W 3"]:
-        """The enhanced image; every image of a batch on its own.
+        """Enhance an image, or each image of a batch independently.
 
         Args:
             image: Images in [0, 1], (..., H, W, 3), or one channel.
             strength: Scale of all gains; 0 returns the image.
-            mask: Where to work, weights in [0, 1], (..., H, W), such as skin or face; None for everywhere.
+            mask: Weights in [0, 1], (..., H, W), such as skin or face; None for everywhere.
 
         Raises:
             InputError: If an image is smaller than 2^levels pixels.
@@ -137,13 +136,13 @@ class DetailEnhancer:
         frames: Float[AnyArray, "T H W 3"],
         motion: Float[AnyArray, "T H W 2"] | None = None,
     ) -> tuple[DetailState, Float[Array, "T H W 3"]]:
-        """Enhance the frames of a video in order, gain maps carried from frame to frame in one scan.
+        """Enhance the frames of a video in order, carrying the state from frame to frame in one scan.
 
         Args:
-            state: From `init`, or where an earlier chunk ended.
+            state: From `init` or from an earlier chunk.
             frames: RGB in [0, 1], (T, H, W, 3).
-            motion: Backward flow in pixels, (T, H, W, 2): where each pixel was in the frame before, minus where it is,
-                (x, y). Gain maps are then warped along; without it they are averaged in place.
+            motion: Backward flow in pixels, (T, H, W, 2): position of each pixel in the previous frame minus its
+                current position, (x, y). Gain maps are then warped; without it they are averaged in place.
 
         Returns:
             The state after the last frame, and the frames.
@@ -178,16 +177,16 @@ def _enhance_batch(enhancer: DetailEnhancer, image: AnyArray, strength: Scalar, 
     if len(images) == 1:
         out = jax.vmap(one)(images, masks)
     else:
-        # One after the other, not vmapped: a frame's planes then stay in the cache.
+        # Sequentially, not vmapped, so that a frame's planes stay in the cache.
         out = jax.lax.map(lambda x: _on_all_cores(lambda: one(*x), enhancer.halo), (images, masks))
     return out.reshape(*lead, *image.shape[-3:])
 
 
 def _on_all_cores(function: Callable[[], Any], number: Scalar) -> Any:
-    """The function's result, as a branch that is taken for every finite number; NaN for others.
+    """The function's result, computed in a branch that is taken for every finite number; NaN otherwise.
 
-    XLA merges what computes a frame into the step of a loop that writes it among the others, and runs that step on one
-    core; it merges nothing into a branch. Four times faster on two cores.
+    XLA fuses the computation of a frame into the loop step that writes it to the output, and runs that step on one
+    core; it does not fuse into a branch. Four times faster on two cores.
     """
     shapes = jax.eval_shape(function)
     return jax.lax.cond(
@@ -203,7 +202,7 @@ def _enhance_one(
     share = 1.0 if state is None else 1 / jnp.minimum(state.frames + 1, SETTLED)
     noise = jnp.asarray(noise_level(y) if enhancer.noise is None else enhancer.noise, jnp.float32)
     if state is not None and enhancer.noise is None:
-        # The noise of a video is one number, and so is its sharpness: their estimates settle.
+        # Noise and sharpness are constants of a video, so their estimates converge.
         noise = state.noise + share * (noise - state.noise)
     energy = found.energies(noise)
     if state is not None:
@@ -227,7 +226,7 @@ def _lack(enhancer: DetailEnhancer, energy: AnyArray) -> Any:
 
 
 def _delta(enhancer: DetailEnhancer, found: Bands, y: AnyArray, gains: tuple[Any, ...], strength: Scalar) -> Any:
-    """What the gain maps add to the luma."""
+    """The addition of the gain maps to the luma."""
     scaled = []
     for index, gain in enumerate(gains):
         band = found.bands[index]
@@ -239,12 +238,12 @@ def _delta(enhancer: DetailEnhancer, found: Bands, y: AnyArray, gains: tuple[Any
 def _limited(
     enhancer: DetailEnhancer, image: AnyArray, found: Bands, y: AnyArray, delta: AnyArray, noise: Values
 ) -> Any:
-    """The image with the added luma, kept near the range of the neighbourhood."""
+    """The image plus the luma change, limited to about the range of the neighbourhood."""
     low, high = range_inside(found.around)
-    # The range of a noisy neighbourhood is known no better than the noise; a strict clamp would flicker with it.
+    # The range of a noisy neighbourhood is uncertain by the noise; a strict clamp would flicker with it.
     room = enhancer.halo * (high - low) + noise
     added = jnp.clip(y + delta, low - room, high + room) - y
-    # Per channel the result stays in range, but what lay outside before is not touched.
+    # Per channel the result stays in range, but input values outside it are unchanged.
     return jnp.clip(image + added[..., None], jnp.minimum(image, 0), jnp.maximum(image, 1))
 
 
@@ -260,15 +259,15 @@ def _gain_maps(enhancer: DetailEnhancer, found: Bands, noise: Values) -> tuple[A
 
 
 def _coherent(enhancer: DetailEnhancer, before: AnyArray, now: AnyArray, frames: AnyArray) -> Any:
-    # Small changes of the gain are mostly noise, large ones are motion: the first are averaged, the second pass.
+    # Small changes of the gain are mostly noise and averaged; large ones are motion and pass.
     change = now - before
     keep = enhancer.inertia * jnp.exp(-((change / 0.3) ** 2))
     return jnp.where(frames > 0, now - keep * change, now)
 
 
 def _still(state: DetailState, y: AnyArray, noise: Values) -> Any:
-    """How surely each place stands still, in [0, 1]; 1 in the first frame."""
-    # Two frames of a picture that stands still differ by 1.13 noise levels in the mean, or by rounding.
+    """Confidence that each pixel is static, in [0, 1]; 1 in the first frame."""
+    # Two frames of a static image differ by 1.13 noise levels on average, or by rounding.
     expected = 1.13 * noise + 0.5 / 255
     moves = ramp((box(jnp.abs(y - state.luma)) / expected - 1.5) * (1 / 1.5))
     return jnp.where(state.frames > 0, 1 - moves, 1)
@@ -284,5 +283,5 @@ def _warp_maps(gains: tuple[Any, ...], flow: AnyArray) -> tuple[Any, ...]:
 
 
 def default_stage() -> DetailEnhancer:
-    """What `Stack.default` and `Stack.live` run on frames."""
+    """The detail stage of `Stack.default` and `Stack.live`."""
     return DetailEnhancer()

@@ -1,12 +1,11 @@
 """The eye stage: enhancement in two crops of fixed size, blended through a soft mask.
 
-Only the crops are computed. They reach as far as the mask exceeds 1e-4, plus the reach of the stencils, so the result is
-that of the whole frame; a crop at the image's border is moved inside, where both see the same border.
+Only the crops are computed. They cover the region where the mask exceeds 1e-4, plus the reach of the stencils, so the
+result equals that of the whole frame; a crop at the image border is moved inside, so that it has the same border.
 
-The default enhancer is deterministic: a sharpening that leaves noise alone and stays near the range of the
-neighbourhood. `EyeEnhancer.trained()` puts the shipped eye network in its place (weights/README.md says what it
-gains). Either works as far as the picture lacks fine detail: one that is sharp, or that the detail stage has made so,
-passes unchanged.
+The default enhancer is deterministic: a sharpening that does not amplify noise and stays near the range of the
+neighbourhood. `EyeEnhancer.trained()` uses the shipped eye network instead (see weights/README.md for its gain). Either
+acts in proportion to the missing fine detail: images that are sharp, also by the detail stage, pass unchanged.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ from gagjax.gaze.masks import eye_mask
 from gagjax.pytree import pytree, static
 from gagjax.typing import AnyArray, Scalar, Tree, Values
 
-FLOOR = 1e-4  # mask values up to this count as nothing
-_RADIUS = math.sqrt(-2 * math.log(FLOOR))  # where a Gaussian of standard deviation 1 falls to it
+FLOOR = 1e-4  # mask values up to this count as zero
+_RADIUS = math.sqrt(-2 * math.log(FLOOR))  # where a Gaussian of standard deviation 1 falls to FLOOR
 _STENCILS = 6  # reach of the deterministic sharpening, pixels
 
 
@@ -36,14 +35,14 @@ class EyeEnhancer:
     """Enhance the region of the eyes.
 
     Args:
-        amount: Of the sharpening, as a multiple of what a Gaussian of one pixel takes away.
-        coring: Local energy up to this many noise standard deviations is left alone.
+        amount: Amount of sharpening, as a multiple of the residual of a Gaussian of one pixel.
+        coring: Local energy up to this many noise standard deviations is not amplified.
         halo: How far a pixel may leave the range of its 5x5 neighbourhood, as a fraction of that range.
-        sharpness: Energy of the frame's finest octave over that of the next at which it counts as sharp and passes
-            unchanged, see `DetailEnhancer`. None: always the whole change.
+        sharpness: Energy ratio of the finest to the next octave at which a frame counts as sharp and passes unchanged,
+            see `DetailEnhancer`. None: always the full change.
         strength: Scale of the whole change; 0 is the identity.
         network: A trained eye network instead of the sharpening, or None.
-        sigma: Largest width of the mask, as a fraction of either side; it sets the size of the crops.
+        sigma: Maximum width of the mask, as a fraction of either side; determines the size of the crops.
         spread: Width of the mask as a fraction of the distance between the eyes, up to `sigma`.
     """
 
@@ -68,7 +67,7 @@ class EyeEnhancer:
     def __call__(
         self, image: Float[AnyArray, "*#batch H W 3"], eye_centres: Float[AnyArray, "*#batch 2 2"]
     ) -> Float[Array, "*#batch H W 3"]:
-        """The images with enhanced eyes.
+        """Enhance the eyes in images.
 
         Args:
             image: RGB in [0, 1], (..., H, W, 3).
@@ -81,13 +80,13 @@ class EyeEnhancer:
         return out.reshape(image.shape)
 
     def full_frame(self, image: Float[AnyArray, "N H W 3"], eye_centres: Float[AnyArray, "N 2 2"]) -> Any:
-        """The same by the plain definition, every pixel computed: what the crops are tested against."""
+        """The same by the plain definition on whole frames: the reference for tests of the crops."""
         masks = self.masks(image.shape[1], image.shape[2], jnp.asarray(eye_centres))
         noise, lacks = self.measures(image)
         return image + masks[..., None] * (self.better(image, noise, lacks) - image)
 
     def measures(self, images: Float[AnyArray, "N H W 3"]) -> tuple[Float[Array, "N"], Float[Array, "N"]]:
-        """Noise level of each frame, and how much of its fine detail it lacks."""
+        """Noise level and lack of fine detail of each frame."""
 
         def one(image: AnyArray) -> Any:
             found = bands_of(luma(image)[..., 0], 2)
@@ -100,19 +99,19 @@ class EyeEnhancer:
         """The soft masks, (N, H, W).
 
         Args:
-            height: Of the picture, pixels.
-            width: Of the picture, pixels.
-            centres: (x, y) of both eyes as fractions of the picture, (N, 2, 2).
+            height: Image height, pixels.
+            width: Image width, pixels.
+            centres: (x, y) of both eyes as fractions of the image, (N, 2, 2).
         """
         return eye_mask(height, width, centres, self.widths(height, width, centres)[..., None, None])
 
     def widths(self, height: int, width: int, centres: Float[AnyArray, "*#batch 2 2"]) -> Float[Array, "*#batch"]:
-        """Width of each frame's mask: from the distance between the eyes where both are seen, at most `sigma`.
+        """Width of each frame's mask: from the distance between the eyes if both are visible, at most `sigma`.
 
         Args:
-            height: Of the picture, pixels.
-            width: Of the picture, pixels.
-            centres: (x, y) of both eyes as fractions of the picture, (..., 2, 2).
+            height: Image height, pixels.
+            width: Image width, pixels.
+            centres: (x, y) of both eyes as fractions of the image, (..., 2, 2).
         """
         apart = (centres[..., 1, :] - centres[..., 0, :]) * jnp.array([width, height], jnp.float32)
         square = jnp.sum(apart**2, -1)
@@ -121,18 +120,18 @@ class EyeEnhancer:
         return jnp.where(known, jnp.clip(self.spread * distance, 0.25 * self.sigma, self.sigma), self.sigma)
 
     def reach(self) -> int:
-        """How many pixels beyond itself a result depends on."""
+        """Radius in pixels of a result's dependence on its neighbourhood."""
         return _STENCILS if self.network is None else sum(layer.kernel.shape[0] // 2 for layer in self.network)
 
     def better(
         self, image: Float[AnyArray, "N h w 3"], noise: Float[AnyArray, "N"], lacks: Float[AnyArray, "N"]
     ) -> Float[AnyArray, "N h w 3"]:
-        """The enhanced images that the mask blends in.
+        """The enhanced images for blending by the mask.
 
         Args:
             image: (N, h, w, 3) in [0, 1].
             noise: Noise level of each, (N,).
-            lacks: How much fine detail each lacks, (N,), in [0, 1].
+            lacks: Lack of fine detail of each, (N,), in [0, 1].
         """
         if self.network is not None:
             share = (self.strength * lacks)[:, None, None, None]
@@ -155,12 +154,12 @@ class EyeEnhancer:
         return ()
 
     def apply(self, state: tuple[()], frames: AnyArray, eye_centres: AnyArray | None = None) -> tuple[tuple[()], Any]:
-        """As a frame stage of a Stack, see `gagjax.protocols.FrameStage`: without eye centres, frames stay as they are."""
+        """As a frame stage of a Stack, see `gagjax.protocols.FrameStage`; without eye centres, frames are unchanged."""
         return state, frames if eye_centres is None else self(frames, eye_centres)
 
 
 def crop_size(sigma: float, reach: int, length: int) -> int:
-    """Pixels of a crop along a side of `length` pixels: the mask, the stencils, and one for rounding on either side."""
+    """Size of a crop along a side of `length` pixels: mask, stencils, and one pixel for rounding on either side."""
     return min(length, 2 * (math.ceil(_RADIUS * sigma * (length - 1)) + reach + 1) + 1)
 
 
@@ -194,13 +193,13 @@ def _in_crops(stage: EyeEnhancer, images: AnyArray, centres: AnyArray) -> Any:
         sigma: Values,
         seen: AnyArray,
     ) -> Any:
-        # Both eyes' mask at the crop's own pixels, so that crops that overlap agree where they do.
+        # Both eyes' mask at the crop's own pixels, so that overlapping crops agree.
         x = (corner[eye, 0] + jnp.arange(size[1])) / max(width - 1, 1)
         y = (corner[eye, 1] + jnp.arange(size[0])) / max(height - 1, 1)
         safe = jnp.where(seen[:, None], centres, 1e3)
         square = (x[None, None, :] - safe[:, 0, None, None]) ** 2 + (y[None, :, None] - safe[:, 1, None, None]) ** 2
         mask = jnp.exp(-jnp.min(square, axis=0) / (2 * sigma**2))[..., None]
-        # Near a border of the crop that is none of the image, stencils read what is not there: left to the other crop.
+        # Near crop borders inside the image, stencils read outside the crop: left to the other crop.
         left, top = corner[eye, 0], corner[eye, 1]
         inside = ((columns >= reach) | (left == 0)) & ((columns < size[1] - reach) | (left == width - size[1]))
         inside &= ((rows >= reach) | (top == 0)) & ((rows < size[0] - reach) | (top == height - size[0]))

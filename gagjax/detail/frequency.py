@@ -1,7 +1,7 @@
-"""High-boost filters: the image plus a share of what a low-pass takes away.
+"""High-boost filters: the image plus a multiple of a low-pass filter's residual.
 
-`box` is the published one. `fft` is the real thing: a smooth transfer function on the discrete Fourier transform of the
-mirrored image, so that borders do not wrap.
+`box` is the published one. `fft` applies a smooth transfer function to the discrete Fourier transform of the mirrored
+image, so that borders do not wrap.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class FrequencyEnhancer:
     """High-boost filter of images.
 
     Args:
-        gain: What the high frequencies are multiplied by; 1 is the identity.
-        method: "box", as published: a 5x5 mean (zeros outside counted in it) is the low-pass. "fft": high frequencies
-            are selected by a Gaussian transfer function.
+        gain: Factor of the high frequencies; 1 is the identity.
+        method: "box", as published: the low-pass is a 5x5 mean that includes zeros outside the image. "fft": high
+            frequencies are selected by a Gaussian transfer function.
         cutoff: For "fft", the frequency in cycles per pixel at which half of the boost is reached, in (0, 0.5].
 
     Example:
@@ -57,7 +57,7 @@ class FrequencyEnhancer:
 
 
 def box_mean(image: Float[AnyArray, "*#batch H W C"], size: int = BOX) -> Float[AnyArray, "*#batch H W C"]:
-    """The mean over a `size` x `size` window, zeros outside the image counted in it."""
+    """The mean over a `size` x `size` window, including zeros outside the image."""
     reach = size // 2
     for axis in (-3, -2):
         pad = [(0, 0)] * image.ndim
@@ -74,9 +74,9 @@ def box_mean(image: Float[AnyArray, "*#batch H W C"], size: int = BOX) -> Float[
 
 
 def high_pass(image: Float[AnyArray, "*#batch H W C"], cutoff: float) -> Float[Array, "*#batch H W C"]:
-    """What `1 - 2^-(f / cutoff)^2` leaves of an image, f in cycles per pixel; 0 at f = 0, a half at the cut-off."""
+    """High-pass filter `1 - 2^-(f / cutoff)^2`, f in cycles per pixel; 0 at f = 0, a half at the cut-off."""
     height, width = image.shape[-3], image.shape[-2]
-    # The mirrored image has no jump where its ends meet.
+    # The mirrored image has no discontinuity where its ends meet.
     even = jnp.concatenate([image, jnp.flip(image, -3)], axis=-3)
     even = jnp.concatenate([even, jnp.flip(even, -2)], axis=-2)
     rows = np.fft.fftfreq(2 * height)[:, None, None]

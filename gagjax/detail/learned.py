@@ -1,4 +1,4 @@
-"""What trained networks do: flax modules with the published architectures that start as the identity, and a stage."""
+"""Trained networks: flax modules in the published architectures that start as the identity, and a stage."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Convolutions(nnx.Module):
 
     Args:
         layers: `networks.ATTENTION` or `networks.EYES`.
-        rngs: Where the initial weights come from; the last layer starts at zero.
+        rngs: Random state of the initial weights; the last layer starts at zero.
     """
 
     def __init__(self, layers: Tree, *, rngs: nnx.Rngs) -> None:
@@ -32,7 +32,7 @@ class Convolutions(nnx.Module):
         )
 
     def weights(self) -> networks.Network:
-        """The weights as the plain tuple that stages hold."""
+        """The weights as the plain tuple used by stages."""
         return tuple(networks.Layer(layer["kernel"][...], layer["bias"][...]) for layer in self.layers)
 
     def __call__(self, image: Float[AnyArray, "N H W I"]) -> Float[AnyArray, "N H W O"]:
@@ -61,10 +61,10 @@ class EyeNetwork(Convolutions):
 
 @pytree
 class AttentionEnhancer:
-    """Pyramid bands times a gain that trained attention networks choose: `1 + span (2 attention - 1)`.
+    """Multiply pyramid bands by a gain predicted by trained attention networks: `1 + span (2 attention - 1)`.
 
     Args:
-        attention: One network per level; untrained ones (attention 0.5) leave the image as it is.
+        attention: One network per level; untrained ones (attention 0.5) leave the image unchanged.
         span: The gain lies within 1 +- span.
         strength: Scale of the change.
     """
@@ -75,13 +75,13 @@ class AttentionEnhancer:
 
     @classmethod
     def trained(cls, strength: float = 1.0) -> AttentionEnhancer:
-        """The enhancer with the shipped attention networks: a restorer of blurred pictures, slower than the default."""
+        """The enhancer with the shipped attention networks: restores blurred images, slower than the default."""
         return cls(networks.shipped().attention, strength=strength)
 
     def __call__(
         self, image: Float[AnyArray, "*#batch H W 3"], strength: Scalar = 1.0
     ) -> Float[Array, "*#batch H W 3"]:
-        """The enhanced image, clipped to [0, 1]; every image of a batch on its own."""
+        """Enhance an image, or each image of a batch independently; clipped to [0, 1]."""
         image = jnp.asarray(image)
         check_size(image.shape, len(self.attention))
         return _attended(self, image.reshape(-1, *image.shape[-3:]), strength).reshape(image.shape)

@@ -17,17 +17,17 @@ from gagjax.typing import AnyArray, Scalar, Tree, Values
 
 @pytree
 class LocalLaplacian:
-    """Fast local Laplacian filter on the luma: differences up to `sigma` are enlarged, larger ones are edges and stay.
+    """Fast local Laplacian filter on the luma: differences up to `sigma` are amplified, larger ones (edges) are kept.
 
     Around a value g, an intensity i becomes `g + sign(i - g) sigma (|i - g| / sigma)^alpha` for |i - g| <= sigma and
     is kept beyond. The filter is computed for `samples` fixed values of g; a pixel's pyramid coefficients are
     interpolated between those nearest to it.
 
     Args:
-        alpha: Below 1 enlarges detail, above 1 smooths it, 1 is the identity.
+        alpha: Below 1 amplifies detail, above 1 smooths it, 1 is the identity.
         sigma: Largest difference that counts as detail, image units.
-        coring: Local energy up to this many noise standard deviations is left alone.
-        samples: How many values of g.
+        coring: Local energy up to this many noise standard deviations is not changed.
+        samples: Number of values of g.
         levels: Pyramid levels.
 
     Source: Paris, Hasinoff & Kautz, Local Laplacian filters, SIGGRAPH 2011; Aubry, Paris, Hasinoff, Kautz & Durand,
@@ -47,7 +47,7 @@ class LocalLaplacian:
     def __call__(
         self, image: Float[AnyArray, "*#batch H W 3"], strength: Scalar = 1.0
     ) -> Float[Array, "*#batch H W 3"]:
-        """The filtered image; every image of a batch on its own.
+        """Filter an image, or each image of a batch independently.
 
         Args:
             image: Images in [0, 1], (..., H, W, 3), or one channel.
@@ -92,7 +92,7 @@ def _filter_one(filter_: LocalLaplacian, image: AnyArray, strength: Scalar) -> A
     bands, _ = jax.lax.scan(add, start, jnp.linspace(0, 1, filter_.samples))
     plane = y[..., 0]
     detail = plane - binomial(plane)
-    # A remapping steeper than 1 enlarges noise wherever there is nothing else.
+    # A remapping steeper than 1 amplifies noise in areas without detail.
     sure = above_noise(box(detail * detail), filter_.coring * noise)
     delta = strength * sure[..., None] * (reconstruct(bands, gaussian[-1], "burt-adelson") - y)
     return jnp.clip(image + delta, jnp.minimum(image, 0), jnp.maximum(image, 1))
@@ -104,7 +104,7 @@ def _remap(filter_: LocalLaplacian, y: AnyArray, g: AnyArray, noise: Values) -> 
     inside = (size < filter_.sigma) & (size > 0)
     share = jnp.where(inside, size / filter_.sigma, 1)
     moved = jnp.sign(difference) * filter_.sigma * share**filter_.alpha
-    # The slope at zero is infinite for alpha < 1: differences of the size of noise, or of one 8-bit step, stay.
+    # The slope at zero is infinite for alpha < 1: differences up to the noise, or one 8-bit step, are kept.
     floor = jnp.maximum(2 * noise, 1 / 255)
     weight = ramp(size / floor - 1) * jnp.where(inside, 1, 0)
     return y + weight * (moved - difference)

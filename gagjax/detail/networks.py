@@ -1,11 +1,11 @@
-"""The two small convolutional networks of the detail stage, with the published architectures.
+"""The two small convolutional networks of the detail stage, in the published architectures.
 
 * attention, one per pyramid level: 3x3 3->16, ReLU, 3x3 16->16, ReLU, 1x1 16->1, sigmoid;
 * eyes: 3x3 3->32->32->32->3 with ReLU between, added to the image.
 
-A network is a tuple of layers, `Layer(kernel, bias)`, kernels HWIO: a plain pytree that stages hold as leaves.
-`reference_weights` are the untrained weights of the original, `shipped` ours, trained by benchmarks/train_networks.py
-from modules that start as the identity (`gagjax.detail.learned`).
+A network is a tuple of layers, `Layer(kernel, bias)`, kernels HWIO: a plain pytree of leaves for stages.
+`reference_weights` are the untrained weights of the original; `shipped` are ours, trained by
+benchmarks/train_networks.py from modules that start as the identity (`gagjax.detail.learned`).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Networks(NamedTuple):
 
 
 def reference_weights(seed: int = 1, levels: int = LEVELS) -> Networks:
-    """The untrained weights that stand for the original's random initialisation, reproducible from a seed.
+    """Untrained weights in place of the original's random initialisation, reproducible from a seed.
 
     Each array is drawn on its own from `PCG64(crc32("{seed}:{prefix}{key}"))`, scaled by 0.02 for biases and by one
     over the root of the fan-in for kernels.
@@ -123,7 +123,7 @@ def convolve(image: Float[AnyArray, "N H W I"], layer: Layer) -> Float[Array, "N
 
 
 def _by_shifts(image: AnyArray, kernel: AnyArray) -> Any:
-    """A convolution of few channels as a sum over taps: XLA's convolution on the CPU is made for many, and slower."""
+    """A convolution of few channels as a sum over taps, faster than XLA's CPU convolution, which is made for many."""
     size, _, inputs, _ = kernel.shape
     height, width = image.shape[1:3]
     around = (size // 2, size - 1 - size // 2)
@@ -137,7 +137,7 @@ def _by_shifts(image: AnyArray, kernel: AnyArray) -> Any:
 
 
 def identity(layers: Sequence[tuple[int, int, int, int]], key: AnyArray) -> Network:
-    """Weights to start training from: He's initialisation, the last layer zero, so that the network adds nothing.
+    """Initial weights for training: He initialisation with a zero last layer, so that the network adds nothing.
 
     Args:
         layers: `ATTENTION` or `EYES`.
@@ -166,15 +166,15 @@ def save(path: str | Path, networks: Networks) -> None:
 
 @functools.cache
 def shipped() -> Networks:
-    """The trained weights that come with the package; see weights/README.md for data and held-out figures."""
+    """The trained weights included in the package; see weights/README.md for data and held-out metrics."""
     return load(Path(__file__).parent / "weights" / "restoration.npz")
 
 
 def load(path: str | Path) -> Networks:
-    """Read what `save` wrote.
+    """Read weights written by `save`.
 
     Raises:
-        InputError: If the file is not one of these.
+        InputError: If the file is not such a file.
     """
     try:
         stored = load_npz(path)

@@ -1,7 +1,7 @@
 """Small stencils on planes (H, W), as sums of shifted views.
 
-Those that end in `_inside` give a smaller plane, only where all their taps fit: a plane padded once then passes any
-number of them.
+Those that end in `_inside` return only the smaller plane where all taps fit: a plane can be padded once for several of
+them.
 """
 
 from __future__ import annotations
@@ -17,21 +17,20 @@ from jaxtyping import Array, Float
 from gagjax.typing import AnyArray, Values
 
 _MEDIAN_OF_ABSOLUTE_NORMAL = 0.6745
-_SAMPLES = 64  # at least, per axis: 4096 samples place the median within 2 %
+_SAMPLES = 64  # minimum per axis: 4096 samples determine the median within 2 %
 
 
 def windows(plane: Float[AnyArray, "H W"], axis: int, count: int) -> list[Any]:
-    """The `count` planes, shorter by count - 1 along an axis, that a stencil of `count` taps reads: views, no copies."""
+    """The `count` shifted views, shorter by count - 1 along an axis, read by a stencil of `count` taps."""
     size = plane.shape[axis] - count + 1
     return [jax.lax.slice_in_dim(plane, k, k + size, axis=axis) for k in range(count)]
 
 
 def once(plane: Float[AnyArray, "H W"]) -> Float[Array, "H+4 W"]:
-    """The plane with two rows of zeros above and below, so that it is computed once.
+    """The plane with two rows of zeros above and below, which forces XLA to compute it once.
 
-    XLA merges what makes a plane into what reads it, and computes it again for every tap; it never merges a
-    concatenation. The second axis of a separable stencil then costs 5 operations a pixel and not 25. The rows are cut
-    off later.
+    XLA fuses the producer of a plane into its consumer and recomputes it for every tap; it never fuses a concatenation.
+    The second axis of a separable stencil then costs 5 operations per pixel instead of 25. The rows are removed later.
     """
     rows = jnp.zeros((2, plane.shape[1]), plane.dtype)
     return jnp.concatenate([rows, plane, rows])
@@ -64,9 +63,9 @@ def box_inside(plane: Float[AnyArray, "H W"], side: int = 5) -> Float[Array, "H-
 
 
 def range_inside(plane: Float[AnyArray, "H W"]) -> tuple[Float[Array, "H-4 W-4"], Float[Array, "H-4 W-4"]]:
-    """The least and the largest value in squares of 5 pixels where they fit."""
+    """The minimum and maximum in squares of 5 pixels where they fit."""
 
-    # Not jnp.minimum: to pass NaN on costs it twice the instructions.
+    # Not jnp.minimum: its NaN propagation costs twice the instructions.
     def least(axis: int, plane: AnyArray) -> Any:
         return functools.reduce(lambda a, b: jnp.where(a < b, a, b), windows(plane, axis, 5))
 
@@ -92,17 +91,17 @@ def box(plane: Float[AnyArray, "H W"]) -> Float[Array, "H W"]:
 
 
 def local_range(plane: Float[AnyArray, "H W"]) -> tuple[Float[Array, "H W"], Float[Array, "H W"]]:
-    """The least and the largest value in a square of 5 pixels a side."""
+    """The minimum and maximum in a square of 5 pixels a side."""
     return range_inside(edged(plane, 2))
 
 
 def noise_level(plane: Float[AnyArray, "H W"]) -> Float[Array, ""]:
-    """Standard deviation of white noise in a picture, robust against its content.
+    """Standard deviation of white noise in an image, robust against its content.
 
     The second difference along both axes removes smooth content; the median of its absolute value on a regular grid of
-    64 x 64 to 127 x 127 samples is that of the noise as long as less than half of the picture is texture.
+    64 x 64 to 127 x 127 samples is that of the noise as long as less than half of the image is textured.
 
-    Source: Immerkaer, Fast noise variance estimation, CVIU 1996 (the operator); the median in place of the mean.
+    Source: Immerkaer, Fast noise variance estimation, CVIU 1996 (the operator); with the median instead of the mean.
     """
     height, width = plane.shape
     if min(height, width) < 3:
@@ -119,9 +118,9 @@ def noise_level(plane: Float[AnyArray, "H W"]) -> Float[Array, ""]:
 
 
 def _median(values: Float[AnyArray, "N"]) -> Float[Array, ""]:
-    """The median of values that are not negative, within 0.4 %; 0 where it lies under 2^-16.
+    """The median of non-negative values, within 0.4 %; 0 if it is below 2^-16.
 
-    Counting how many lie under fixed thresholds, twice, costs a fifth of a sort.
+    Counting values below fixed thresholds, twice, costs a fifth of a sort.
     """
     half = 0.5 * values.shape[0]
 
@@ -136,11 +135,11 @@ def _median(values: Float[AnyArray, "N"]) -> Float[Array, ""]:
 
 
 def above_noise(energy: AnyArray, level: Values) -> Any:
-    """How surely local energy is more than noise: 0 up to the square of `level`, 1 from the square of twice that."""
+    """Confidence that local energy exceeds noise: 0 up to the square of `level`, 1 from the square of twice that."""
     return ramp((energy / (level**2 + 1e-10) - 1) * (1 / 3))
 
 
 def ramp(x: AnyArray) -> Any:
-    """0 below 0, 1 above 1, smooth between."""
+    """Smoothstep: 0 below 0, 1 above 1, smooth in between."""
     x = jnp.clip(x, 0, 1)
     return x * x * (3 - 2 * x)

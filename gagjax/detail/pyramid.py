@@ -1,6 +1,6 @@
-"""Laplacian pyramids: an image as band-pass layers plus a small base that add up to it again, exactly.
+"""Laplacian pyramids: an image as band-pass layers plus a small base, exactly invertible.
 
-Two kinds. `bilinear` is the published one: halved by a triangle filter between samples, doubled by bilinear
+Two kinds. `bilinear` is the published one: downsampled by a triangle filter between samples, upsampled by bilinear
 interpolation. `burt-adelson` is the standard one, five taps [1 4 6 4 1]/16 on even samples with mirrored borders. Both
 are written as shifted sums: on a CPU these are many times faster than `lax.conv` or `jax.image.resize`.
 
@@ -33,14 +33,14 @@ def laplacian_pyramid(
 
     Args:
         image: Images, (..., H, W, C).
-        levels: How many bands; band `i` is 2^i times smaller than the image.
+        levels: Number of bands; band `i` is 2^i times smaller than the image.
         kind: The pair of filters, see the module.
 
     Returns:
-        The bands, finest first, and the base. `reconstruct` gives the image back.
+        The bands, finest first, and the base. `reconstruct` is the inverse.
 
     Raises:
-        InputError: If the image is too small for so many levels.
+        InputError: If the image is too small for the number of levels.
 
     Source: Burt & Adelson, The Laplacian pyramid as a compact image code, IEEE Trans. Comm. 1983.
 
@@ -65,12 +65,12 @@ def reconstruct(
     base: Float[AnyArray, "*#batch _h _w C"],
     kind: Kind = "bilinear",
 ) -> Float[Array, "*#batch H W C"]:
-    """The image of bands and base: the inverse of `laplacian_pyramid` of the same kind.
+    """The image from bands and base: the inverse of `laplacian_pyramid` of the same kind.
 
     Args:
         bands: Finest first, (..., h, w, C).
-        base: What is left, (..., h, w, C).
-        kind: As it was taken apart.
+        base: The base, (..., h, w, C).
+        kind: The kind used in `laplacian_pyramid`.
 
     Returns:
         The image, (..., H, W, C).
@@ -90,9 +90,9 @@ def downsample(image: Float[AnyArray, "*#batch H W C"], kind: Kind = "bilinear")
 def upsample(
     image: Float[AnyArray, "*#batch _h _w C"], height: int, width: int, kind: Kind = "bilinear"
 ) -> Float[Array, "*#batch H W C"]:
-    """About twice the size: exactly (height, width), those of the finer level."""
+    """About twice the size: exactly (height, width) of the finer level."""
     double = _double_bilinear if _known(kind) == "bilinear" else _double_burt
-    # Columns first: the larger result is then touched once, by whole rows.
+    # Columns first: the larger result is then written once, by whole rows.
     return double(double(image, WIDTH, width), HEIGHT, height)
 
 
@@ -137,7 +137,7 @@ def _pad(x: AnyArray, axis: int, before: int, after: int, mode: str) -> Any:
 def _half_bilinear(x: AnyArray, axis: int) -> Any:
     size = x.shape[axis]
     half = size // 2
-    # Taps [1 3 3 1]/8 between samples; those outside the image are left out and the rest renormalised.
+    # Taps [1 3 3 1]/8 between samples; those outside the image are dropped and the rest renormalised.
     padded = _pad(x, axis, 1, 1, "constant")
     taps = [_take(padded, axis, k, k + 2 * half - 1, 2) for k in range(4)]
     total = (taps[0] + taps[3]) + 3 * (taps[1] + taps[2])
@@ -156,7 +156,7 @@ def _double_bilinear(x: AnyArray, axis: int, size: int) -> Any:
         padded = _pad(x, axis, 1, 1, "edge")
         before, after = _take(padded, axis, 0, small), _take(padded, axis, 2, small + 2)
         return _interleave(0.25 * before + 0.75 * x, 0.75 * x + 0.25 * after, axis, size)
-    # Half-pixel centres at a ratio that is not two: fixed indices and weights, one pair per sample.
+    # Half-pixel centres at a ratio other than two: fixed indices and weights, one pair per sample.
     at = np.maximum((np.arange(size) + 0.5) * (small / size) - 0.5, 0)
     first = np.minimum(at.astype(int), small - 1)
     second = np.minimum(first + 1, small - 1)
@@ -176,8 +176,8 @@ def _half_burt(x: AnyArray, axis: int) -> Any:
 
 def _double_burt(x: AnyArray, axis: int, size: int) -> Any:
     small = x.shape[axis]
-    # Mirrored about the first sample; behind the last one the finer grid may have one sample more or not, and
-    # repeating it is right for both.
+    # Mirrored about the first sample; after the last one the finer grid may or may not have one more sample, and
+    # repeating it is correct in both cases.
     before = _take(_pad(x, axis, 1, 0, "reflect" if small > 1 else "edge"), axis, 0, small)
     after = _take(_pad(x, axis, 0, 1, "edge"), axis, 1, small + 1)
     return _interleave(0.125 * before + 0.75 * x + 0.125 * after, 0.5 * (x + after), axis, size)

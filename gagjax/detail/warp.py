@@ -1,4 +1,4 @@
-"""Warping of maps along known motion."""
+"""Warping of maps by known flow."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from gagjax.typing import AnyArray
 
 
 def warp(plane: Float[AnyArray, "H W"], flow: Float[AnyArray, "H W 2"]) -> Float[Array, "H W"]:
-    """The plane as seen after a motion: bilinear, the edge repeated outside.
+    """Warp a plane by a flow, with bilinear interpolation and repeated edges.
 
     Args:
-        plane: What to move, (H, W).
-        flow: Backward flow in pixels, (H, W, 2), (x, y): where each pixel comes from, minus where it is.
+        plane: The plane to warp, (H, W).
+        flow: Backward flow in pixels, (H, W, 2), (x, y): source position minus target position.
     """
     height, width = plane.shape
     y, x = jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij")

@@ -1,4 +1,4 @@
-"""Filters over time: small pytrees with explicit state, run by one `lax.scan`."""
+"""Temporal filters: small pytrees with explicit state, run by one `lax.scan`."""
 
 from gagjax.filters.adaptive import AdaptiveSmoother
 from gagjax.filters.alpha_beta import LiveRotation, LiveVelocity

@@ -1,4 +1,4 @@
-"""Causal smoothing of channels whose noise nobody has measured, for live use."""
+"""Causal smoothing of channels of unknown noise level, for live use."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class LiveState(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What to do with an innovation: its weight, whether to start anew, and the updated statistics."""
+    """The verdict on an innovation: its weight, whether to reinitialise, and the updated statistics."""
 
     weight: Any
     restart: Any
@@ -46,15 +46,15 @@ class Verdict(NamedTuple):
 
 @pytree
 class AlphaBeta:
-    """What the fixed-gain filters share: their hyperparameters, gains, and the judgement of outliers.
+    """Base of the fixed-gain filters: hyperparameters, gains and outlier rejection.
 
     Args:
         cutoff: Cutoff of the filter, Hz; a scalar, or one per channel.
-        damping: Time in which the velocity falls to 1 / e without new evidence, seconds.
-        gate: Innovations of more than this many times the usual size are refused.
-        memory: Time over which the usual size is taken, seconds.
+        damping: Time constant of the velocity's decay without observations, seconds.
+        gate: Innovations above this multiple of their running size are refused.
+        memory: Averaging time of the running size, seconds.
         fps: Frames per second.
-        patience: Refused frames in a row after which the state starts anew.
+        patience: Consecutive refused frames after which the state is reinitialised.
     """
 
     cutoff: Hyperparameter = 2.5
@@ -77,12 +77,12 @@ class AlphaBeta:
         return dataclasses.replace(self, fps=1 / dt)
 
     def gains(self) -> tuple[Any, Any, Any]:
-        """Gains of value and velocity, and the share of the velocity that lasts a frame."""
+        """Gains of value and velocity, and the velocity's decay factor per frame."""
         kept = jnp.exp(-2 * jnp.pi * self.cutoff / self.fps)
         return 1 - kept**2, (1 - kept) ** 2 * self.fps, jnp.exp(-1 / (self.damping * self.fps))
 
     def judge(self, square: AnyArray, scale: AnyArray, rejected: AnyArray, count: AnyArray) -> Verdict:
-        """Compare squared innovations with what they usually are.
+        """Compare squared innovations with their running mean square.
 
         Args:
             square: Squared innovations of one array's channels.
@@ -94,7 +94,7 @@ class AlphaBeta:
         ratio = square / jnp.where(scale > 0, scale, 1)
         far = jnp.where(scale > 0, ratio > self.gate**2, square > 0)
         if square.size >= 8:
-            # A bad frame shows in most channels at once, and then each needs less evidence of its own.
+            # A bad frame affects most channels at once, so each then needs less evidence of its own.
             far = far | (jnp.mean(ratio > (0.55 * self.gate) ** 2) > 0.5)
         far = far & (count > 3)
         rejected = jnp.where(far, rejected + 1, 0)
@@ -110,17 +110,17 @@ class AlphaBeta:
 class LiveVelocity(AlphaBeta):
     """Fixed-gain constant-velocity filter that refuses outliers, whatever the channel's unit.
 
-    A critically damped alpha-beta filter whose velocity dies out. Innovations are judged against their own running
-    size, so neither noise nor motion has to be known. Two refused frames in a row are taken for a real change, and the
-    state starts anew there: so a blink comes through one frame late and at full depth.
+    A critically damped alpha-beta filter with decaying velocity. Innovations are compared with their own running size,
+    so neither noise nor motion level has to be known. Two consecutive refused frames count as a real change, and the
+    state is reinitialised: a blink passes one frame late and at full depth.
 
     Args:
         cutoff: Cutoff of the filter, Hz; a scalar, or one per channel.
-        damping: Time in which the velocity falls to 1 / e without new evidence, seconds.
-        gate: Innovations of more than this many times the usual size are refused.
-        memory: Time over which the usual size is taken, seconds.
+        damping: Time constant of the velocity's decay without observations, seconds.
+        gate: Innovations above this multiple of their running size are refused.
+        memory: Averaging time of the running size, seconds.
         fps: Frames per second.
-        patience: Refused frames in a row after which the state starts anew.
+        patience: Consecutive refused frames after which the state is reinitialised.
 
     Raises:
         ValueError: If a hyperparameter is not positive.
@@ -159,7 +159,7 @@ class LiveVelocity(AlphaBeta):
         return LiveState(mean, velocity, scale, rejected, state.count + 1), mean
 
     def predict(self, state: LiveState) -> tuple[LiveState, Any]:
-        """Coast at a velocity that dies out."""
+        """Coast at a decaying velocity."""
         lasting = self.gains()[2]
         velocity = jax.tree.map(lambda v: lasting * v, state.velocity)
         mean = jax.tree.map(lambda m, v: m + v / self.fps, state.mean, velocity)
@@ -172,11 +172,11 @@ class LiveRotation(AlphaBeta):
 
     Args:
         cutoff: Cutoff of the filter, Hz.
-        damping: Time in which the angular velocity falls to 1 / e without new evidence, seconds.
-        gate: Innovations of more than this many times the usual angle are refused.
-        memory: Time over which the usual angle is taken, seconds.
+        damping: Time constant of the angular velocity's decay without observations, seconds.
+        gate: Innovations above this multiple of their running angle are refused.
+        memory: Averaging time of the running angle, seconds.
         fps: Frames per second.
-        patience: Refused frames in a row after which the state starts anew.
+        patience: Consecutive refused frames after which the state is reinitialised.
 
     Raises:
         ValueError: If a hyperparameter is not positive.
@@ -205,7 +205,7 @@ class LiveRotation(AlphaBeta):
         return after, so3.matrix_from_quaternion(mean)
 
     def predict(self, state: LiveState) -> tuple[LiveState, Any]:
-        """Coast at an angular velocity that dies out."""
+        """Coast at a decaying angular velocity."""
         velocity = self.gains()[2] * state.velocity
         mean = so3.quaternion_multiply(state.mean, so3.quaternion_exp(velocity / self.fps))
         return state._replace(mean=mean, velocity=velocity), so3.matrix_from_quaternion(mean)

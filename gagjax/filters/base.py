@@ -1,9 +1,9 @@
-"""The one `lax.scan` through which every filter runs; filters in series; missing frames.
+"""The `lax.scan` that runs every filter; filters in series; missing frames.
 
 A filter (`gagjax.protocols.Filter`) is a pytree whose leaves are its hyperparameters. Its state is explicit. Three pure
 methods:
 
-* `init(first) -> state`: the state before the first frame, made so that stepping over `first` returns `first`;
+* `init(first) -> state`: the state before the first frame, such that stepping over `first` returns `first`;
 * `step(state, x) -> (state, y)`: one observed frame;
 * `predict(state) -> (state, y)`: one frame without an observation.
 
@@ -44,12 +44,12 @@ def scan(
     """Run a filter over a whole sequence as one compiled program.
 
     Args:
-        filter_: The filter; a pytree, so a change of a hyperparameter compiles nothing new.
+        filter_: The filter; a pytree, so changing a hyperparameter does not recompile.
         xs: A pytree of arrays, time first, (T, ...).
-        state: Where an earlier call ended; None starts at the first valid frame.
+        state: Final state of an earlier call; None starts at the first valid frame.
         valid: (T,) bool; where False the value is never read (it may be NaN) and the filter only predicts. Frames
             before the first valid one return the filter's prediction from that first value.
-        dt: (T,) seconds since the frame before, for irregular time stamps; needs a filter with `with_dt`.
+        dt: (T,) seconds since the previous frame, for irregular time stamps; needs a filter with `with_dt`.
         unroll: Passed to `lax.scan`; more than 1 pays on GPUs only.
         method: "sequential", "parallel" (in logarithmic depth, equal up to rounding; linear filters only) or "auto":
             parallel on GPUs and TPUs for linear filters over 4096 frames and more, else sequential.
@@ -82,7 +82,7 @@ def scan(
     if dt is not None and not isinstance(filter_, TimeStepped):
         raise ValueError(f"{type(filter_).__name__} has no with_dt, so it cannot take a duration per frame")
     if method != "sequential":
-        # Imported late: the parallel forms know the filters, and these know this module.
+        # Imported late to avoid a cycle: the parallel forms import the filters, which import this module.
         from gagjax.filters.parallel import choose, scan_parallel
 
         if choose(method, filter_, frames, state) == "parallel":
@@ -105,7 +105,7 @@ def _check_filter(filter_: object, gaps: bool) -> None:
 
 
 def check_lengths(frames: int, **per_frame: Values | Mask | None) -> None:
-    """Refuse what should hold one value for each frame and does not; JAX would read the last value again and again.
+    """Refuse per-frame arrays of the wrong length; JAX would silently repeat the last value.
 
     Args:
         frames: Frames of the sequence.
@@ -123,10 +123,10 @@ def check_lengths(frames: int, **per_frame: Values | Mask | None) -> None:
 
 
 def check_observed(valid: AnyArray | None) -> None:
-    """Refuse a sequence without a single valid frame: whatever came out would be made from values never observed.
+    """Refuse a sequence without a valid frame: its result would come from values that were never observed.
 
     Args:
-        valid: (T,) or more, or None; a tracer is not looked at.
+        valid: (T,) or with further axes, or None; tracers are not checked.
 
     Raises:
         InputError: If no frame is valid.
@@ -136,19 +136,19 @@ def check_observed(valid: AnyArray | None) -> None:
 
 
 def _turns(frames: int, *values: Any) -> Any:
-    """How often the loop over frames turns, which XLA is not to know; None where `lax.scan` is the loop.
+    """The trip count of the loop over frames, hidden from XLA; None where `lax.scan` is used.
 
-    That is inside a larger program, which may be differentiated, and on accelerators, where a loop of a length known
-    only when it runs waits for the host at every turn. There a chunk may differ from the whole in the last digit.
+    `lax.scan` is used inside a larger program, which may be differentiated, and on accelerators, where a loop of
+    dynamic length waits for the host every iteration. There a chunk may differ from the whole in the last digit.
     """
     traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
     return None if traced or (frames > 1 and jax.default_backend() != "cpu") else np.int32(frames)
 
 
 def _call(program: Any, filter_: Any, xs: Frame, state: Any, valid: Any, dt: Any, unroll: int, turns: Any) -> Any:
-    """Run a compiled `_scan_impl`; a single frame goes through the program for two, whose loop then turns once.
+    """Run a compiled `_scan_impl`; a single frame uses the program for two, with a loop of one iteration.
 
-    XLA dissolves a loop over one frame into the code around it and rounds differently there. Doubling it inside the
+    XLA inlines a loop over one frame into the surrounding code, which rounds differently. Doubling the frame inside the
     program is not enough, since XLA fuses that into the loop as well.
     """
     if turns != 1:
@@ -182,7 +182,7 @@ def _scan_impl(
         state, ys = jax.lax.scan(body, state, frames, unroll=unroll)
         return ys, state
     if turns is None:
-        # One frame as part of a larger program: the second turn keeps the loop a loop; it is made and dropped.
+        # One frame inside a larger program: a second iteration, discarded, keeps XLA from inlining the loop.
         def once(carry: Any, frame: Any) -> tuple[Any, Frame]:
             after, y = body(carry, frame[1])
             return jax.tree.map(lambda a, b: jnp.where(frame[0], a, b), after, carry), y
@@ -191,8 +191,8 @@ def _scan_impl(
         state, ys = jax.lax.scan(once, state, (jnp.arange(2) < 1, twice))
         return jax.tree.map(lambda y: y[:1], ys), state
 
-    # `lax.scan` tells XLA the number of turns, which then fuses, and rounds, otherwise for short chunks than for long
-    # ones. Here the loop is the same whatever the number.
+    # `lax.scan` tells XLA the trip count, so that short chunks are fused, and rounded, differently from long ones. This
+    # loop is the same for every length.
     def at(place: Any) -> Any:
         return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, place, keepdims=False), frames)
 
@@ -222,20 +222,20 @@ def _advance(filter_: Any, xs: Frame, state: Any, valid: Any) -> tuple[Frame, An
 
 
 def stream(filter_: Filter[State], chunks: Iterable[Any], state: State | None = None) -> Iterator[tuple[Frame, State]]:
-    """Run a filter over chunks of a sequence, the state carried from one to the next.
+    """Run a filter over chunks of a sequence, carrying the state from one to the next.
 
     On a CPU any chunking gives bitwise the result of one `scan`; on accelerators, and inside another compiled program,
-    it may differ in the last digit. The state buffers are donated from chunk to chunk: keep a
-    yielded state only through `jax.tree.map(jnp.copy, state)`, or use the last one.
+    it may differ in the last digit. The state buffers are donated from chunk to chunk: use the last state, or keep a
+    copy of an earlier one (`jax.tree.map(jnp.copy, state)`).
 
     Args:
         filter_: The filter.
         chunks: Chunks `xs`, or pairs `(xs, valid)`, each time first. Chunks without a valid frame before the first
-            valid frame of the stream are held back until it comes.
-        state: Where an earlier stream ended.
+            valid frame of the stream are held back until then.
+        state: Final state of an earlier stream.
 
     Yields:
-        The outputs of a chunk and the state after it.
+        The outputs of each chunk and the state after it.
 
     Raises:
         ValueError: If the stream ends before its first valid frame.
@@ -261,10 +261,10 @@ def stream(filter_: Filter[State], chunks: Iterable[Any], state: State | None = 
 
 @pytree
 class Chain:
-    """Filters one after the other, as one filter: the output of each is the next one's observation.
+    """Filters in series as one filter: the output of each is the observation of the next.
 
     Args:
-        filters: In the order in which they run; made by `chain`.
+        filters: In execution order; constructed by `chain`.
     """
 
     filters: tuple[Any, ...]
@@ -284,7 +284,7 @@ class Chain:
 
     def predict(self, state: tuple[Any, ...]) -> tuple[tuple[Any, ...], Frame]:
         """One frame without an observation, see `gagjax.protocols.Filter`."""
-        # Only the first filter misses its observation; the later ones see what it predicts.
+        # Only the first filter misses its observation; the later ones observe its prediction.
         first, y = self.filters[0].predict(state[0])
         rest, y = Chain(self.filters[1:])._run(lambda each, s, value: each.step(s, value), state[1:], y)
         return (first, *rest), y
@@ -313,11 +313,11 @@ def chain(*filters: Filter[Any]) -> Chain:
 
 
 def hold_last(xs: Tree, valid: Bool[AnyArray, "T"] | None) -> Any:
-    """Fill missing frames for stages that look at whole clips: the last valid frame before each, or the first valid one.
+    """Fill missing frames for whole-clip stages: with the last valid frame before each, or else the first valid one.
 
     Args:
         xs: A pytree of arrays, time first.
-        valid: (T,) frames to trust; None, or no frame to trust, leaves everything as it is.
+        valid: (T,) frames to trust; None, or no valid frame, leaves everything unchanged.
 
     Raises:
         InputError: If `valid` has another length.

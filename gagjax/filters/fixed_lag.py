@@ -1,4 +1,4 @@
-"""Smoothing with a few frames of look-ahead, for live use that can wait."""
+"""Fixed-lag smoothing: a few frames of look-ahead, for live use that tolerates the delay."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gagjax.typing import Condition, Tree
 
 
 class FixedLagState(NamedTuple):
-    """The inner filter's state, what it did in the last frames (oldest first), and how many frames there were."""
+    """The inner filter's state, its update infos of the last frames (oldest first), and the number of frames so far."""
 
     filter: Any
     infos: Any
@@ -22,9 +22,9 @@ class FixedLagState(NamedTuple):
 
 @pytree
 class FixedLag:
-    """A Kalman-type filter whose output is `lag` frames late and knows those frames; made by `fixed_lag`.
+    """A Kalman-type filter whose output is delayed by `lag` frames and uses them; constructed by `fixed_lag`.
 
-    Step t returns the estimate of frame t - lag, or of frame 0 while there is no such frame.
+    Step t returns the estimate of frame t - lag, or of frame 0 if t < lag.
 
     Args:
         filter: A Kalman-type filter.
@@ -42,11 +42,11 @@ class FixedLag:
         return FixedLagState(state, infos, jnp.int32(0))
 
     def step(self, state: FixedLagState, x: Tree) -> tuple[FixedLagState, Any]:
-        """Observe a frame, and return the one `lag` before it."""
+        """Observe a frame; return the estimate `lag` frames before it."""
         return self._advance(state, x, None)
 
     def predict(self, state: FixedLagState) -> tuple[FixedLagState, Any]:
-        """A frame that was not observed; the one `lag` before it is returned."""
+        """Advance by a missing frame; return the estimate `lag` frames before it."""
         return self._advance(state, self.filter.predict(state.filter)[1], jnp.array(False))
 
     def _advance(self, state: FixedLagState, x: Tree, seen: Condition | None) -> tuple[FixedLagState, Any]:
@@ -58,7 +58,7 @@ class FixedLag:
             return earlier, y
 
         _, ys = jax.lax.scan(backward, self.filter.last(x), infos, reverse=True)
-        # Older entries are not yet frames; nothing flows from them to the newer ones.
+        # Older entries are not frames yet; nothing propagates from them to newer ones.
         oldest = self.lag - jnp.minimum(state.count, self.lag)
         return FixedLagState(inner, infos, state.count + 1), jax.tree.map(lambda y: y[oldest], ys)
 

@@ -4,8 +4,8 @@ Each channel has its own state, a value and its derivatives, driven by white noi
 
     z_t = F z_(t-1) + noise(Q),    x_t = z_t[0] + noise(r).
 
-All matrices are written out entry by entry: a channel's state has one to three numbers, and elementwise code over all
-channels is many times faster than a small matrix product for each. Without a robust update the gain does not depend
+All matrices are written out entry by entry: a channel's state has one to three entries, and elementwise code over all
+channels is many times faster than a small matrix product per channel. Without a robust update the gain does not depend
 on the data, so channels that share their hyperparameters share one covariance.
 """
 
@@ -23,8 +23,8 @@ from gagjax.filters import robust
 from gagjax.pytree import fact, pytree, static
 from gagjax.typing import AnyArray, FrameRate, Hyperparameter, Mask, Scalar, Tree, Values
 
-# Variance of a position of which nothing is known, in units of the measurement noise: large enough to be forgotten
-# after one frame, small enough for float32.
+# Variance of a diffuse prior in units of the measurement noise: large enough to be forgotten after one frame, small
+# enough for float32.
 _DIFFUSE = 1e4
 
 This = TypeVar("This", bound="Kinematic")
@@ -46,14 +46,14 @@ class Moments(NamedTuple):
 
 
 class UpdateInfo(NamedTuple):
-    """What an update did: all that a backward pass needs.
+    """The record of an update for the backward pass.
 
     Attributes:
         value: The filtered value.
         pull: The weighted innovation over its variance, `w e / s`.
         column: First column of the predicted covariance over the innovation's variance, one entry per derivative.
         weight: Weight of the observation, 0 where missing or refused.
-        restart: Where the state was started anew, or None for filters that never do.
+        restart: Where the state was reinitialised, or None for filters that never do.
     """
 
     value: Any
@@ -68,7 +68,7 @@ class Noises:
     """The two noises of a Kalman filter.
 
     Args:
-        process_noise: What the highest derivative gains per unit of time; a scalar, or one per channel.
+        process_noise: Variance that the highest derivative gains per unit of time; a scalar, or one per channel.
         measurement_noise: Variance of an observation; a scalar, or one per channel.
     """
 
@@ -78,10 +78,10 @@ class Noises:
 
 @pytree
 class FirstVariance(Noises):
-    """Noises, and what is known before the first frame.
+    """Noises and the initial variance.
 
     Args:
-        initial_variance: Variance of the first value; None means nothing is known.
+        initial_variance: Variance of the first value; None means a diffuse prior.
     """
 
     initial_variance: Hyperparameter | None = None
@@ -89,14 +89,14 @@ class FirstVariance(Noises):
 
 @pytree
 class Robustness:
-    """Frame duration, and what to do with observations that do not fit.
+    """Frame duration and outlier handling.
 
     Args:
         dt: Duration of a frame, in the unit of time of the process noise.
-        gate: Refuse an observation off by more than this many standard deviations; None takes all.
+        gate: Refuse an observation off by more than this many standard deviations; None accepts all.
         huber: Weight observations by Huber's function beyond this many standard deviations.
         dof: Weight observations as if their noise were Student-t with these degrees of freedom.
-        patience: Refused frames in a row after which the state starts anew.
+        patience: Consecutive refused frames after which the state is reinitialised.
     """
 
     dt: Hyperparameter = fact(default=1.0)
@@ -108,7 +108,7 @@ class Robustness:
 
 @pytree
 class Kinematic(Robustness, Noises):
-    """What the Kalman filters share; `order` is the length of a channel's state."""
+    """Base of the Kalman filters; `order` is the length of a channel's state."""
 
     order: ClassVar[int]
 
@@ -134,15 +134,15 @@ class Kinematic(Robustness, Noises):
         return state, jax.tree.map(lambda _, each: each.value, x, info)
 
     def predict(self, state: Tree) -> tuple[Any, Any]:
-        """Predict a frame that was not observed."""
+        """Predict a missing frame."""
         ahead = jax.tree.map(self.ahead, state, is_leaf=_is_moments)
         return ahead, jax.tree.map(lambda each: each.mean[0], ahead, is_leaf=_is_moments)
 
     def observe(self, state: Tree, x: Tree, seen: Mask | None = None) -> tuple[Any, Any]:
-        """One frame, with all that a backward pass needs.
+        """One frame, with the info for the backward pass.
 
         Args:
-            state: The state after the frame before.
+            state: The state after the previous frame.
             x: The frame.
             seen: Whether the frame was observed; None means yes.
 
@@ -155,14 +155,14 @@ class Kinematic(Robustness, Noises):
         return tree.unflatten([s for s, _ in pairs]), tree.unflatten([i for _, i in pairs])
 
     def adjoint(self, later: tuple[Any, ...], info: UpdateInfo) -> tuple[Any, tuple[Any, ...]]:
-        """One step of the backward pass: the smoothed frame, and the adjoint that the frame before receives.
+        """One step of the backward pass: the smoothed frame, and the adjoint for the previous frame.
 
-        The modified Bryson-Frazier form of the Rauch-Tung-Striebel smoother: it carries the adjoint of the state in
-        place of the smoothed state, and so inverts no covariance and stores none.
+        The modified Bryson-Frazier form of the Rauch-Tung-Striebel smoother: it carries the adjoint of the state
+        instead of the smoothed state, and so neither inverts nor stores a covariance.
 
         Args:
-            later: The adjoint that the frame after handed over; zeros at the end, see `last`.
-            info: What `observe` said of this frame.
+            later: The adjoint from the next frame; zeros at the end, see `last`.
+            info: The info of this frame from `observe`.
 
         Source: Bierman, Fixed interval smoothing with discrete measurements, 1973.
         """
@@ -172,11 +172,11 @@ class Kinematic(Robustness, Noises):
         return tree.unflatten([y for y, _ in pairs]), tree.unflatten([e for _, e in pairs])
 
     def lean(self, info: Tree) -> Any:
-        """What `observe` said, without what `restored` can work out: memory is what a long smoothing pass waits for."""
+        """The info without what `restored` can recompute: long smoothing passes are memory-bound."""
         return jax.tree.map(lambda each: each._replace(pull=None), info, is_leaf=_is_info)
 
     def restored(self, info: Tree, x: Tree) -> Any:
-        """The full `UpdateInfo` of an observed frame, from the lean one and the frame: `w e / s = w (x - value) / r`."""
+        """The full `UpdateInfo` of an observed frame from the lean one and the frame: `w e / s = w (x - value) / r`."""
         r = self.noise()
         scale = jnp.where(r > 0, 1 / jnp.where(r > 0, r, 1), 0)
 
@@ -187,7 +187,7 @@ class Kinematic(Robustness, Noises):
         return jax.tree.map(one, info, x, is_leaf=_is_info)
 
     def last(self, frame: Tree) -> Any:
-        """The adjoint after the last frame: nothing comes from there."""
+        """The adjoint after the last frame: zeros."""
         return jax.tree.map(lambda x: (jnp.zeros_like(x),) * self.order, frame)
 
     def transition(self) -> list[Any]:
@@ -203,13 +203,13 @@ class Kinematic(Robustness, Noises):
 
     def noise(self) -> Any:
         """The measurement noise, kept above zero."""
-        # Kept above zero where the process moves at all: a frame without an observation divides by it.
+        # Kept above zero where the process noise is: frames without an observation divide by it.
         return jnp.maximum(self.measurement_noise, 1e-6 * self.process_noise * self.dt ** (2 * self.order - 1))
 
     def gain(self, covariance: tuple[Any, ...], weight: Values) -> tuple[tuple[Any, ...], Any]:
         """First column of a predicted covariance over the innovation's variance, and one over that variance."""
         variance = weight * covariance[0] + self.noise()
-        # Zero noise and nothing unknown: 0 / 0, where any gain will do.
+        # Zero noise and zero variance: 0 / 0, where any gain is correct.
         inverse = jnp.where(variance > 0, 1 / jnp.where(variance > 0, variance, 1), 0)
         return tuple(covariance[j] * inverse for j in range(self.order)), inverse
 
@@ -232,7 +232,7 @@ class Kinematic(Robustness, Noises):
         return Moments((x, *(jnp.zeros_like(x) for _ in range(n - 1))), covariance, jnp.zeros(shape, jnp.int32))
 
     def ahead(self, s: Moments) -> Moments:
-        """The state one frame on, before its observation."""
+        """The state predicted one frame ahead."""
         n, f = self.order, self.transition()
         mean = tuple(sum((f[j - i] * s.mean[j] for j in range(i + 1, n)), s.mean[i]) for i in range(len(s.mean)))
         p = dict(zip(upper(n), s.covariance, strict=True))
@@ -267,7 +267,7 @@ class Kinematic(Robustness, Noises):
             if self.gate is not None:
                 observed = True if seen is None else seen
                 rejected = jnp.where(observed, jnp.where(refused, rejected + 1, 0), rejected)
-                # So many refusals in a row are no outliers: the motion itself has changed.
+                # This many consecutive refusals are not outliers: the motion itself has changed.
                 restart = rejected >= self.patience
                 fresh = self._fresh(jnp.where(restart, x, mean[0]))
                 mean, covariance, rejected = jax.tree.map(
@@ -292,7 +292,7 @@ class Kinematic(Robustness, Noises):
 
 
 def noise_for_cutoff(cutoff: Values, noise: Values, fps: FrameRate | AnyArray) -> tuple[Any, Any, Any]:
-    """Process noise, measurement noise and dt of a constant-velocity model whose smoother has that cutoff."""
+    """Process noise, measurement noise and dt of a constant-velocity model whose smoother has the given cutoff."""
     rate = jnp.asarray(float(fps) if isinstance(fps, Fraction) else fps, float)
     r = jnp.asarray(noise, float) ** 2
     return (2 * jnp.pi * jnp.asarray(cutoff, float)) ** 4 * r / rate, r, 1 / rate
@@ -321,12 +321,12 @@ class Kalman(Kinematic, FirstVariance):
     Args:
         process_noise: Variance that the value gains per unit of dt; a scalar, or one per channel.
         measurement_noise: Variance r of an observation; a scalar, or one per channel.
-        initial_variance: Variance of the first value; None means nothing is known.
-        dt: Duration of a frame, in the unit that process_noise is per; 1 counts in frames.
-        gate: Refuse an observation off by more than this many standard deviations; None takes all.
+        initial_variance: Variance of the first value; None means a diffuse prior.
+        dt: Duration of a frame, in the unit of time of process_noise; 1 counts in frames.
+        gate: Refuse an observation off by more than this many standard deviations; None accepts all.
         huber: Weight observations by Huber's function beyond this many standard deviations.
         dof: Weight observations as if their noise were Student-t with these degrees of freedom.
-        patience: Refused frames in a row after which the state starts anew.
+        patience: Consecutive refused frames after which the state is reinitialised.
 
     Source: Kalman, A new approach to linear filtering and prediction problems, 1960.
 
@@ -353,10 +353,10 @@ class ConstantVelocity(Kinematic):
         process_noise: Spectral density q of the acceleration, units^2 / s^3; a scalar, or one per channel.
         measurement_noise: Variance r of an observation, units^2; a scalar, or one per channel.
         dt: Duration of a frame in seconds.
-        gate: Refuse an observation off by more than this many standard deviations; None takes all.
+        gate: Refuse an observation off by more than this many standard deviations; None accepts all.
         huber: Weight observations by Huber's function beyond this many standard deviations.
         dof: Weight observations as if their noise were Student-t with these degrees of freedom.
-        patience: Refused frames in a row after which the state starts anew.
+        patience: Consecutive refused frames after which the state is reinitialised.
 
     Source: Bar-Shalom, Li, Kirubarajan, Estimation with Applications to Tracking and Navigation, 2001, section 6.2.
 
@@ -391,10 +391,10 @@ class ConstantAcceleration(Kinematic):
         process_noise: Spectral density of the jerk, units^2 / s^5; a scalar, or one per channel.
         measurement_noise: Variance of an observation, units^2; a scalar, or one per channel.
         dt: Duration of a frame in seconds.
-        gate: Refuse an observation off by more than this many standard deviations; None takes all.
+        gate: Refuse an observation off by more than this many standard deviations; None accepts all.
         huber: Weight observations by Huber's function beyond this many standard deviations.
         dof: Weight observations as if their noise were Student-t with these degrees of freedom.
-        patience: Refused frames in a row after which the state starts anew.
+        patience: Consecutive refused frames after which the state is reinitialised.
 
     Source: Bar-Shalom, Li, Kirubarajan, Estimation with Applications to Tracking and Navigation, 2001, section 6.2.
     """

@@ -24,13 +24,13 @@ class OneEuroState(NamedTuple):
 
 
 def smoothing(cutoff: Values, fps: Values) -> Any:
-    """Weight of the new frame in a first-order low-pass of that cutoff, both in Hz."""
+    """Weight of the new frame in a first-order low-pass; `cutoff` and `fps` in Hz."""
     turn = 2 * jnp.pi * cutoff / fps
     return turn / (1 + turn)
 
 
 def check_one_euro(filter_: OneEuro | OneEuroRotation) -> None:
-    """Raise where a hyperparameter makes no sense."""
+    """Raise if a hyperparameter is out of range."""
     for name in ("min_cutoff", "derivative_cutoff", "fps"):
         value = getattr(filter_, name)
         if is_concrete(value) and not bool(np.all(value > 0)):
@@ -89,5 +89,5 @@ class OneEuro:
         return OneEuroState(mean, slope), mean
 
     def predict(self, state: OneEuroState) -> tuple[OneEuroState, Any]:
-        """Hold: the filter has no model of motion."""
+        """Hold the last value: the filter has no motion model."""
         return state, state.mean

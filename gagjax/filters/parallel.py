@@ -1,8 +1,8 @@
-"""The linear filters in logarithmic depth: the same numbers as one frame after the other, for devices that are wide.
+"""The linear filters in logarithmic depth: the sequential results, up to rounding, for parallel devices.
 
-Filtering and smoothing are products of associative elements, so `lax.associative_scan` computes all of them at once.
-The covariance goes first, by itself: it does not depend on the data, and channels that share hyperparameters share it.
-Then the means and the adjoint of the smoother are affine recurrences with known coefficients.
+Filtering and smoothing are products of associative elements, which `lax.associative_scan` computes in parallel. The
+covariance is computed first: it does not depend on the data and is shared by channels with the same hyperparameters.
+The means and the smoother's adjoint are then affine recurrences with known coefficients.
 
 Source: Sarkka, Garcia-Fernandez, Temporal parallelization of Bayesian smoothers, IEEE TAC 66(1), 2021.
 """
@@ -18,26 +18,26 @@ from gagjax.filters.ema import Ema, EmaState
 from gagjax.filters.kalman import Kinematic, Moments, upper
 from gagjax.typing import AnyArray, Tree
 
-# Below this many frames launching the levels costs more than it saves.
+# Below this many frames, launching the levels costs more than it saves.
 LONG = 4096
 METHODS = ("auto", "sequential", "parallel")
 
 
 def choose(method: str, filter_: object, frames: int, state: Tree = None) -> str:
-    """The documented rule: which form of scan runs.
+    """Choose the form of scan.
 
     "auto" is "parallel" for an Ema or a Kalman filter without robust weights, from the start of a sequence of at least
-    4096 frames, where JAX's default device is a GPU or TPU; otherwise "sequential". On a CPU the sequential form runs
-    at the speed of memory, and is never slower.
+    4096 frames, where JAX's default device is a GPU or TPU; otherwise "sequential". On a CPU the sequential form is
+    memory-bound and never slower.
 
     Args:
         method: "auto", "sequential" or "parallel".
         filter_: The filter.
         frames: Length of the sequence.
-        state: Where an earlier call ended.
+        state: Final state of an earlier call.
 
     Raises:
-        ValueError: If the method is not known, or parallel is asked of what has no parallel form.
+        ValueError: If the method is unknown, or "parallel" is requested of a filter that has no parallel form.
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
@@ -54,7 +54,7 @@ def choose(method: str, filter_: object, frames: int, state: Tree = None) -> str
 
 @jax.jit
 def scan_parallel(filter_: Any, xs: Tree, valid: AnyArray | None, dt: AnyArray | None) -> tuple[Any, Any]:
-    """What `scan` returns, in logarithmic depth."""
+    """`scan` in logarithmic depth."""
     tree: Any
     leaves, tree = jax.tree.flatten(xs)
     ends = [_filter(filter_, x, valid, dt)[:2] for x in leaves]
@@ -64,7 +64,7 @@ def scan_parallel(filter_: Any, xs: Tree, valid: AnyArray | None, dt: AnyArray |
 
 @jax.jit
 def rts_parallel(filter_: Any, xs: Tree, valid: AnyArray | None, dt: AnyArray | None) -> Any:
-    """What `rts` returns, in logarithmic depth."""
+    """`rts` in logarithmic depth."""
     return jax.tree.map(lambda x: _smooth(filter_, x, valid, dt), xs)
 
 
@@ -113,13 +113,13 @@ def _smooth(filter_: Any, x: AnyArray, valid: AnyArray | None, dt: AnyArray | No
         [(b * ones)[::-1] for b in offset],
         [jnp.zeros_like(value[0])] * n,
     )
-    # Entry t of the scan is what frame t hands to t - 1; a frame needs what the frame after it hands over.
+    # Entry t of the scan is the adjoint from frame t to t - 1; a frame needs that of its successor.
     later = [jnp.concatenate([each[::-1][1:], jnp.zeros_like(each[:1])]) for each in adjoint]
     return value - filter_.noise() * sum(c * each for c, each in zip(column, later, strict=True))
 
 
 def _affine(matrix: list[list[Any]], offset: list[Any], start: list[Any]) -> list[Any]:
-    """All of `z_t = A_t z_(t-1) + b_t`, time first, A_t entry by entry and broadcastable to b_t."""
+    """The solution of `z_t = A_t z_(t-1) + b_t`, time first, A_t entry by entry and broadcastable to b_t."""
     n = len(offset)
     frames = offset[0].shape[0]
     a = [[jnp.broadcast_to(e, (frames, *jnp.shape(e)[1:])) if jnp.ndim(e) else e for e in row] for row in matrix]
@@ -179,7 +179,7 @@ def _covariances(filter_: Kinematic, state: Moments, weight: AnyArray, ndim: int
 
 
 def _combine(one: Tree, two: Tree) -> Any:
-    """The composition of two filtering elements: first `one`, then `two`."""
+    """Compose two filtering elements: first `one`, then `two`."""
     a1, c1, j1 = one
     a2, c2, j2 = two
     eye = jnp.eye(a1.shape[-1], dtype=a1.dtype)

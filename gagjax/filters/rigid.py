@@ -1,4 +1,4 @@
-"""Rotation and translation together."""
+"""Filtering of rigid transforms: rotation and translation together."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from gagjax.typing import AnyArray, Condition, Scalar
 
 @pytree
 class RigidTransform:
-    """One filter for a moving frame `[R | t]`: R on SO(3), and the place to which it takes a pivot.
+    """Filter a rigid transform `[R | t]`: R on SO(3), and the image of a pivot point.
 
-    Filtering t itself would let a jump of R alone swing the head about; the image of a point inside the head moves only
-    when the head does.
+    If t itself were filtered, a jump of R alone would displace the head; the image of a point inside the head moves
+    only when the head does.
 
     Args:
         rotation: A filter of rotation matrices.
@@ -49,14 +49,14 @@ class RigidTransform:
         return self.rotation.init(rotation), self.translation.init(place)
 
     def step(self, state: tuple[Any, Any], x: Float[AnyArray, "*#batch 3 4"]) -> tuple[tuple[Any, Any], Any]:
-        """Both filters by one frame."""
+        """Advance both filters by one observed frame."""
         rotation, place = self._split(x)
         first, rotation = self.rotation.step(state[0], rotation)
         second, place = self.translation.step(state[1], place)
         return (first, second), self._join(rotation, place)
 
     def predict(self, state: tuple[Any, Any]) -> tuple[tuple[Any, Any], Any]:
-        """Both filters by one frame that was not observed."""
+        """Advance both filters by one missing frame."""
         first, rotation = self.rotation.predict(state[0])
         second, place = self.translation.predict(state[1])
         return (first, second), self._join(rotation, place)

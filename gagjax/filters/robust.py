@@ -1,4 +1,4 @@
-"""What to do with observations that do not fit: weights, noise levels and scene cuts, all from the data."""
+"""Robust statistics: weights of outlying observations and noise levels, all from the data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def weight(
     huber: Values | None = None,
     dof: Values | None = None,
 ) -> tuple[Any, Any]:
-    """How much to trust observations, from their innovations.
+    """Robust weights of observations, from their innovations.
 
     Args:
         error: Innovations, (...).
@@ -30,7 +30,7 @@ def weight(
         dof: Degrees of freedom of a Student-t likelihood, weight `(dof + 1) / (dof + distance^2)`.
 
     Returns:
-        Weights in [0, 1 + 1 / dof] and whether the gate refused.
+        Weights in [0, 1 + 1 / dof] and whether the gate refused each observation.
 
     Source: Agamennoni, Nieto, Nebot, Approximate inference in state-space models with heavy-tailed noise, IEEE TSP 2012.
     """
@@ -56,13 +56,13 @@ def weight_vector(
 ) -> tuple[Any, Any]:
     """`weight` for vector innovations (..., n) with the same variance (...) in every direction.
 
-    The distance is that of the whole vector over one direction's deviation.
+    The distance is the vector's norm over the standard deviation of one component.
     """
     return weight(safe_norm(error), variance, gate, huber, None if dof is None else dof + error.shape[-1] - 1)
 
 
 def check_noise(filter_: Any) -> None:
-    """Raise where a hyperparameter of a Kalman-type filter makes no sense."""
+    """Raise if a hyperparameter of a Kalman-type filter is out of range."""
     for name in ("process_noise", "measurement_noise"):
         value = getattr(filter_, name)
         if is_concrete(value) and not bool(np.all(value >= 0)):
@@ -81,7 +81,7 @@ def deviation(x: Float[AnyArray, "T C"], used: Mask, limit: int = 1024) -> Float
     Args:
         x: (T, C).
         used: Which entries count, broadcastable to (T, C).
-        limit: Longer sequences are sampled evenly down to about this many frames: the statistic needs no more, and
+        limit: Longer sequences are subsampled evenly to about this many frames: the statistic needs no more, and
             sorting is slow.
     """
     return jnp.nan_to_num(1.4826 * _median(jnp.abs(x), used, limit), posinf=0.0)

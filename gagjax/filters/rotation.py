@@ -49,12 +49,12 @@ class RotationEma:
         return RotationEmaState(so3.quaternion_from_matrix(first))
 
     def step(self, state: RotationEmaState, x: AnyArray) -> tuple[RotationEmaState, Any]:
-        """Turn towards `x`."""
+        """Slerp towards `x`."""
         mean = so3.slerp(state.mean, so3.quaternion_from_matrix(x), self.alpha)
         return RotationEmaState(mean), so3.matrix_from_quaternion(mean)
 
     def predict(self, state: RotationEmaState) -> tuple[RotationEmaState, Any]:
-        """Hold."""
+        """Hold the last rotation."""
         return state, so3.matrix_from_quaternion(state.mean)
 
 
@@ -99,7 +99,7 @@ class OneEuroRotation:
         return OneEuroRotationState(mean, jnp.zeros_like(mean[..., 1:]))
 
     def step(self, state: OneEuroRotationState, x: AnyArray) -> tuple[OneEuroRotationState, Any]:
-        """Low-pass the angular velocity, choose the cutoff, turn towards `x`."""
+        """Low-pass the angular velocity, choose the cutoff, slerp towards `x`."""
         target = so3.quaternion_from_matrix(x)
         turn = so3.quaternion_log(so3.quaternion_multiply(so3.quaternion_conjugate(state.mean), target))
         slow = smoothing(self.derivative_cutoff, self.fps)
@@ -110,7 +110,7 @@ class OneEuroRotation:
         return OneEuroRotationState(mean, slope), so3.matrix_from_quaternion(mean)
 
     def predict(self, state: OneEuroRotationState) -> tuple[OneEuroRotationState, Any]:
-        """Hold."""
+        """Hold the last rotation."""
         return state, so3.matrix_from_quaternion(state.mean)
 
 
@@ -119,8 +119,8 @@ class RotationMoments(NamedTuple):
 
     Attributes:
         rotation: Unit quaternions (..., 4).
-        velocity: Angular velocity in the body's own frame, (..., 3), rad / s.
-        covariance: Upper triangle of one axis's covariance (the axes are alike), each (...).
+        velocity: Angular velocity in the body frame, (..., 3), rad / s.
+        covariance: Upper triangle of one axis's covariance (the same for all axes), each (...).
         rejected: Consecutive frames that the gate refused, (...).
     """
 
@@ -131,7 +131,7 @@ class RotationMoments(NamedTuple):
 
 
 class RotationInfo(NamedTuple):
-    """What an update did: all that a backward pass needs; `turn` is the predicted rotation since the frame before."""
+    """The record of an update for the backward pass; `turn` is the predicted rotation since the previous frame."""
 
     rotation: Any
     turn: Any
@@ -143,7 +143,7 @@ class RotationInfo(NamedTuple):
 
 @pytree
 class RotationConstantVelocity:
-    """Kalman filter of a rotation whose angular velocity drifts, with the error state in the tangent space.
+    """Kalman filter of a rotation with drifting angular velocity and an error state in the tangent space.
 
     Noise is the same about every axis, so the covariance is that of one axis, and the filter is equivariant under
     constant rotations from either side.
@@ -152,10 +152,10 @@ class RotationConstantVelocity:
         process_noise: Spectral density of the angular acceleration, rad^2 / s^3; a scalar, or one per rotation.
         measurement_noise: Variance of an observation about each axis, rad^2; a scalar, or one per rotation.
         dt: Duration of a frame in seconds.
-        gate: Refuse an observation off by more than this many standard deviations; None takes all.
+        gate: Refuse an observation off by more than this many standard deviations; None accepts all.
         huber: Weight observations by Huber's function beyond this many standard deviations.
         dof: Weight observations as if their noise were Student-t with these degrees of freedom.
-        patience: Refused frames in a row after which the state starts anew.
+        patience: Consecutive refused frames after which the state is reinitialised.
 
     Source: Sola, Deray, Atchuthan, A micro Lie theory for state estimation in robotics, 2018 (error states on SO(3)).
     """
@@ -200,7 +200,7 @@ class RotationConstantVelocity:
         return state, so3.matrix_from_quaternion(info.rotation)
 
     def predict(self, state: RotationMoments) -> tuple[RotationMoments, Any]:
-        """Keep turning at the present angular velocity."""
+        """Continue at the current angular velocity."""
         ahead = self._ahead(state)
         return ahead, so3.matrix_from_quaternion(ahead.rotation)
 
@@ -243,12 +243,12 @@ class RotationConstantVelocity:
         return RotationMoments(rotation, velocity, covariance, rejected), info
 
     def adjoint(self, later: tuple[Any, Any], info: RotationInfo) -> tuple[Any, tuple[Any, Any]]:
-        """One step of the backward pass, see `Kinematic.adjoint`; the adjoint lives in the body's frame."""
+        """One step of the backward pass, see `Kinematic.adjoint`; the adjoint is in the body frame."""
         drag = info.column[0][..., None] * later[0] + info.column[1][..., None] * later[1]
         change = so3.quaternion_exp(-self._noise()[..., None] * drag)
         value = so3.matrix_from_quaternion(so3.quaternion_multiply(info.rotation, change))
         inner = later[0] - (info.pull + info.weight[..., None] * drag)
-        # The body's frame turned by `turn` since the frame before, and by half of it on average in between.
+        # The body frame rotated by `turn` since the previous frame, and by half of it on average in between.
         half = rotate(so3.quaternion_exp(info.turn / 2), inner)
         earlier = rotate(so3.quaternion_exp(info.turn / 2), half), later[1] + self.dt * half
         if info.restart is not None:
@@ -256,7 +256,7 @@ class RotationConstantVelocity:
         return value, earlier
 
     def last(self, frame: AnyArray) -> tuple[Any, Any]:
-        """The adjoint after the last frame: nothing comes from there."""
+        """The adjoint after the last frame: zeros."""
         zero = jnp.zeros_like(jnp.asarray(frame)[..., 0])
         return zero, zero
 
@@ -282,6 +282,6 @@ class RotationConstantVelocity:
 
 
 def rotate(q: Float[AnyArray, "*#batch 4"], v: Float[AnyArray, "*#batch 3"]) -> Float[AnyArray, "*#batch 3"]:
-    """The vectors turned by unit quaternions."""
+    """Rotate vectors by unit quaternions."""
     across = 2 * jnp.cross(q[..., 1:], v)
     return v + q[..., :1] * across + jnp.cross(q[..., 1:], across)

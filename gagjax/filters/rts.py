@@ -1,4 +1,4 @@
-"""Smoothers: a frame from its past and its future, for every Kalman-type filter."""
+"""Zero-lag smoothing with every Kalman-type filter."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def rts(
 
     Args:
         filter_: A Kalman-type filter: Kalman, ConstantVelocity, ConstantAcceleration, RotationConstantVelocity or a
-            RigidTransform of such.
+            RigidTransform of these.
         xs: A pytree of arrays, time first, (T, ...).
         valid: (T,) bool, or shaped so that a frame of it broadcasts to a frame of a single array `xs` whose
-            hyperparameters are per channel; values marked False are never read, the result bridges them.
-        dt: (T,) seconds since the frame before, for irregular time stamps.
-        cuts: (T,) bool; True where a new scene begins: nothing is carried across, in either direction.
+            hyperparameters are per channel; values marked False are never read but interpolated.
+        dt: (T,) seconds since the previous frame, for irregular time stamps.
+        cuts: (T,) bool; True where a new scene begins: no state is carried across, in either direction.
         method: "sequential", "parallel" or "auto", as for `scan`; with cuts or a `valid` per channel it is sequential.
 
     Returns:
@@ -45,8 +45,8 @@ def rts(
 
     Raises:
         TypeError: If the filter is not of the Kalman type.
-        ValueError: If the parallel form is asked for and there is none, no frame is valid, or `valid`, `dt`
-            or `cuts` has another length.
+        ValueError: If "parallel" is requested and there is no parallel form, no frame is valid, or `valid`, `dt` or
+            `cuts` has another length.
 
     Source: Rauch, Tung, Striebel, Maximum likelihood estimates of linear dynamic systems, 1965.
 
@@ -83,7 +83,7 @@ def _rts(filter_: HasAdjoint, xs: Tree, valid: AnyArray | None, dt: AnyArray | N
     if isinstance(filter_, Kalman) and not filter_.adaptive and valid is None and cuts is None:
         return _random_walk(filter_, xs, first, dt)
 
-    # Where a frame counts for little, working out its pull from the frame loses the digits that bridge it.
+    # Where a frame has little weight, recomputing its pull from the frame loses the digits that interpolate it.
     lean = filter_ if isinstance(filter_, LeanInfo) and valid is None and not filter_.adaptive else None
 
     def forward(state: Tree, frame: Tree) -> tuple[Any, Any]:
@@ -108,10 +108,10 @@ def _rts(filter_: HasAdjoint, xs: Tree, valid: AnyArray | None, dt: AnyArray | N
 
 
 def _random_walk(filter_: Kalman, xs: Tree, first: Tree, dt: AnyArray | None) -> Any:
-    """The smoother of a random walk that sees every frame, in the textbook form.
+    """The random-walk smoother without missing frames, in the textbook form.
 
-    With a state of one number the smoothed value is a blend of the filtered one and its successor, so the passes move
-    one array each way; the form for all filters moves three, and memory is all that this filter waits for.
+    With a scalar state the smoothed value is a blend of the filtered one and its successor, so each pass moves one
+    array; the general form moves three, and this filter is memory-bound.
     """
 
     def forward(state: Tree, frame: Tree) -> tuple[Any, Any]:
@@ -133,7 +133,7 @@ def _random_walk(filter_: Kalman, xs: Tree, first: Tree, dt: AnyArray | None) ->
         return out, out
 
     _, passed = jax.lax.scan(forward, filter_.init(first), (xs, dt))
-    # What a frame's successor adds to its variance takes the successor's own duration.
+    # The variance added towards a frame's successor uses the successor's duration.
     after = None if dt is None else jnp.concatenate([dt[1:], dt[-1:]])
     last = jax.tree.map(lambda y: y[-1], passed[0])
     return jax.lax.scan(backward, last, (passed, after), reverse=True)[1]
@@ -144,7 +144,7 @@ def _is_moments(x: object) -> bool:
 
 
 def _at_valid(cuts: AnyArray, valid: AnyArray | None) -> Any:
-    """Every cut moved to the first valid frame from it on: a new scene cannot start at a value that is not there."""
+    """Move every cut to the first valid frame from there on: a scene cannot start at a missing value."""
     if valid is None:
         return cuts
 

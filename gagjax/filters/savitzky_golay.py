@@ -1,4 +1,4 @@
-"""Savitzky-Golay smoothing: a polynomial fitted around every frame."""
+"""Savitzky-Golay smoothing: local polynomial fits."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from gagjax.typing import AnyArray, Tree
 
 @pytree
 class SavitzkyGolay:
-    """Offline smoother: each frame is the value there of a polynomial fitted to a window around it.
+    """Offline smoother: each frame is replaced by the value of a polynomial fitted to a window around it.
 
-    At the ends the window stays inside the sequence, as `scipy.signal.savgol_filter` does with mode "interp". Missing
-    frames do not count in the fit.
+    At the ends the window stays inside the sequence, like `scipy.signal.savgol_filter` with mode "interp". Missing
+    frames are excluded from the fit.
 
     Args:
         window: Length of the window in frames, odd.
@@ -73,9 +73,9 @@ def _fit(filter_: SavitzkyGolay, xs: Tree, valid: AnyArray | None) -> Any:
 
 @functools.lru_cache(maxsize=64)
 def _kernels(window: int, degree: int) -> np.ndarray:
-    """Weights (place, tap) with which the fitted polynomial's value at each place of a window follows from its frames.
+    """Weights (place, tap) that give the fitted polynomial's value at each place of a window from its frames.
 
-    In float64 and from an orthonormal basis: powers of time are nearly parallel for higher degrees.
+    In float64 and from an orthonormal basis: powers of time are nearly collinear at higher degrees.
     """
     basis = _basis(window, min(degree, window - 1))
     return basis @ basis.T
@@ -97,7 +97,7 @@ def _whole(kernels: AnyArray, xs: Tree) -> Any:
         frames = x.shape[0]
         start = jnp.clip(jnp.arange(frames) - half, 0, frames - window)
         mine = kernels[jnp.arange(frames) - start]
-        # About the frame itself: far from zero the products would lose what is to be seen.
+        # Centred on the frame: far from zero the products would lose precision.
         return x + _weighted(mine, lambda k: x[start + k] - x, x)
 
     return jax.tree.map(one, xs)
@@ -111,8 +111,8 @@ def _with_gaps(filter_: SavitzkyGolay, xs: Tree, valid: AnyArray) -> Any:
     start = jnp.clip(jnp.arange(frames) - window // 2, 0, frames - window)
     taps = start[:, None] + jnp.arange(window)
     seen = valid.astype(float)[taps]
-    # An orthonormal basis of what each window sees; a polynomial that its frames cannot tell from lower ones is left
-    # out, which is the lowest fit through too few of them.
+    # An orthonormal basis on each window's valid frames; polynomials that these cannot distinguish from lower ones are
+    # dropped, which gives the fit of lowest degree through too few frames.
     columns = jnp.asarray(_basis(window, degree), float)
     inside: list[Any] = []
     here: list[Any] = []
@@ -142,7 +142,7 @@ def _with_gaps(filter_: SavitzkyGolay, xs: Tree, valid: AnyArray) -> Any:
 
 
 def _weighted(kernel: AnyArray, step: Callable[[Any], Any], x: AnyArray) -> Any:
-    """The sum over the taps of a kernel (T, tap) of its weight times `step(tap)`, shaped like x."""
+    """The sum over taps of the kernel (T, tap) times `step(tap)`, shaped like x."""
 
     def body(k: int | AnyArray, total: Tree) -> Any:
         return total + _wide(kernel[:, k], x) * step(k)
@@ -151,5 +151,5 @@ def _weighted(kernel: AnyArray, step: Callable[[Any], Any], x: AnyArray) -> Any:
 
 
 def _wide(row: AnyArray, x: AnyArray) -> Any:
-    """(T,) so that it goes with (T, ...)."""
+    """Reshape (T,) to broadcast against (T, ...)."""
     return row.reshape(-1, *(1,) * (x.ndim - 1))

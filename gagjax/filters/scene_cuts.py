@@ -1,4 +1,4 @@
-"""Scene cuts: places across which nothing may be smoothed."""
+"""Scene cuts: frames across which nothing may be smoothed."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from gagjax.typing import AnyArray, Scalar
 def scene_cuts(
     rotation: Float[AnyArray, "T 3 3"], valid: Bool[AnyArray, "T"] | None = None, angle: Scalar = 0.52
 ) -> Bool[Array, "T"]:
-    """Frames at which the head jumps by more than an angle, and stays there.
+    """Detect frames at which the head rotation jumps by more than an angle and stays there.
 
     Args:
         rotation: Head or camera rotations, (T, 3, 3).
-        valid: (T,) bool; frames marked False are passed over.
-        angle: Radians; more than half a turn brings a warning, as it is in degrees, most likely.
+        valid: (T,) bool; frames marked False are skipped.
+        angle: Radians; a value above pi warns, as it is probably in degrees.
 
     Returns:
-        (T,) bool, True at the first frame of each new scene; never at the first frame of all.
+        (T,) bool, True at the first frame of each new scene, but never at frame 0.
     """
     track_units.warn_of_degrees("angle", angle)
     return _cuts(rotation, valid, angle)
@@ -51,6 +51,6 @@ def _cuts(rotation: Any, valid: Any, angle: Any) -> Any:
         # |q_a . q_b| is the cosine of half the angle.
         return jnp.abs(jnp.sum(a * b, axis=-1)) < jnp.cos(angle / 2)
 
-    # A lone outlier comes back in the next frame; a new scene does not.
+    # A single outlier returns in the next frame; a new scene does not.
     stays = (following >= frames) | (apart(before, after) & ~apart(q, after))
     return usable & apart(before, q) & stays

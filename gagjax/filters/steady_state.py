@@ -1,4 +1,4 @@
-"""Kalman filters once their gain has settled: for long sequences of evenly spaced frames."""
+"""Steady-state Kalman filters, for long sequences of evenly spaced frames."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gagjax.typing import AnyArray, Condition, Tree
 
 
 class SteadyInfo(NamedTuple):
-    """What an update did, for the backward pass."""
+    """The record of an update for the backward pass."""
 
     value: Any
     pull: Any
@@ -22,10 +22,10 @@ class SteadyInfo(NamedTuple):
 
 @pytree
 class Steady:
-    """A Kalman filter with the gain that it has after many frames; made by `steady`.
+    """A Kalman filter with its steady-state gain; constructed by `steady`.
 
-    The gain does not depend on the data, so for evenly spaced frames without gaps this is the same filter after its
-    first frames, without a covariance to carry. Invalid frames are predicted; the gain after them is not raised.
+    The gain does not depend on the data, so for evenly spaced frames without gaps this equals the full filter after its
+    first frames, without carrying a covariance. Invalid frames are predicted; the gain after them is not raised.
 
     Args:
         filter: The Kalman filter.
@@ -53,7 +53,7 @@ class Steady:
         return state, jax.tree.map(lambda _, each: each.value, x, info)
 
     def predict(self, state: Tree) -> tuple[Any, Any]:
-        """Predict a frame that was not observed."""
+        """Predict a missing frame."""
         ahead = jax.tree.map(self._ahead, state, is_leaf=_is_mean)
         return ahead, jax.tree.map(lambda each: each[0], ahead, is_leaf=_is_mean)
 
@@ -87,7 +87,7 @@ class Steady:
         return jax.tree.map(one, info, x, is_leaf=_is_info)
 
     def last(self, frame: Tree) -> Any:
-        """The adjoint after the last frame: nothing comes from there."""
+        """The adjoint after the last frame: zeros."""
         return self.filter.last(frame)
 
     def _ahead(self, mean: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -102,11 +102,11 @@ class Steady:
 
 
 def steady(filter_: Kinematic, frames: int = 4096) -> Steady:
-    """The filter with its settled gain.
+    """The filter with its steady-state gain.
 
     Args:
         filter_: A Kalman filter without gate, huber and dof.
-        frames: After how many frames the gain is taken as settled.
+        frames: Number of frames after which the gain is considered settled.
 
     Raises:
         ValueError: If the gain depends on the data.
@@ -119,7 +119,7 @@ def steady(filter_: Kinematic, frames: int = 4096) -> Steady:
     if filter_.adaptive:
         raise ValueError("a filter with gate, huber or dof has no settled gain")
     gains = _settle(filter_, frames)
-    # NumPy leaves like those of any other filter, so that replacing them compiles nothing anew.
+    # NumPy leaves like those of any other filter, so that replacing them does not recompile.
     column, inverse = jax.tree.map(lambda x: np.asarray(x) if is_concrete(x) else x, gains)
     return Steady(filter_, column, inverse)
 

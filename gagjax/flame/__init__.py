@@ -36,7 +36,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # The built-in head takes a moment to import, and few callers need it.
+    # The built-in head is slow to import, and few callers need it.
     if name in ("CONTROLS", "builtin"):
         return getattr(importlib.import_module("gagjax.flame.builtin_head"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

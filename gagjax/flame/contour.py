@@ -1,4 +1,4 @@
-"""Landmarks with a contour that follows the visible edge of the face as the head turns."""
+"""Landmarks with a dynamic contour that follows the visible jaw line as the head turns."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from gagjax.errors import InputError
 from gagjax.flame.model import FlameModel, landmarks
 from gagjax.typing import AnyArray, Scalar
 
-STEPS = 39  # the tables hold one contour per degree of yaw up to this, to either side
+STEPS = 39  # the tables hold one contour per degree of yaw, up to this on either side
 
 
 def yaw_of(rotation: Float[AnyArray, "*#batch 3 3"]) -> Float[Array, "*#batch"]:
-    """The turn about y of a head rotation (global times neck), radians, as the contour tables count it."""
+    """Yaw of a head rotation (global times neck), radians, with the sign of the contour tables."""
     level = jnp.sqrt(rotation[..., 0, 0] ** 2 + rotation[..., 1, 0] ** 2 + 1e-12)
     return jnp.arctan2(-rotation[..., 2, 0], level)
 
@@ -21,12 +21,12 @@ def yaw_of(rotation: Float[AnyArray, "*#batch 3 3"]) -> Float[Array, "*#batch"]:
 def dynamic_landmarks(
     model: FlameModel, vertices: Float[AnyArray, "*#batch V 3"], yaw: Scalar | Float[AnyArray, "*#batch"]
 ) -> Float[Array, "*#batch L 3"]:
-    """The landmarks with points 0 to 16 on the jaw line that is seen at a given yaw.
+    """The landmarks, with points 0 to 16 on the jaw line visible at a given yaw.
 
     Args:
         model: A model with contour tables.
         vertices: Posed vertices, (..., V, 3).
-        yaw: How far the head is turned towards the camera's view, radians (`yaw_of`); clamped at 39 degrees.
+        yaw: Head yaw relative to the camera, radians (`yaw_of`); clamped at 39 degrees.
 
     Returns:
         Landmarks in the order of `landmarks`, (..., L, 3).
@@ -49,6 +49,6 @@ def dynamic_landmarks(
     points = jnp.take_along_axis(jnp.broadcast_to(vertices, (*batch, *vertices.shape[-2:])), flat, axis=-2)
     points = points.reshape(*batch, -1, 3, 3)
     edge = (points * model.contour_bary[row][..., None]).sum(-2)
-    # By `landmarks` itself: other programs may fuse the sum of products and round otherwise.
+    # Through `landmarks` itself: another program may fuse the sum of products and round differently.
     fixed = landmarks(model, vertices)[..., 17:, :]
     return jnp.concatenate([edge, jnp.broadcast_to(fixed, (*batch, *fixed.shape[-2:]))], -2)

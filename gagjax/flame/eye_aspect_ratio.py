@@ -1,4 +1,4 @@
-"""How far lids and lips are open, from the 68 iBUG landmarks: ratios that do not depend on size or distance."""
+"""Eye and mouth aspect ratios from the 68 iBUG landmarks, independent of size and distance."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _LIPS = ((61, 67), (62, 66), (63, 65), (60, 64))
 
 
 def _ratio(points: Float[AnyArray, "*#batch L D"], pairs: tuple[tuple[int, int], ...]) -> Float[Array, "*#batch"]:
-    """The mean distance of all pairs but the last over that of the last."""
+    """Mean distance of all pairs but the last, divided by that of the last."""
     a, b = (points[..., jnp.array(side), :] for side in zip(*pairs, strict=True))
-    # The floor, a micrometre on a head in metres, keeps the gradient finite where two points meet.
+    # The floor, a micrometre for a head in metres, keeps the gradient finite where two points coincide.
     length = jnp.sqrt(((a - b) ** 2).sum(-1) + 1e-12)
     return length[..., :-1].mean(-1) / length[..., -1]
 

@@ -1,8 +1,9 @@
-"""FLAME model files, read without torch, SciPy or chumpy and without running what is in them.
+"""Read FLAME model files without torch, SciPy or chumpy and without executing code in them.
 
-Read are `FLAME_with_eye.pt` (GAGAvatar's file), the FLAME project's `generic_model.pkl`, `flame2023.pkl` and likes, and
-what `save` writes. Next to a `.pkl` model, `FLAME_masks.pkl` and a landmark embedding (`landmark_embedding.pkl`, or
-`flame_static_embedding.pkl` for the 51 inner points) are picked up where they lie in the same folder.
+Supported are `FLAME_with_eye.pt` (GAGAvatar's file), the FLAME project's `generic_model.pkl`, `flame2023.pkl` and
+similar, and the files of `save`. For a `.pkl` model, `FLAME_masks.pkl` and a landmark embedding
+(`landmark_embedding.pkl`, or `flame_static_embedding.pkl` for the 51 inner points) are read if they are in the same
+folder.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from gagjax.io.untrusted.numbers import as_numbers
 MODEL_KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "f", "kintree_table")
 MASKS = "FLAME_masks.pkl"
 EMBEDDINGS = ("landmark_embedding.pkl", "landmark_embedding_with_eyes.pkl", "flame_static_embedding.pkl")
-_OURS = "gagjax"  # the key under which `save` puts what FLAME files have no place for
+_OURS = "gagjax"  # the key under which `save` stores fields that FLAME files lack
 
 
 def load(path: str | Path, *, masks: str | Path | None = None, landmarks: str | Path | None = None) -> FlameModel:
@@ -29,15 +30,15 @@ def load(path: str | Path, *, masks: str | Path | None = None, landmarks: str | 
 
     Args:
         path: `.pt` (FLAME_with_eye.pt) or `.pkl` (generic_model.pkl, flame2023.pkl, ...).
-        masks: FLAME_masks.pkl; None looks beside the model file and goes without if there is none.
-        landmarks: A landmark embedding as a pickle; None takes the model file's own, else looks beside it, else the
+        masks: FLAME_masks.pkl; None looks beside the model file; the model has no masks if there is none.
+        landmarks: A landmark embedding as a pickle; None uses the model file's own, else looks beside it, else the
             model has no landmarks.
 
     Returns:
-        The model; `masks` holds 0 or 1 per vertex, softened where they are used.
+        The model; `masks` holds 0 or 1 per vertex, softened by their users.
 
     Raises:
-        InputError: If a file cannot be read, is refused, or lacks something.
+        InputError: If a file cannot be read, is refused, or lacks a field.
     """
     from gagjax.io.untrusted.checkpoints import load_pickle, load_torch
 
@@ -86,7 +87,7 @@ def save(model: FlameModel, path: str | Path, *, force: bool = False) -> None:
     Args:
         model: The model.
         path: The file, `.pkl`.
-        force: Replace what is there.
+        force: Replace an existing file.
 
     Raises:
         InputError: If the path does not end in `.pkl`, exists and `force` is False, or cannot be written.
@@ -103,7 +104,7 @@ def save(model: FlameModel, path: str | Path, *, force: bool = False) -> None:
         "J_regressor": np.asarray(model.J_regressor),
         "weights": np.asarray(model.weights),
         "f": np.asarray(model.faces, np.uint32),
-        # FLAME's files keep the root's parent as an unsigned -1.
+        # FLAME files store the root's parent as an unsigned -1.
         "kintree_table": np.stack([parents % 2**32, np.arange(len(parents))]).astype(np.uint32),
         "bs_type": "lrotmin",
         "bs_style": "lbs",
@@ -174,7 +175,7 @@ def _embedding(content: object, file: Path) -> dict[str, Any]:
 
 
 def _mediapipe(content: object, file: Path) -> dict[str, Any]:
-    """The 105 MediaPipe landmarks of `FLAME_with_eye.pt`, where it has them."""
+    """The 105 MediaPipe landmarks of `FLAME_with_eye.pt`, if present."""
     if not isinstance(content, Mapping) or not {"lmk_face_idx", "lmk_b_coords"} <= set(content):
         return {}
     try:
@@ -213,7 +214,7 @@ def _masks(content: object, count: int, file: Path) -> dict[str, np.ndarray]:
 
 
 def _check_indices(model: FlameModel, file: Path) -> None:
-    """JAX clamps an index that lies outside; a damaged file must not pass as a strange face."""
+    """Refuse out-of-range indices: JAX would clamp them, and a damaged file would give a distorted face."""
     count = len(model.v_template)
     triangles = len(model.faces)
     for name, limit in (

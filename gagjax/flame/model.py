@@ -26,7 +26,7 @@ from gagjax.typing import AnyArray
 EXPRESSIONS = 100
 JOINTS = ("root", "neck", "jaw", "left_eye", "right_eye")
 PARENTS = (-1, 0, 1, 1, 1)
-_PRECISION = jax.lax.Precision.HIGHEST  # TF32 on a GPU would cost tenths of a millimetre
+_PRECISION = jax.lax.Precision.HIGHEST  # TF32 on a GPU would cause errors of tenths of a millimetre
 
 
 @pytree
@@ -128,13 +128,13 @@ def vertices(
     eyes: Float[AnyArray, "*#batch 6"],
     neck: Float[AnyArray, "*#batch 3"] | None = None,
 ) -> Float[Array, "*#batch V 3"]:
-    """The posed head mesh, for one frame or a whole clip at once.
+    """Posed head mesh, for one frame or a whole clip at once.
 
     Args:
         model: The head.
         shape: Shape coefficients; leading axes broadcast, so one identity serves a clip. May be shorter than the
-            model's, the rest counts as zero.
-        expression: Expression coefficients, likewise.
+            model's; the rest is zero.
+        expression: Expression coefficients, broadcast likewise.
         pose: Global rotation and jaw rotation, axis-angle, radians.
         eyes: Left and right eye rotation, axis-angle, radians.
         neck: Neck rotation, axis-angle, radians; None is zero.
@@ -168,7 +168,7 @@ def joints(
 
 @jax.jit
 def eye_centres(model: FlameModel, shape: Float[AnyArray, "*#batch S"]) -> Float[Array, "*#batch 2 3"]:
-    """Where the two eyes turn: left and right eye joint of an identity at rest, in metres in the head's frame."""
+    """Rotation centres of the eyes: left and right eye joint of an identity at rest, metres, in the head frame."""
     return _rest_joints(model, _shaped(model, shape, None))[..., 3:5, :]
 
 
@@ -209,7 +209,7 @@ def normals(model: FlameModel, vertices: Float[AnyArray, "*#batch V 3"]) -> Floa
     for k in range(3):
         total = total.at[..., model.faces[:, k], :].add(area)
     square = (total**2).sum(-1, keepdims=True)
-    # Triangle areas are near 1e-6 square metres, their squares near 1e-12: the floor lies far below both.
+    # Triangle areas are near 1e-6 square metres, their squares near 1e-12: the floor is far below both.
     safe = jnp.where(square > 1e-30, square, 1.0)
     return jnp.where(square > 1e-30, total * jax.lax.rsqrt(safe), 0.0)
 
@@ -237,7 +237,7 @@ def _shaped(model: FlameModel, shape: AnyArray, expression: AnyArray | None) -> 
         rest = model.v_template + _offsets(shape, model.shapedirs[..., : shape.shape[-1]])
         used = model.shapedirs[..., model.shapes : model.shapes + expression.shape[-1]]
         return rest + _offsets(expression, used)
-    # One product with the basis as it lies in memory: a part of its columns would have to be copied out first.
+    # One product with the whole basis: selecting some of its columns would copy them first.
     batch = jnp.broadcast_shapes(shape.shape[:-1], expression.shape[:-1])
     short = jnp.zeros((*batch, model.shapes - shape.shape[-1]))
     tail = jnp.zeros((*batch, EXPRESSIONS - expression.shape[-1]))
@@ -282,10 +282,10 @@ def _skin(
     rotation: Float[AnyArray, "*#batch 5 3 3"],
     shift: Float[AnyArray, "*#batch 5 3"],
 ) -> Float[Array, "*#batch V 3"]:
-    """Linear blend skinning, written out by coordinate.
+    """Linear blend skinning, written out per coordinate.
 
-    One blended 3x4 map per vertex would be the shorter form, but on a clip those maps are four times the size of the
-    mesh and have to go through memory; sums of products over whole coordinate rows are five times as fast on a CPU.
+    Blending one 3x4 transform per vertex would be shorter, but for a clip these take four times the memory of the mesh;
+    sums of products over whole coordinate rows are five times as fast on a CPU.
     """
     x, y, z = (points[..., c] for c in range(3))
     out = []

@@ -1,4 +1,4 @@
-"""A model cut down to the few vertices that a caller looks at, with the same joints: exact, and far cheaper."""
+"""Restrict a model to the few vertices that a caller needs, with the same joints: exact, and far cheaper."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from gagjax.typing import AnyArray
 
 
 def restrict(model: FlameModel, keep: Int[AnyArray, "N"]) -> FlameModel:
-    """A model of some vertices alone, posed exactly as the whole model poses them.
+    """A model with a subset of the vertices, posed exactly as by the whole model.
 
-    The five joints join the vertex list at its end, each as a point that is its own joint, so that shape and expression
-    move the joints as before although the vertices they are regressed from are gone.
+    The five joints are appended as vertices, and each joint is regressed from its own vertex, so that shape and
+    expression move the joints as before although the original vertices are gone.
 
     Args:
         model: The whole model.
-        keep: Numbers of the vertices to keep, (N,).
+        keep: Indices of the vertices to keep, (N,).
 
     Returns:
-        A model with N + 5 vertices, the first N those of `keep`; no triangles, landmarks, masks or colours.
+        A model with N + 5 vertices, the first N of them `keep`; no triangles, landmarks, masks or colours.
     """
     keep = jnp.asarray(keep)
     count, joints = len(keep), len(JOINTS)
@@ -48,7 +48,7 @@ def restrict(model: FlameModel, keep: Int[AnyArray, "N"]) -> FlameModel:
 
 
 def at_landmarks(model: FlameModel) -> FlameModel:
-    """The model cut down to its static landmarks: `landmarks(small, vertices(small, ...))` is that of the whole."""
+    """The model restricted to its static landmarks: `landmarks(small, vertices(small, ...))` is that of the whole."""
     corners = np.asarray(model.faces)[np.asarray(model.landmark_faces)]
     keep, numbers = np.unique(corners, return_inverse=True)
     return dataclasses.replace(

@@ -1,7 +1,7 @@
 """Files in and out: tracks, checkpoints, images, video.
 
-Everything that is read is treated as untrusted: pickles go through an allow-list, sizes are bounded, and what cannot
-be used ends in one `InputError`. Everything that is written goes through `atomic.output`.
+All input is untrusted: pickles go through an allow-list, sizes are bounded, and unusable files raise an `InputError`.
+All output goes through `atomic.output`.
 """
 
 from __future__ import annotations

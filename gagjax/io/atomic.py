@@ -1,4 +1,4 @@
-"""Outputs that are whole or absent: written under a hidden name beside the target, synced, then renamed."""
+"""Atomic outputs: written under a hidden name beside the target, synced, then renamed."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from gagjax.errors import ExistsError, InputError
 
 try:
     import fcntl
-except ImportError:  # Windows: leftovers of a killed run are not recognised there
+except ImportError:  # Windows: leftovers of a killed run are not detected
     fcntl = None  # type: ignore[assignment]
 
 MARK = ".partial-"
-_ATTEMPTS = 1000  # each is lost to another run at most, which has gone on by it
-#: What a disk says that takes no more: full, over a quota or a file size, read-only, broken.
+_ATTEMPTS = 1000  # each failure means that another run has made progress
+#: Errors of a disk that cannot be written: full, over a quota or file size limit, read-only, failing.
 FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO") if hasattr(errno, name))
 
 
 @contextlib.contextmanager
 def output(path: str | Path, force: bool = False, *, folder: bool = False) -> Iterator[Path]:
-    """A path to write to that becomes `path` when the block ends well, and vanishes when it does not.
+    """A temporary path that becomes `path` if the block succeeds and is removed otherwise.
 
-    The temporary path lies beside the target (a rename across file systems would be a copy) and keeps its suffix
-    (writers choose the format by it). What a killed run has left behind is removed by the next one.
+    The temporary path is beside the target (a rename across file systems would be a copy) and keeps its suffix (by
+    which writers choose the format). Leftovers of a killed run are removed by the next one.
 
     Args:
-        path: Where the output belongs; missing parent folders are made.
-        force: Replace what is there. In a folder that exists, files of the same names are replaced and others kept.
-        folder: The output is a folder; the block finds it made and empty.
+        path: The output; missing parent folders are created.
+        force: Replace an existing output. In an existing folder, files with the same names are replaced, others kept.
+        folder: Whether the output is a folder; the block gets it created and empty.
 
     Yields:
-        The path to write to. For a file it exists already, empty.
+        The path to write to. A file already exists, empty.
 
     Raises:
-        InputError: If `path` exists and `force` is False, or it is a folder where a file is meant (or the reverse),
-            or it cannot be written.
+        InputError: If `path` exists and `force` is False, it is a folder instead of a file (or the reverse), or it
+            cannot be written.
 
     Example:
         >>> import tempfile, pathlib
@@ -65,7 +65,7 @@ def output(path: str | Path, force: bool = False, *, folder: bool = False) -> It
         with no_room(target):
             yield temporary
         _sync(temporary)
-        # Once more: another process may have made the target while this one was at work.
+        # Check again: another process may have created the target in the meantime.
         check(target, force, folder=folder)
         _rename(temporary, target)
     except BaseException:
@@ -79,10 +79,10 @@ def output(path: str | Path, force: bool = False, *, folder: bool = False) -> It
 
 @contextlib.contextmanager
 def no_room(target: str | Path) -> Iterator[None]:
-    """Errors of a disk that takes no more as one about the output.
+    """Convert errors of an unwritable disk to an error about the output.
 
     Raises:
-        InputError: If the disk is full, or the like, inside the block.
+        InputError: If the disk becomes unwritable inside the block, for example because it is full.
     """
     try:
         yield
@@ -95,10 +95,10 @@ def no_room(target: str | Path) -> Iterator[None]:
 
 
 def check(path: str | Path, force: bool = False, *, folder: bool = False) -> Path:
-    """The path, if `output` may write it: to be asked before long work.
+    """The path, if `output` may write it; for a check before long work.
 
     Raises:
-        InputError: As `output` raises it.
+        InputError: As in `output`.
     """
     target = Path(path)
     if target.is_dir() and not folder:
@@ -112,7 +112,7 @@ def check(path: str | Path, force: bool = False, *, folder: bool = False) -> Pat
 
 def _create(target: Path, folder: bool) -> Path:
     prefix = f".{target.stem}{MARK}"
-    # Temporary files and folders are private; an output has the permissions of anything new.
+    # Temporary files and folders are private; outputs get the default permissions.
     mask = os.umask(0)
     os.umask(mask)
     if folder:
@@ -126,10 +126,10 @@ def _create(target: Path, folder: bool) -> Path:
 
 
 def _begin(target: Path, folder: bool) -> tuple[Path, int | None]:
-    """A new temporary path and the lock on it, leftovers removed.
+    """Create a temporary path and its lock, and remove leftovers.
 
-    Between the making of a file and its lock another run may take it for a leftover and remove it, and one that fails
-    removes the folders that it made: then all begins again.
+    Between creation and locking of a file another run may remove it as a leftover, and a failing run removes the
+    folders that it created; in both cases start over.
     """
     for attempt in itertools.count():
         try:
@@ -148,7 +148,7 @@ def _begin(target: Path, folder: bool) -> tuple[Path, int | None]:
 
 
 def _is_still(path: Path, handle: int) -> bool:
-    """Whether a name still stands for an open file, and nobody is about to remove it."""
+    """Whether a path still refers to an open file that no other run is about to remove."""
     try:
         there, mine = path.stat(), os.fstat(handle)
     except FileNotFoundError:
@@ -167,12 +167,12 @@ def _remove_empty(folders: list[Path]) -> None:
 
 
 def _lock(path: Path) -> int | None:
-    """A lock held while the output is written, by which others see that its writer lives."""
+    """A lock held during writing, which shows other runs that the writer is alive."""
     if fcntl is None:
         return None
     handle = os.open(path, os.O_RDONLY)
     with contextlib.suppress(OSError):  # some network file systems have no locks
-        # Waits for one who is looking whether it is a leftover, and thus sees what came of it.
+        # Waits for a run that checks whether this is a leftover, and so sees the outcome.
         fcntl.flock(handle, fcntl.LOCK_SH)
     return handle
 
@@ -184,7 +184,7 @@ def _remove_leftovers(target: Path) -> None:
     for found in target.parent.iterdir():
         if not found.name.startswith(start) or found.is_symlink() or found.suffix != target.suffix:
             continue
-        with contextlib.suppress(OSError):  # locked: its writer is at work
+        with contextlib.suppress(OSError):  # locked: its writer is active
             handle = os.open(found, os.O_RDONLY)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -214,8 +214,8 @@ def _rename(temporary: Path, target: Path) -> None:
             return
         except OSError:
             if not target.is_dir():
-                raise  # else another run has made the folder just now
-    # An existing folder may hold what is not ours: its files are replaced one by one, each in one step, others stay.
+                raise  # else another run has just created the folder
+    # An existing folder may hold other files: ours are replaced one by one, each atomically, others are kept.
     for made in sorted(temporary.rglob("*")):
         place = target / made.relative_to(temporary)
         if made.is_dir():

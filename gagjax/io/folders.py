@@ -1,7 +1,7 @@
-"""Files of a foreign folder: regular files inside it, and nothing that leads elsewhere or never ends.
+"""Access to untrusted folders: regular files only, no links, pipes or devices.
 
-A folder from somebody else may hold links to files of its reader, whose content would end up in an output, or pipes and
-devices, at which a read waits for ever.
+An untrusted folder may hold links to the reader's own files, whose content would end up in an output, or pipes and
+devices, on which a read blocks forever.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _KINDS = ((stat.S_ISLNK, "a link"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "
 
 
 def regular(path: Path) -> Path:
-    """The path, if it is a regular file and no link.
+    """The path, if it is a regular file and not a link.
 
     Raises:
-        InputError: If it is anything else; says what.
+        InputError: If it is anything else; the message says what.
     """
     try:
         mode = path.lstat().st_mode
@@ -35,10 +35,10 @@ def regular(path: Path) -> Path:
 
 
 def has(folder: Path, name: str) -> bool:
-    """Whether a folder holds a file of a name.
+    """Whether a folder holds a file with the given name.
 
     Raises:
-        InputError: If there is something of that name that is no regular file.
+        InputError: If that name is not a regular file.
     """
     path = folder / name
     if not os.path.lexists(path):
@@ -47,7 +47,7 @@ def has(folder: Path, name: str) -> bool:
 
 
 def inner(folder: Path, name: str) -> Path | None:
-    """A folder of a name inside a folder; None where there is none.
+    """The subfolder with the given name; None if there is none.
 
     Raises:
         InputError: If it is a link.
@@ -59,10 +59,10 @@ def inner(folder: Path, name: str) -> Path | None:
 
 
 def files(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
-    """The files of a folder that a question about their names answers with yes, sorted by name.
+    """The files of a folder that satisfy a predicate, sorted by name.
 
     Raises:
-        InputError: If one of them is no regular file.
+        InputError: If one of them is not a regular file.
     """
     return [regular(path) for path in sorted(folder.iterdir()) if wanted(path)]
 
@@ -71,12 +71,12 @@ def copy(source: Path, target: Path, *, leave_out: Iterable[str] = ()) -> None:
     """Copy the files of a folder into a new one.
 
     Args:
-        source: The folder; whatever lies in it has to be a regular file.
-        target: The folder to make.
-        leave_out: Names of files that are not copied.
+        source: The folder; it may hold only regular files.
+        target: The folder to create.
+        leave_out: Names of files to skip.
 
     Raises:
-        InputError: If it holds anything else; nothing is copied then.
+        InputError: If it holds anything else; then nothing is copied.
     """
     skipped = set(leave_out)
     found = [regular(path) for path in sorted(source.iterdir()) if path.name not in skipped]
@@ -85,13 +85,13 @@ def copy(source: Path, target: Path, *, leave_out: Iterable[str] = ()) -> None:
 
 
 def copy_files(paths: Iterable[Path], target: Path) -> None:
-    """Copy regular files into a folder that is there.
+    """Copy regular files into an existing folder.
 
     Raises:
         InputError: If one cannot be read.
     """
     for path in paths:
-        # Without following a link that has been put there since, and without waiting for a pipe.
+        # Without following a link placed there since the check, and without blocking on a pipe.
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         try:
             handle = os.open(path, flags)

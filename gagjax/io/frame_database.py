@@ -1,4 +1,4 @@
-"""GAGAvatar's frame databases: an LMDB whose keys are frame names and whose values are JPEG or PNG files."""
+"""GAGAvatar's frame databases: LMDBs with frame names as keys and JPEG or PNG files as values."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from gagjax.errors import InputError
 from gagjax.io import atomic, folders, images
 from gagjax.io.untrusted import lmdb_index
 
-_STEP = 1 << 26  # by how much a database grows
+_STEP = 1 << 26  # growth step of a database, bytes
 
 
 class FrameDatabase(Mapping[str, UInt8[np.ndarray, "H W 3"]]):
-    """The frames of an LMDB by name, decoded when asked for.
+    """The frames of an LMDB by name, decoded on access.
 
     Args:
-        path: The folder with `data.mdb` (or the folder with `img_lmdb`). It may be read-only;
-            LMDB itself is not asked, because it trusts what is in the file.
+        path: The folder with `data.mdb` (or the folder with `img_lmdb`). It may be read-only; the LMDB library is not
+            used, because it trusts the file's content.
 
     Raises:
-        InputError: If there is none, or it is damaged.
+        InputError: If it does not exist or is damaged.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -47,7 +47,7 @@ class FrameDatabase(Mapping[str, UInt8[np.ndarray, "H W 3"]]):
         return images.decode(self.data(name), self.path, name)
 
     def data(self, name: str) -> bytes:
-        """A frame's file as it is stored, not decoded."""
+        """A frame's stored file, not decoded."""
         place = self._names[name]
         self._file.seek(place.offset)
         return self._file.read(place.size)
@@ -75,13 +75,13 @@ def write(
     """Write frames as an LMDB that GAGAvatar reads.
 
     Args:
-        path: The folder to make.
+        path: The folder to create.
         frames: Pairs of name (`<video>_<number>`) and (H, W, 3) uint8 image.
         quality: JPEG quality.
         force: Replace an existing database.
 
     Returns:
-        How many frames were written.
+        The number of frames written.
 
     Raises:
         InputError: If it exists and `force` is False.

@@ -1,4 +1,4 @@
-"""Which file it is: told by its content, not by its name, size or time."""
+"""File identity by content, not by name, size or time."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def content_hash(path: str | Path) -> str:
-    """A hash of what is in a file, or of the names and contents of all files in a folder.
+    """A hash of a file's content, or of the names and contents of all files in a folder.
 
     Args:
-        path: A file or folder. What cannot be read counts by its name alone.
+        path: A file or folder. Unreadable files count by name only.
 
     Returns:
         SHA-256 as 64 hexadecimal digits.

@@ -1,4 +1,4 @@
-"""Images in and out by pillow."""
+"""Image input and output with pillow."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _DAMAGED = "Copy the file again, or save it as PNG or JPEG with an image editor"
 
 
 def read(path: str | Path) -> UInt8[np.ndarray, "H W 3"]:
-    """An image as RGB bytes, upright (the camera's orientation applied), transparency over black.
+    """Read an image as 8-bit RGB, with EXIF orientation applied and transparency composited over black.
 
     Raises:
-        InputError: If it is no image, damaged, or absurdly large.
+        InputError: If it is not an image, damaged, or too large.
     """
     path = Path(path)
     if not path.is_file():
@@ -33,13 +33,13 @@ def read(path: str | Path) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def decode(data: bytes, path: str | Path, field: str | None = None) -> UInt8[np.ndarray, "H W 3"]:
-    """As `read`, of an image file's bytes; `path` and `field` are for messages."""
+    """Like `read`, from an image file's bytes; `path` and `field` are for messages."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data)) as image:
                 upright = ImageOps.exif_transpose(image)
-                if upright.mode.startswith("I"):  # grey of 16 bits; pillow's "I" holds them in 32
+                if upright.mode.startswith("I"):  # 16-bit grey; pillow's "I" stores it in 32 bits
                     grey = np.clip(np.asarray(upright).astype(np.int64), 0, 65535) >> 8
                     return np.repeat(grey.astype(np.uint8)[..., None], 3, 2)
                 if upright.has_transparency_data:
@@ -53,13 +53,13 @@ def decode(data: bytes, path: str | Path, field: str | None = None) -> UInt8[np.
 
 
 def is_transparent(path: str | Path) -> bool:
-    """Whether anything in an image that `read` reads is seen through."""
+    """Whether an image file has transparent pixels."""
     with Image.open(path) as image:
         return seen_through(image)
 
 
 def seen_through(image: Image.Image) -> bool:
-    """Whether anything in an open image is."""
+    """Whether an open image has transparent pixels."""
     if not image.has_transparency_data:
         return False
     lowest = image.convert("RGBA").getchannel("A").getextrema()[0]
@@ -70,12 +70,12 @@ def write(path: str | Path, image: Shaped[np.ndarray, "H W 3"], *, force: bool =
     """Write an image; the suffix chooses the format.
 
     Args:
-        path: `.png`, `.jpg` and what else pillow writes.
+        path: `.png`, `.jpg` or another format that pillow writes.
         image: (H, W, 3), uint8 or floats in [0, 1].
         force: Replace an existing file.
 
     Raises:
-        InputError: If it exists, or the suffix is of no image format.
+        InputError: If it exists, or the suffix is not an image format's.
     """
     path = Path(path)
     if path.suffix.lower() not in Image.registered_extensions():

@@ -1,4 +1,4 @@
-"""Pixel values between floats and bytes."""
+"""Conversion of pixel values between floats and uint8."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from jaxtyping import Float, Shaped, UInt8
 
 
 def to_uint8(image: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    """Values in [0, 1] as bytes, rounded; what lies outside is clipped, NaN becomes 0.
+    """Values in [0, 1] as uint8, rounded; values outside are clipped, NaN becomes 0.
 
     Example:
         >>> to_uint8(np.array([0.0, 0.5, 2.0])).tolist()
@@ -17,7 +17,7 @@ def to_uint8(image: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
 
 
 def as_pixels(frame: Shaped[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
-    """A frame as RGB bytes.
+    """A frame as 8-bit RGB.
 
     Args:
         frame: (H, W, 3), uint8, or floats in [0, 1].

@@ -1,8 +1,8 @@
-"""A video made part by part: what is finished stays on the disk, and the next run goes on after it.
+"""Resumable video output: finished parts stay on disk, and the next run continues after them.
 
-Beside the output lies a hidden folder with one file a part, and beside each part the state from which the next one is
-made. A part begins with a key frame, whether a run was interrupted there or not, so the joined video is the same. Joining
-copies packets; nothing is encoded twice.
+A hidden folder beside the output holds one file per part and the state from which the next part starts. Every part
+begins with a key frame, whether or not a run was interrupted there, so the joined video is the same. Joining copies
+packets; nothing is encoded twice.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from gagjax.io.video.writing import write
 
 try:
     import fcntl
-except ImportError:  # Windows: two runs into one output are not noticed there
+except ImportError:  # Windows: concurrent runs with the same output are not detected
     fcntl = None  # type: ignore[assignment]
 
 JOB = "job.json"
 
 
 class Parts:
-    """The finished parts of one output, and the place for the next; see `kept`.
+    """The finished parts of one output, to which further parts can be added; see `kept`.
 
     Attributes:
-        frames: How many frames the finished parts hold.
-        state: The arrays stored with the last of them; None where there is none.
+        frames: Number of frames in the finished parts.
+        state: The arrays stored with the last part; None without parts.
     """
 
     def __init__(self, folder: Path, kind: encoding.Kind) -> None:
@@ -62,7 +62,7 @@ class Parts:
 
     @contextlib.contextmanager
     def begun(self, coding: Coding) -> Iterator[Part]:
-        """The next part, open for frames; it counts only once its `end` has been called."""
+        """The next part, open for frames; it is kept only once its `end` has been called."""
         part = Part(self, self.folder / f"{len(self._files):05d}{encoding.part_suffix(self.kind)}", coding)
         try:
             yield part
@@ -70,19 +70,19 @@ class Parts:
             part.close()
 
     def join(self, path: Path, coding: Coding, *, audio_from: Path | None = None, force: bool = False) -> int:
-        """All parts as one video.
+        """Join all parts into one video.
 
         Args:
             path: The output.
             coding: How the parts were encoded.
-            audio_from: A file whose audio is copied, or encoded again where the container cannot hold it.
+            audio_from: A file whose audio is copied, or re-encoded if the container cannot hold it.
             force: Replace an existing output.
 
         Returns:
-            How many frames there are.
+            The number of frames.
 
         Raises:
-            InputError: If there is none, the output exists, or the container cannot hold the audio.
+            InputError: If there are no frames, the output exists, or the container cannot hold the audio.
         """
         if not self._files:
             raise InputError("there is no frame to write", file=path)
@@ -104,7 +104,7 @@ class Parts:
             for packet in self._packets():
                 if sound is not None:
                     sound.copy_until(float(packet.pts * packet.time_base))
-                # Where the rate varies, a part's first decoding times can lie before the last of the part before.
+                # With variable frame rate, a part's first decoding times can precede the last of the previous part.
                 if latest is not None and packet.dts <= latest:
                     packet.dts = latest + 1
                 latest = packet.dts
@@ -126,7 +126,7 @@ class Parts:
                         yield packet
 
     def _pictures(self) -> Iterator[tuple[Any, Fraction]]:
-        """The pictures of parts without loss, each with its time."""
+        """The frames of lossless parts, each with its time."""
         for file, start in zip(self._files, self._starts, strict=True):
             with opened(file) as container:
                 for frame in container.decode(video=0):
@@ -134,7 +134,7 @@ class Parts:
 
 
 class Part:
-    """One part while it is encoded."""
+    """One part during encoding."""
 
     def __init__(self, parts: Parts, file: Path, coding: Coding) -> None:
         self._parts, self._file, self._coding = parts, file, coding
@@ -155,7 +155,7 @@ class Part:
         self.frames += 1
 
     def end(self, state: Iterable[np.ndarray]) -> None:
-        """Finish the part: from now on it counts."""
+        """Finish the part: from now on it is kept."""
         self._output.mux(self._stream.encode())
         self.close()
         leaves = [np.asarray(each) for each in state]
@@ -164,7 +164,7 @@ class Part:
         mark = self._file.with_suffix(".npz")
         half = mark.with_name("open.npz")
         np.savez(half, frames=frames, start=str(self._start), leaves=len(leaves), **stored)
-        for temporary, place in ((self._temporary, self._file), (half, mark)):  # the mark last: it makes the part count
+        for temporary, place in ((self._temporary, self._file), (half, mark)):  # the mark last: it makes the part valid
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(place)
@@ -173,7 +173,7 @@ class Part:
         self._parts._starts.append(self._start)
 
     def close(self) -> None:
-        """Close the file, finished or not."""
+        """Close the file, whether finished or not."""
         if self._output is not None:
             self._output.close()
             self._output = None
@@ -181,17 +181,17 @@ class Part:
 
 @contextlib.contextmanager
 def kept(path: Path, job: Mapping[str, Any]) -> Iterator[Parts]:
-    """The parts of an output that an earlier run with the same job has finished.
+    """The parts of an output finished by an earlier run of the same job.
 
-    When the block ends well the parts are removed. When it does not, they are kept if there are any, so that the next
-    run goes on after them.
+    The parts are removed when the block succeeds. Otherwise they are kept, if there are any, so that the next run can
+    continue after them.
 
     Args:
-        path: The output; the folder of the parts lies beside it.
-        job: Everything that decides what the output is. Parts of another job are dropped.
+        path: The output; the folder of the parts is beside it.
+        job: Everything that determines the output. Parts of another job are discarded.
 
     Raises:
-        InputError: If another run is at work on the same output, or the folder cannot be written.
+        InputError: If another run is writing the same output, or the folder cannot be written.
     """
     folder = path.parent / f".{path.name}.parts"
     missing = [parent for parent in path.parents if not parent.exists()]
@@ -234,6 +234,6 @@ def kept(path: Path, job: Mapping[str, Any]) -> Iterator[Parts]:
 
 def _removed(folder: Path, missing: list[Path]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    for parent in missing:  # only those that are empty: the output may be in them
+    for parent in missing:  # only if empty: the output may be in them
         with contextlib.suppress(OSError):
             parent.rmdir()

@@ -1,4 +1,4 @@
-"""Which file names are films and which are pictures: FFmpeg and pillow say it, once for every command."""
+"""Classify file names as videos or images, according to FFmpeg and pillow; shared by all commands."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import io
 from pathlib import Path
 
-#: Names that FFmpeg gives to files of sound alone, of single pictures, or to a list of other files.
+#: FFmpeg's names of audio-only formats, image formats and playlists.
 _NO_FILM = {
     "m4a",
     "m4b",
@@ -24,15 +24,15 @@ _NO_FILM = {
     "m3u8",
     "mpd",
 } | {"heic", "heif", "mpo"}
-#: Muxers that write pictures beside sound only as a cover, that keep single pictures, or that do not say their size.
+#: Muxers that write images only as cover art, store single images, or do not store the image size.
 _NO_FILM_FORMATS = {"image2", "rawvideo", "ico", "fits", "webp", "avif", "a64", "aiff", "flac", "mp3", "hls", "dash"}
-#: Kinds that pillow hands to other programs or plugins, or that hold no picture by themselves.
+#: Formats that pillow delegates to other programs or plugins, or that contain no image themselves.
 _NO_PICTURE = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF", "GIF"}
 
 
 @functools.cache
 def videos() -> frozenset[str]:
-    """The suffixes of films, in lower case with their dot: those of every FFmpeg format that holds moving pictures.
+    """Suffixes of videos, in lower case with the dot: those of every FFmpeg format that can hold video.
 
     Example:
         >>> {".mp4", ".ts", ".wmv", ".gif", ".webm"} <= videos(), ".wav" in videos()
@@ -55,7 +55,7 @@ def videos() -> frozenset[str]:
 
 @functools.cache
 def images() -> frozenset[str]:
-    """The suffixes of single pictures, in lower case with their dot: what pillow opens.
+    """Suffixes of images, in lower case with the dot: those that pillow opens.
 
     Example:
         >>> {".png", ".jpg", ".webp", ".tiff"} <= images(), ".mp4" in images()
@@ -68,10 +68,10 @@ def images() -> frozenset[str]:
 
 
 def is_video(path: str | Path) -> bool:
-    """Whether a file's name says that it is a film."""
+    """Whether a file name has the suffix of a video."""
     return Path(path).suffix.lower() in videos()
 
 
 def is_image(path: str | Path) -> bool:
-    """Whether a file's name says that it is a single picture."""
+    """Whether a file name has the suffix of an image."""
     return Path(path).suffix.lower() in images() and not is_video(path)

@@ -1,4 +1,4 @@
-"""Tracks out: which format a path means, whether it may be written, and writing it."""
+"""Write tracks: choose the format by path, check the output, and write it."""
 
 from __future__ import annotations
 
@@ -35,17 +35,16 @@ def save_track(
 
     Args:
         track: The track.
-        path: Where to. The suffix chooses the format: `.npz` is ours; `.pkl` is LivePortrait's for a track that came
-            from there and GAGAvatar's `smoothed.pkl` otherwise; without a suffix it is a GAGAvatar driver folder,
-            which the original's inference reads.
-        format: The format, where the suffix leaves a choice: "vhap" also writes `.npz`, and folders `flame_param/`.
+        path: The output. The suffix chooses the format: `.npz` is gagjax's; `.pkl` is LivePortrait's for a track read
+            from a template and GAGAvatar's `smoothed.pkl` otherwise; no suffix is a GAGAvatar driver folder for the
+            original's inference.
+        format: The format, if the suffix is ambiguous: "vhap" also writes `.npz`, and folders `flame_param/`.
         force: Replace an existing output.
-        fill_gaps: Write frames marked invalid as well into formats that can leave them out (by default they stay
-            missing).
-        frames_from: A folder that the track came from: its `img_lmdb`, or the `transforms.json` of VHAP, is copied into
-            the folder written.
+        fill_gaps: Also write invalid frames to formats that can omit them (by default they are omitted).
+        frames_from: The folder from which the track was read: its `img_lmdb`, or VHAP's `transforms.json`, is copied
+            into the output folder.
 
-    What the format cannot hold is warned of. What a file of the same format held besides goes through unchanged.
+    Warns of data that the format cannot hold. Further fields of a source file in the same format are kept unchanged.
 
     Raises:
         InputError: If it exists and `force` is False, or the track does not fit the format.
@@ -131,12 +130,12 @@ def _write(track: Track, path: Path, format: str, fill_gaps: bool, *, camera: bo
 
 
 def layout_of(track: Track, path: str | Path, *, like: str | None = None) -> Format:
-    """The format in which a track is written to a path.
+    """The format in which a track is written at a path.
 
     Args:
         track: The track.
         path: The output.
-        like: A format to keep where the suffix allows it.
+        like: A format to keep if the suffix allows it.
 
     Raises:
         InputError: If no format has this suffix.
@@ -165,17 +164,17 @@ def layout_of(track: Track, path: str | Path, *, like: str | None = None) -> For
 
 
 def check_output(path: str | Path, layout: str, force: bool = False, *, track: Track | None = None) -> None:
-    """Whether `save_track` may write there: to be asked before long work.
+    """Check that `save_track` can write there, before long work.
 
     Args:
         path: The output.
         layout: Its format.
         force: Replace an existing output.
-        track: What is to be written, where it is known.
+        track: The track to write, if known.
 
     Raises:
-        InputError: If the suffix is not the format's, or the output exists and `force` is False, or it is a folder in
-            which something else would be read before what is written.
+        InputError: If the suffix is not the format's, the output exists and `force` is False, or it is a folder with
+            another entry that would take precedence over the written one.
     """
     path = Path(path)
     if layout not in SUFFIXES:
@@ -190,7 +189,7 @@ def check_output(path: str | Path, layout: str, force: bool = False, *, track: T
 
 
 def _check_folder(path: Path, layout: str, track: Track | None) -> None:
-    """Whether the next command that reads a folder would read what is written into it."""
+    """Check that reading the folder would find the track written into it."""
     entry = "smoothed.pkl" if track is None else _entry(track, layout)
     if path.name != vhap.FOLDER:
         before = IN_FOLDERS[: IN_FOLDERS.index(entry)]

@@ -1,4 +1,4 @@
-"""Tracks in and out: finds out what a file is and reads it into a `Track`; `track_output` writes."""
+"""Read tracks of any known format into a `Track`; `track_output` writes them."""
 
 from __future__ import annotations
 
@@ -77,17 +77,17 @@ def load_track(
         format: How to read a file whose content does not say it (`gagjax.io.formats.catalogue.SAID`).
 
     Returns:
-        The track, every value finite; `source` says what wrote it. Gaps in frame numbers are frames with `valid`
-        False.
+        The track, every value finite; `source` names the program that wrote it. Gaps in frame numbers are frames with
+        `valid` False.
 
     Raises:
-        InputError: If it is no track, or a field is missing, has a wrong shape or is not finite.
+        InputError: If it is not a track, or a field is missing, has a wrong shape or is not finite.
     """
     return read(find(path, format), fps=fps, nonfinite=nonfinite)
 
 
 def read(found: Found, *, fps: FrameRate | None = None, nonfinite: Literal["error", "drop"] = "error") -> Track:
-    """The track of a file that `find` has found. See `load_track`."""
+    """The track of a file found by `find`. See `load_track`."""
     rate = None if fps is None else as_rate(fps)
     file = found.file
     track = _READERS[found.format](contents(found), file)
@@ -105,10 +105,10 @@ def load_portraits(path: str | Path) -> dict[str, Portrait]:
         path: The file, or a folder that holds one.
 
     Returns:
-        Each portrait by the name of its image.
+        Portraits by image name.
 
     Raises:
-        InputError: If it is no such file, or a field is missing, has a wrong shape or is not finite.
+        InputError: If it is not such a file, or a field is missing, has a wrong shape or is not finite.
     """
     found = find(path)
     if found.format not in ("gagavatar", "portraits"):
@@ -136,13 +136,13 @@ def _finite(track: Track, file: Path, *, drop: bool) -> Track:
     valid = np.asarray(track.valid) & finite
     if not drop:
         track.validate(str(file))
-        if (np.asarray(track.valid) & ~finite).any():  # validate looks at everything but the shape
+        if (np.asarray(track.valid) & ~finite).any():  # validate checks everything but the shape
             raise InputError("is not finite", file=file, field="shape", fix="Pass --drop-nonfinite")
     if not valid.any():
         raise InputError("has no frame with finite values", file=file, fix="Track the clip again")
     if finite.all():
         return track.validate(str(file))
-    # The frame before (or the first finite one) stands where there is none.
+    # Missing frames are filled with the previous frame, or the first finite one.
     index = np.maximum.accumulate(np.where(finite, np.arange(len(track)), -1))
     index[index < 0] = int(np.argmax(finite))
     filled = fields.at_frames(track, index, valid, track.names)

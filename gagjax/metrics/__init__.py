@@ -1,4 +1,4 @@
-"""Measures with exact definitions: `image` for frames, `motion` for tracks, `report` for a track against its truth."""
+"""Metrics with exact definitions: `image` for frames, `motion` for tracks, `report` for comparisons with a truth."""
 
 from gagjax.metrics import image, motion, report
 

@@ -1,4 +1,4 @@
-"""The channels of a track as numbers with units, and how much each of them jitters: one definition for every command."""
+"""The channels of a track with their units, and their jitter: the common definition for all commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Channel(NamedTuple):
 
     Attributes:
         values: (T, C); rotations as rotation vectors in degrees, relative to the first frame.
-        unit: "deg", "units" (of GAGAvatar's space) or "" for coefficients.
+        unit: "deg", "units" (GAGAvatar's) or "" for coefficients.
         rotations: (T, 3, 3) where the channel is a rotation, else None.
     """
 
@@ -26,7 +26,7 @@ class Channel(NamedTuple):
 
 
 def channels_of(track: Track) -> dict[str, Channel]:
-    """Every channel of a track by its name: head rotation and position, expression, jaw, eyes, neck, and the extra ones."""
+    """All channels of a track by name: head rotation and position, expression, jaw, eyes, neck, and extra channels."""
     transform = np.asarray(track.transform, np.float64)
     found = {
         "head rotation": _rotation(transform[..., :3]),
@@ -47,11 +47,11 @@ def channel_jitter(channel: Channel, valid: Bool[np.ndarray, "T"]) -> float:
     """The mean length of a channel's second difference, per frame squared; the change of angular velocity for rotations.
 
     Args:
-        channel: Of `channels_of`.
-        valid: (T,) frames that the tracker saw; differences that touch another frame are left out.
+        channel: From `channels_of`.
+        valid: (T,) frames that were tracked; differences that involve any other frame are excluded.
 
     Returns:
-        In the channel's unit per frame squared; NaN where no three frames in a row were seen.
+        In the channel's unit per frame squared; NaN without three consecutive tracked frames.
     """
     seen = valid[2:] & valid[1:-1] & valid[:-2]
     if not seen.any():
@@ -59,7 +59,7 @@ def channel_jitter(channel: Channel, valid: Bool[np.ndarray, "T"]) -> float:
     if channel.rotations is None:
         change = np.diff(channel.values, 2, axis=0)
     else:
-        # From frame to frame, in the world's axes: R_next R_now^T.
+        # Frame-to-frame rotation in world axes: R_next R_now^T.
         step = channel.rotations[1:] @ channel.rotations[:-1].transpose(0, 2, 1)
         change = np.rad2deg(np.diff(Rotation.from_matrix(step).as_rotvec(), axis=0))
     return float(np.linalg.norm(change, axis=1)[seen].mean())

@@ -1,10 +1,9 @@
-"""Measures of frames: time first, (T, H, W, C); one number for each frame unless stated otherwise.
+"""Image metrics on (T, H, W, C), time first; one value per frame unless stated otherwise.
 
-Frames are floats in [0, 1] or uint8 as read from a file (0..255), told apart by their type; both of a pair are of the
-same kind, and another type is refused. All is computed in float32 (float64 where given and x64 is on).
+Frames are floats in [0, 1] or uint8 (0..255), distinguished by dtype; both of a pair must have the same kind, and other
+dtypes are refused. Everything is computed in float32 (float64 if given and x64 is on).
 
-The mean over a clip is the mean of the frames' numbers (`psnr(x, y).mean()`), as avatar papers report it, and not the
-number of the mean error.
+The clip value is the mean over frames (`psnr(x, y).mean()`), as in avatar papers, not the metric of the mean error.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _C1, _C2 = 0.01**2, 0.03**2
 
 
 def comparable(*frames: AnyArray) -> list[Any]:
-    """Frames as floats in [0, 1], once it is certain that they can be compared; works on tracers too.
+    """Frames as floats in [0, 1], after checking that they can be compared; works on tracers too.
 
     Args:
         *frames: Arrays of one shape, all floats in [0, 1] or all uint8.
@@ -67,8 +66,8 @@ def psnr(frames: Shaped[AnyArray, "T H W C"], truth: Shaped[AnyArray, "T H W C"]
     """Peak signal-to-noise ratio, -10 log10 of the mean squared error over all pixels and channels, dB.
 
     Args:
-        frames: What is measured, (T, H, W, C) in [0, 1], or uint8.
-        truth: What it should be, the same shape.
+        frames: (T, H, W, C) in [0, 1], or uint8.
+        truth: Ground truth, the same shape.
 
     Returns:
         (T,) dB; infinite where the frames are equal.
@@ -88,7 +87,7 @@ def masked_psnr(
     truth: Shaped[AnyArray, "T H W C"],
     mask: Shaped[AnyArray, "T H W"] | Shaped[AnyArray, "H W"],
 ) -> Float[Array, "T"]:
-    """PSNR of a region: the squared error of a pixel counts by its weight, sum(m e^2) / sum(m), dB.
+    """PSNR of a region: squared errors are weighted by the mask, sum(m e^2) / sum(m), dB.
 
     Args:
         frames: (T, H, W, C) in [0, 1], or uint8.
@@ -108,14 +107,14 @@ def masked_psnr(
 def high_frequency_psnr(
     frames: Shaped[AnyArray, "T H W C"], truth: Shaped[AnyArray, "T H W C"], *, sigma: float = 1.5
 ) -> Float[Array, "T"]:
-    """PSNR of what a Gaussian blur takes away: of x - G x against y - G y, dB.
+    """PSNR of the high frequencies, the residual of a Gaussian blur: of x - G x against y - G y, dB.
 
-    No standard measure: name sigma with the figure. Borders are mirrored (the outermost pixel repeated).
+    Not a standard metric: report sigma with it. Borders are mirrored (the outermost pixel repeated).
 
     Args:
         frames: (T, H, W, C) in [0, 1], or uint8.
         truth: The same shape.
-        sigma: Of the blur, pixels; 1.5 is meant for frames of 512 pixels.
+        sigma: Standard deviation of the blur, pixels; 1.5 is meant for frames of 512 pixels.
 
     Returns:
         (T,) dB.
@@ -124,7 +123,7 @@ def high_frequency_psnr(
     radius = _radius(sigma)
 
     def one(pair: Tree) -> Any:
-        # The blur is linear: that of the error will do.
+        # The blur is linear: apply it to the error.
         error = _planar(pair[0]) - _planar(pair[1])
         blurred = _blur_valid(jnp.pad(error, [(0, 0), (radius, radius), (radius, radius)], mode="symmetric"), sigma)
         return -10 * jnp.log10(jnp.mean((error - blurred) ** 2))
@@ -157,7 +156,7 @@ def ssim(
         luminance, contrast = _ssim_maps(x, y)
         return jnp.mean(luminance * contrast)
 
-    # A frame at a time: the maps of a whole clip would not fit into memory.
+    # One frame at a time: the maps of a whole clip would not fit into memory.
     return jax.lax.map(one, tuple(comparable(frames, truth)))
 
 
@@ -168,10 +167,10 @@ def ms_ssim(
     *,
     weights: Sequence[float] = MS_SSIM_WEIGHTS,
 ) -> Float[Array, "T"]:
-    """Multi-scale SSIM: the contrast terms of all scales and the full SSIM of the coarsest, as a weighted product.
+    """Multi-scale SSIM: the weighted product of the contrast terms of all scales and the full SSIM of the coarsest.
 
-    Scales are made by averaging 2 by 2 pixels (an odd last row or column is left out); terms are the means over the
-    pixels of a scale, per channel, negative ones taken as 0; the result is the mean over the channels.
+    Scales are computed by averaging 2 by 2 pixels (an odd last row or column is dropped); terms are means over the
+    pixels of a scale, per channel, with negative ones set to 0; the result is the mean over the channels.
 
     Args:
         frames: (T, H, W, C) in [0, 1], or uint8; with five scales at least 176 pixels wide and high.
@@ -217,17 +216,17 @@ def gradient_error(frames: Shaped[AnyArray, "T H W C"], truth: Shaped[AnyArray, 
 
 @jax.jit
 def flicker(frames: Shaped[AnyArray, "T H W C"], truth: Shaped[AnyArray, "T H W C"] | None = None) -> Float[Array, ""]:
-    """How much the picture changes from frame to frame that should not: a flow-free temporal difference, one number.
+    """Unwanted change from frame to frame: a temporal difference without optical flow, one number.
 
     With the truth: mean over pixels and pairs of frames of |(x_t - x_(t-1)) - (y_t - y_(t-1))|. Without: mean of
-    |x_(t-1) - 2 x_t + x_(t+1)|, which motion raises as well; compare only videos of the same motion.
+    |x_(t-1) - 2 x_t + x_(t+1)|, which also grows with motion; compare only videos of the same motion.
 
     Args:
         frames: (T, H, W, C) in [0, 1], or uint8; T at least 2, without truth 3.
         truth: The same shape, or None.
 
     Returns:
-        A number, 0 for the truth itself; times 255 it is in grey levels.
+        A number, 0 for the truth itself; multiply by 255 for grey levels.
     """
     if truth is None:
         return jnp.mean(jnp.abs(jnp.diff(comparable(frames)[0], n=2, axis=0)))
@@ -239,13 +238,13 @@ def flicker(frames: Shaped[AnyArray, "T H W C"], truth: Shaped[AnyArray, "T H W 
 def warping_error(
     frames: Shaped[AnyArray, "T H W C"], flow: Float[AnyArray, "S H W 2"], mask: Float[AnyArray, "S H W"]
 ) -> Float[Array, "S"]:
-    """Squared difference of each frame and the one before, moved by a known motion: sum(m e^2) / sum(m).
+    """Squared difference of each frame and its predecessor warped by a known flow: sum(m e^2) / sum(m).
 
     Args:
         frames: (T, H, W, C) in [0, 1], or uint8.
-        flow: Where each pixel of frame t was in frame t - 1, relative (x, y) in pixels, (T - 1, H, W, 2); from the
-            mesh's motion, say.
-        mask: 1 where the motion is known and nothing was hidden, (T - 1, H, W).
+        flow: Backward flow: position of each pixel of frame t in frame t - 1, relative (x, y) in pixels,
+            (T - 1, H, W, 2); for example from the mesh motion.
+        mask: 1 where the flow is known and nothing was occluded, (T - 1, H, W).
 
     Returns:
         (T - 1,), the mean over channels included.
@@ -271,7 +270,7 @@ def warping_error(
 
 
 def _planar(image: AnyArray) -> Any:
-    """Channels first: rows then lie together in memory, and shifted sums run at its speed."""
+    """Channels first: rows are then contiguous, and shifted sums run at memory speed."""
     return jnp.moveaxis(image, -1, 0)
 
 
@@ -281,7 +280,7 @@ def _grey(image: AnyArray) -> Any:
 
 def _ssim_maps(x: AnyArray, y: AnyArray) -> tuple[Any, Any]:
     """The luminance and the contrast-structure factor of SSIM at every inner pixel."""
-    # Taken about one half: the variances below are differences of squares, and float32 loses digits far from zero.
+    # Centred at one half: the variances below are differences of squares, and float32 loses digits far from zero.
     u, v = x - 0.5, y - 0.5
     mean_u, mean_v = _blur_valid(u, 1.5), _blur_valid(v, 1.5)
     var_u = _blur_valid(u * u, 1.5) - mean_u**2
@@ -303,15 +302,15 @@ def _radius(sigma: float) -> int:
 
 
 def _blur_valid(x: AnyArray, sigma: float) -> Any:
-    """Gaussian blur over height and width of (C, H, W), the window always inside: smaller by its width less one."""
+    """Gaussian blur over height and width of (C, H, W), without padding: smaller by the window's width minus one."""
     radius = _radius(sigma)
     taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     taps = taps / taps.sum()
     for axis in (1, 2):
-        # The barrier keeps XLA from blurring the other way once more inside every tap of this one.
+        # The barrier keeps XLA from recomputing the first blur inside every tap of the second.
         x = jax.lax.optimization_barrier(x)
         length = x.shape[axis] - 2 * radius
-        # Shifted sums: on CPUs far quicker than a convolution.
+        # Shifted sums: much faster than a convolution on CPUs.
         total: Any = sum(
             float(tap) * jax.lax.slice_in_dim(x, shift, shift + length, axis=axis) for shift, tap in enumerate(taps)
         )

@@ -1,7 +1,7 @@
-"""Measures of motion: time first; a track against its truth, or its jitter alone.
+"""Motion metrics, time first: a track against ground truth, or its jitter alone.
 
-No single number will do: a frozen face has no jitter, a raw track has no lag. Report jitter together with the error,
-the lag and what is left of the blinks.
+No single number is enough: a frozen face has no jitter, a raw track has no lag. Report jitter together with error, lag
+and the preserved blink depth.
 
 `points` stands for any (T, ..., D): the norm runs over the last axis, the mean over all others. Vertices are (T, V, 3);
 for independent channels, pass `channels[..., None]` and the norm is the absolute value.
@@ -27,22 +27,22 @@ Valid = Bool[AnyArray, "T"] | None
 
 @jax.jit
 def position_error(points: Points, truth: Points, valid: Valid = None) -> Float[Array, ""]:
-    """Mean distance, in the unit of the points: for vertices in metres, times 1000 is the vertex error in mm."""
+    """Mean distance, in the unit of the points; for vertices in metres, 1000 times this is the vertex error in mm."""
     return _mean_norm(points - truth, valid, 0)
 
 
 @functools.partial(jax.jit, static_argnames=("order",))
 def difference_error(points: Points, truth: Points, valid: Valid = None, *, order: int = 2) -> Float[Array, ""]:
-    """Mean norm of the difference of the two motions' finite differences of an order; no division by the frame time.
+    """Mean norm of the error of the n-th finite differences; not divided by the frame time.
 
     Args:
         points: (T, ..., D).
         truth: The same shape.
-        valid: (T,); differences that touch an invalid frame are left out.
+        valid: (T,); differences that involve an invalid frame are excluded.
         order: 2 is the acceleration error, x_(t-1) - 2 x_t + x_(t+1); 3 the jerk error.
 
     Returns:
-        A number in units per frame^order; it depends on the frame rate. NaN if no difference is valid.
+        In units per frame^order; depends on the frame rate. NaN if no difference is valid.
 
     Source: Zeng et al., SmoothNet, ECCV 2022 (acceleration error).
     """
@@ -67,16 +67,16 @@ def jerk_error(points: Points, truth: Points, valid: Valid = None) -> Float[Arra
 
 
 def jitter(points: Points, valid: Valid = None, *, order: int = 2, fps: FrameRate | None = None) -> Float[Array, ""]:
-    """Mean norm of the motion's own finite differences, without a truth.
+    """Mean norm of the motion's finite differences, without ground truth.
 
     Args:
         points: (T, ..., D).
-        valid: (T,); differences that touch an invalid frame are left out.
+        valid: (T,); differences that involve an invalid frame are excluded.
         order: 2 for acceleration, 3 for jerk.
         fps: Frame rate, for a result per second^order; None leaves it per frame^order.
 
     Returns:
-        A number; natural motion has some, so less is better only down to the truth's own.
+        A number; natural motion has some jitter, so lower is better only down to that of the truth.
     """
     rate = 1.0 if fps is None else float(fps) ** order
     return difference_error(points, jnp.zeros_like(jnp.asarray(points)), valid, order=order) * rate
@@ -86,18 +86,18 @@ def jitter(points: Points, valid: Valid = None, *, order: int = 2, fps: FrameRat
 def lag(
     signal: Float[AnyArray, "T *dims"], truth: Float[AnyArray, "T *dims"], *, max_lag: int = 12
 ) -> Float[Array, ""]:
-    """How many frames a signal comes after the truth; negative if before.
+    """Delay of a signal behind the truth in frames; negative if it is ahead.
 
-    The place of the maximum of the normalised cross-correlation of the frame-to-frame differences, summed over
-    channels, each weighted to the same size; between frames by the parabola through the maximum and its neighbours.
+    The argmax of the normalised cross-correlation of the frame-to-frame differences, summed over channels with equal
+    weight; refined between frames by the parabola through the maximum and its neighbours.
 
     Args:
         signal: (T, ...), T larger than `max_lag + 2`.
-        truth: The same shape. Channels that do not move in it are left out.
-        max_lag: The largest lag looked for, frames.
+        truth: The same shape. Channels that do not move in it are excluded.
+        max_lag: The largest lag considered, frames.
 
     Returns:
-        The lag in frames; NaN if nothing moves. Times 1000 / fps it is in milliseconds.
+        The lag in frames; NaN if nothing moves. Multiply by 1000 / fps for milliseconds.
 
     Raises:
         ValueError: If the sequence is not longer than `max_lag + 2`.
@@ -132,20 +132,20 @@ def lag(
 def blink_depth(
     closing: Float[AnyArray, "T"], truth: Float[AnyArray, "T"], *, threshold: float = 0.5, reach: int = 3
 ) -> Float[Array, ""]:
-    """What is left of the blinks: depth of the signal over depth of the truth, the mean over all blinks.
+    """Preserved blink depth: depth in the signal over depth in the truth, averaged over blinks.
 
-    A blink is a maximum of the truth within `reach` frames that lies above `threshold`. Depths are counted from each
-    signal's own median, and the signal's is its largest value within `reach` frames of the blink, so that lag is not
+    A blink is a maximum of the truth within `reach` frames that lies above `threshold`. Depths are relative to each
+    signal's own median; the signal's depth is its largest value within `reach` frames of the blink, so that lag is not
     counted twice.
 
     Args:
-        closing: How closed the lid is, (T,); any unit.
-        truth: The same, known.
-        threshold: Lowest peak that counts, above the truth's median.
+        closing: Eyelid closure, (T,); any unit.
+        truth: True eyelid closure, (T,).
+        threshold: Minimum height of a peak above the truth's median.
         reach: Frames to either side.
 
     Returns:
-        1 where blinks are whole, 0 where they are gone, above 1 where they overshoot; NaN if there is none.
+        1 if blinks are preserved, 0 if they are removed, above 1 if they overshoot; NaN without blinks.
     """
     window = 2 * reach + 1
 
@@ -155,7 +155,7 @@ def blink_depth(
     truth = truth - jnp.median(truth)
     closing = closing - jnp.median(closing)
     peak = (truth >= highest(truth)) & (truth > threshold)
-    # A lid that stays closed for some frames is one blink: its first frame stands for it.
+    # A lid that stays closed for several frames is one blink, counted at its first frame.
     first = peak & ~jnp.concatenate([jnp.zeros(1, bool), peak[:-1]])
     ratio = highest(closing) / jnp.where(first, truth, 1)
     return jnp.sum(jnp.where(first, ratio, 0)) / jnp.sum(first)
@@ -163,7 +163,7 @@ def blink_depth(
 
 @jax.jit
 def angle_between(a: Float[AnyArray, "*#batch 3"], b: Float[AnyArray, "*#batch 3"]) -> Float[Array, "*#batch"]:
-    """Angle of two directions, degrees, by atan2(|a x b|, a . b): exact for small angles, defined for all."""
+    """Angle between two directions, degrees, by atan2(|a x b|, a . b): exact for small angles, always defined."""
     across = jnp.cross(a, b)
     square = jnp.sum(across**2, -1)
     length = safe_sqrt(square)
@@ -174,14 +174,14 @@ def angle_between(a: Float[AnyArray, "*#batch 3"], b: Float[AnyArray, "*#batch 3
 def rotation_error(
     rotation: Float[AnyArray, "*#batch 3 3"], truth: Float[AnyArray, "*#batch 3 3"]
 ) -> Float[Array, "*#batch"]:
-    """Angle of the rotation from one to the other, degrees."""
+    """Angle of the relative rotation, degrees."""
     turn = jnp.einsum("...ji,...jk->...ik", truth, rotation, precision="highest")
     return jnp.rad2deg(jnp.linalg.norm(so3.log(turn), axis=-1))
 
 
 @jax.jit
 def gaze_error(eyes: Float[AnyArray, "T 6"], truth: Float[AnyArray, "T 6"]) -> Float[Array, "T 2"]:
-    """Angle between the directions in which each eye looks, degrees: left, right.
+    """Angle between estimated and true gaze direction of each eye, degrees: left, right.
 
     Args:
         eyes: Left and right eye rotation, axis-angle, (T, 6), radians.
@@ -201,8 +201,8 @@ def eye_divergence(eyes: Float[AnyArray, "T 6"]) -> Float[Array, "T"]:
 def average_expression_distance(expression: Float[AnyArray, "T N"], truth: Float[AnyArray, "T N"]) -> Float[Array, ""]:
     """AED as mean absolute difference of expression coefficients.
 
-    Published AEDs use another face model's 64 coefficients and differ among each other (mean absolute difference or
-    mean norm): compare within one table only.
+    Published AEDs use another face model's 64 coefficients and differ in definition (mean absolute difference or mean
+    norm): compare within one table only.
     """
     return jnp.mean(jnp.abs(expression - truth))
 

@@ -1,4 +1,4 @@
-"""A track or a video against its truth, as a table: the measures that belong together, with what they mean."""
+"""Tables that compare a track or a video with ground truth: groups of metrics with their definitions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gagjax.flame.model import FlameModel
     from gagjax.track import Channels
 
-CHUNK = 25  # frames measured at once
+CHUNK = 25  # frames per batch
 
 
 class Measure(NamedTuple):
@@ -82,16 +82,16 @@ IMAGE: dict[str, Measure] = {
 def measure_track(
     track: Track, truth: Track, model: FlameModel | None, *, closing: Sequence[int] = ()
 ) -> dict[str, float]:
-    """The motion measures of a track against its truth. Every frame counts, lost ones with what the track puts there.
+    """Motion metrics of a track against ground truth. All frames count, lost ones with the track's values for them.
 
     Args:
-        track: What is measured.
-        truth: What it should be, of the same length.
-        model: The FLAME model whose vertices are compared.
-        closing: Expression columns that close the lids; without them "blink" is left out.
+        track: The track to evaluate.
+        truth: Ground truth of the same length.
+        model: FLAME model for the vertex error.
+        closing: Expression columns that close the lids; without them "blink" is omitted.
 
     Returns:
-        Values by the keys of `MOTION`; lags are left out of clips shorter than 15 frames.
+        Values by the keys of `MOTION`; lags are omitted for clips shorter than 15 frames.
     """
     identity = np.zeros(1) if truth.shape is None else truth.shape
     track, truth = (folded(each, model, None if truth.shape is None else truth.shape) for each in (track, truth))
@@ -129,19 +129,19 @@ def measure_frames(
     truth: Shaped[AnyArray, "T H W 3"],
     eyes: Float[AnyArray, "T H W"] | None = None,
 ) -> dict[str, float]:
-    """The image measures of frames against true ones, by the keys of `IMAGE`; the eyes' only with their mask.
+    """Image metrics of frames against ground truth, by the keys of `IMAGE`; those of the eyes only with a mask.
 
     Args:
         frames: (T, H, W, 3) in [0, 1] or uint8, at least two.
         truth: The same shape and type.
-        eyes: Soft mask of both eyes, (T, H, W); frames where it is empty do not count for the eyes.
+        eyes: Soft mask of both eyes, (T, H, W); frames where it is empty are excluded from the eye metrics.
     """
     count = len(frames)
     chunks: list[dict[str, Any]] = []
     for start in range(0, count, CHUNK):
         part = slice(start, min(start + CHUNK, count))
         chunks.append(_of_chunk(frames[part], truth[part], None if eyes is None else eyes[part]))
-        if start:  # the change across the border of two chunks
+        if start:  # the change across a chunk boundary
             border = slice(start - 1, start + 1)
             chunks[-1]["flicker"] = np.append(chunks[-1]["flicker"], _changes(frames[border], truth[border]))
     values = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}
@@ -172,11 +172,11 @@ def _mean_changes(frames: AnyArray, truth: AnyArray) -> Any:
 
 
 def as_text(measures: Mapping[str, Measure], columns: Mapping[str, Mapping[str, float]]) -> str:
-    """A table for the terminal: a row for each measure, a column for each name; `*` marks the best.
+    """A table for the terminal: a row per metric, a column per name; `*` marks the best.
 
     Args:
-        measures: Rows, in order.
-        columns: Values of each column by the rows' keys.
+        measures: The rows, in order.
+        columns: Values of each column by row key.
     """
     names = list(columns)
     rows = [["", *names]]
@@ -192,12 +192,12 @@ def as_text(measures: Mapping[str, Measure], columns: Mapping[str, Mapping[str, 
 
 
 def shown(value: float, measure: Measure) -> str:
-    """A figure with the measure's digits; an infinite one as a word."""
+    """A value with the metric's number of digits; infinity as a word."""
     return "exact" if np.isinf(value) else f"{value:.{measure.digits}f}"
 
 
 def best_of(measure: Measure, values: Mapping[str, float | None]) -> set[str]:
-    """The names whose figure is best, as it is shown; none where all are equal."""
+    """The names with the best value, compared as displayed; none if all are equal."""
     if measure.best == "none":
         return set()
     finite = {name: float(shown(v, measure)) for name, v in values.items() if v is not None and np.isfinite(v)}
@@ -223,7 +223,7 @@ def _off_camera(model: FlameModel | None, shape: AnyArray | None, track: Track) 
 
 @jax.jit
 def _vertices(model: FlameModel | None, shape: AnyArray | None, channels: Channels) -> tuple[Any, Any]:
-    """Vertices in the camera's and in the head's frame, millimetres."""
+    """Vertices in the camera frame and in the head frame, millimetres."""
     from gagjax.flame import vertices
 
     pose = jnp.concatenate([jnp.zeros_like(channels.jaw), channels.jaw], -1)

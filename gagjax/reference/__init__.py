@@ -1,8 +1,7 @@
-"""The original enhancements, formula for formula: what the `reference` preset runs, and nothing that we recommend.
+"""The original enhancements, formula for formula, for the `reference` preset; not recommended for use.
 
-Each module holds one enhancement in two variants. `document` follows the published formulas, `code` what the original
-program computes. They are kept so that old results can be reproduced and improvements measured; `FAULTS` lists what is
-known to be wrong.
+Each module holds one enhancement in two variants: `document` follows the published formulas, `code` those of the
+original program. They allow old results to be reproduced and improvements measured; `FAULTS` lists the known faults.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The original's detail and eye stages: pyramid bands scaled by attention and edges; a network blended at the eyes."""
+"""The original's detail and eye stages: pyramid bands scaled by attention and edges; an eye network blended in."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GAIN = 0.3
 
 
 def edge_weight(band: Float[AnyArray, "N _h _w 3"], variant: Variant) -> Float[Array, "N _h _w 1"]:
-    """The edge map in the gain: the raw magnitude, or in the code variant rescaled to [0, 1] over the whole batch."""
+    """The edge map of the gain: the raw magnitude, or in the code variant rescaled to [0, 1] over the whole batch."""
     check_variant(variant)
     if variant == "document":
         return sobel_magnitude(band, epsilon=0.0)
@@ -34,7 +34,7 @@ def enhance(
     strength: Scalar = 1.0,
     variant: Variant = "document",
 ) -> Float[Array, "N H W 3"]:
-    """Every band times `1 + 0.3 strength attention (1 + edge)`, clipped, put together again and clipped to [0, 1].
+    """Multiply every band by `1 + 0.3 strength attention (1 + edge)`, clip, collapse the pyramid and clip to [0, 1].
 
     Args:
         image: A batch of images in [0, 1], (N, H, W, 3). The code variant couples them.

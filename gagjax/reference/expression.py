@@ -1,7 +1,7 @@
-"""The original's expression weights: fixed factors on index ranges of FLAME's expression columns.
+"""The original's expression weights: fixed factors for index ranges of FLAME's expression columns.
 
-The ranges are the original's. FLAME's columns are global modes of the whole face, so these names mean nothing; the
-sound form is `gagjax.expression`.
+The ranges are the original's. FLAME's columns are global modes of the whole face, so these names are meaningless; the
+corrected form is `gagjax.expression`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MIX = 0.8  # weight of the result against the input
 
 
 def factors(variant: Variant = "document", identity: bool = False) -> Float[np.ndarray, "100"]:
-    """What each column is multiplied by, the mix with the input included.
+    """The factor of each column, including the mix with the input.
 
     Args:
         variant: "document" scales the local ranges by `IDENTITY` and leaves the global one. "code" weights global and
@@ -56,8 +56,8 @@ class ReferenceExpression(Memoryless):
     """The original's expression stage.
 
     Args:
-        factors: What each column is multiplied by, (100,).
-        mean: Mean of an optional PCA, (100,); the expression is first projected onto it.
+        factors: The factor of each column, (100,).
+        mean: Mean of an optional PCA, (100,); the expression is first projected onto the PCA.
         components: Orthonormal components of that PCA, (k, 100), or None for no PCA.
     """
 
@@ -88,13 +88,13 @@ def distance(
     b: Float[AnyArray, "*#batch 100"],
     kind: Literal["l2", "cosine", "perceptual"] = "l2",
 ) -> Float[Array, "*#batch"]:
-    """How far apart two expressions are.
+    """Distance between two expressions.
 
     Args:
         a: Coefficients, (..., 100).
         b: Coefficients, (..., 100).
         kind: "l2": Euclidean. "cosine": one minus the cosine, 1 where either is zero. "perceptual": Euclidean, the
-            squared differences of global columns counted twice.
+            squared differences of global columns counting twice.
     """
     a, b = jnp.asarray(a), jnp.asarray(b)
     if kind == "cosine":
@@ -117,7 +117,7 @@ def blend(
     amount: float = 0.3,
     regions: tuple[str, ...] = ("mouth", "brow", "global"),
 ) -> Float[AnyArray, "*#batch 100"]:
-    """`a` moved towards `b` by `amount` in the named ranges, the rest kept."""
+    """Interpolate from `a` towards `b` by `amount` in the named ranges; other columns are those of `a`."""
     weight = np.zeros(EXPRESSIONS, np.float32)
     for name in regions:
         weight[REGIONS[name]] = amount

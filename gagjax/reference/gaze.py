@@ -1,6 +1,6 @@
 """The original's gaze correction: angles of a direction, added to the eye codes.
 
-Known to be wrong (see `gagjax.reference.FAULTS`); the sound form is `gagjax.gaze`.
+Known to be wrong (see `gagjax.reference.FAULTS`); the corrected form is `gagjax.gaze`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def rotation(target: Float[AnyArray, "*#batch 3"]) -> Float[Array, "*#batch 6"]:
     x, y, z = jnp.moveaxis(jnp.asarray(target), -1, 0)
     flat = x * x + z * z
     level = flat > 0
-    # asin(y / length) as an arc tangent of the parts: the same angle, its derivative finite at the poles as well.
+    # asin(y / length) as an arc tangent: the same angle, with a finite derivative at the poles as well.
     length = safe_sqrt(flat)
     pitch = jnp.where(level | (y != 0), jnp.arctan2(y, jnp.where(level | (y != 0), length, 1)), 0)
     yaw = jnp.where(level, jnp.arctan2(x, jnp.where(level, z, 1)), 0)
@@ -52,7 +52,7 @@ def correct(
 
 
 def estimate(landmarks: Float[AnyArray, "*#batch 68 3"]) -> Float[Array, "*#batch 3"]:
-    """The original's gaze estimate: from the middle of two landmark groups to the mean of all, normalised."""
+    """The original's gaze estimate: from the midpoint of two landmark groups to the mean of all, normalised."""
     landmarks = jnp.asarray(landmarks)
     between = (landmarks[..., 33:39, :].mean(-2) + landmarks[..., 39:45, :].mean(-2)) / 2
     direction = landmarks.mean(-2) - between
@@ -66,8 +66,8 @@ class ReferenceGaze(Memoryless):
 
     Args:
         target: Gaze directions in head axes, (3,) for the clip or (T, 3) per frame. None, the default, is the camera:
-            the direction from the head's origin to the camera's centre in each frame. (The original had no target
-            unless told, and then changed nothing.)
+            the direction from the head's origin to the camera centre in each frame. (The original had no default
+            target and then changed nothing.)
         strength: Fraction of the target's rotation that is added.
         variant: "code" clips to +-0.5 radians.
     """
@@ -78,7 +78,7 @@ class ReferenceGaze(Memoryless):
 
     def apply_frame(self, x: Channels, frame: Int[AnyArray, ""]) -> Channels:
         if self.target is None:
-            # Row vectors, X_camera = X R + t: the camera's centre is -t R^T.
+            # Row vectors, X_camera = X R + t: the camera centre is -t R^T.
             target = -jnp.matmul(x.transform[:, :3], x.transform[:, 3], precision="highest")
         else:
             target = jnp.asarray(self.target)

@@ -1,4 +1,4 @@
-"""Stages without memory, as filters."""
+"""Memoryless stages as filters."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gagjax.typing import AnyArray
 
 
 class Held(NamedTuple):
-    """Frames seen and the last output, which stands in for missing frames."""
+    """Number of frames so far and the last output, which replaces missing frames."""
 
     frames: Int[Array, ""]
     output: Any
 
 
 class Memoryless:
-    """A filter whose output depends on the frame alone; missing frames repeat the last output."""
+    """A filter whose output depends only on the current frame; missing frames repeat the last output."""
 
     def apply_frame(self, x: Channels, frame: Int[AnyArray, ""]) -> Channels:
         raise NotImplementedError

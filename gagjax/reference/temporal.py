@@ -21,7 +21,7 @@ from gagjax.typing import AnyArray, Scalar, Tree
 
 
 class EmaKalmanState(NamedTuple):
-    """Frames seen, the average, the output (the Kalman mean) and its variance."""
+    """Number of frames so far, the average, the output (the Kalman mean) and its variance."""
 
     frames: Int[Array, ""]
     average: Any
@@ -39,7 +39,7 @@ class EmaKalman:
         measurement_noise: Kalman measurement variance.
         variant: "document": the average feeds on itself, the Kalman mean starts at frame 0. "code": the average feeds
             on the final output, and the Kalman mean starts at frame 1. Both start with variance 1.
-        kalman: False leaves the average alone.
+        kalman: False uses the average only.
     """
 
     alpha: Scalar = 0.5
@@ -79,7 +79,7 @@ class EmaKalman:
 
 
 class RigidState(NamedTuple):
-    """Frames seen and the output so far, (3, 4)."""
+    """Number of frames so far and the current output, (3, 4)."""
 
     frames: Int[Array, ""]
     output: Float[Array, "3 4"]
@@ -112,7 +112,7 @@ class RigidEma:
         if self.variant == "code":
             cosine = jnp.sum(q0 * q1)
             near = q0 + self.alpha * (jnp.where(cosine < 0, -q1, q1) - q0)
-            # The sum vanishes only where the cosine is -1, and there it is not the one chosen.
+            # The sum vanishes only where the cosine is -1, and there it is not selected.
             q = jnp.where(jnp.abs(cosine) > 0.9995, near / jnp.sqrt(jnp.sum(near * near) + 1e-30), q)
         moved = state.output[:, 3:] + self.alpha * (x[:, 3:] - state.output[:, 3:])
         output = jnp.concatenate([so3.matrix_from_quaternion(q), moved], axis=1)
@@ -129,8 +129,8 @@ class ReferenceTemporal:
     """The original's smoothing of every channel of a track, as one filter over a frame of `Channels`.
 
     Args:
-        codes: What runs on expression, jaw, eyes, neck and other trackers' channels.
-        camera: What runs on the camera and on other trackers' rotation matrices.
+        codes: Filter for expression, jaw, eyes, neck and other trackers' channels.
+        camera: Filter for the camera and other trackers' rotation matrices.
         rotations: Names of extra channels that hold rotation matrices; `for_track` reads them from the track.
     """
 
@@ -139,7 +139,7 @@ class ReferenceTemporal:
     rotations: tuple[str, ...] = static(default=())
 
     def for_track(self, track: Track) -> ReferenceTemporal:
-        """This filter, told which extra channels of the track are rotations."""
+        """This filter, bound to the names of the track's extra rotation channels."""
         return ReferenceTemporal(self.codes, self.camera, track.rotations)
 
     def init(self, first: Channels) -> tuple[Any, Any]:

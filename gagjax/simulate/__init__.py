@@ -1,7 +1,7 @@
-"""A driver whose truth is known, and a tracker that looks at it badly.
+"""A simulated performance with known ground truth, and a simulated tracker that observes it with errors.
 
-`driver` makes natural head, face and eye motion; `observe` returns what a monocular head tracker would have written
-down: noise, outliers and lost frames. Both are reproducible from their seed alone.
+`driver` generates natural head, face and eye motion; `observe` returns it as a monocular head tracker would: with
+noise, outliers and lost frames. Both are determined by their seed.
 """
 
 from gagjax.simulate.driving import blink_times, driver

@@ -1,4 +1,4 @@
-"""A simulated performance: how a person moves head, face and eyes while talking to a camera."""
+"""A simulated performance: head, face and eye motion of a person talking to a camera."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gagjax.simulate.signals import Times, pulse, renewal, step, wander
 from gagjax.track import EXPRESSIONS, SHAPES, Track, as_rate
 from gagjax.typing import FrameRate
 
-# The head turns about the top of the neck, below and behind the origin; GAGAvatar units.
+# The head rotates about the top of the neck, below and behind the origin; GAGAvatar units.
 PIVOT = np.array([0.0, -0.45, -0.1])
 DISTANCE = 9.3
 # A camera straight ahead, in the row-vector convention of Track: x left, y up, z forward.
@@ -38,7 +38,7 @@ def driver(
     controls: Mapping[str, int] | None = None,
     shape: Float[np.ndarray, "300"] | None = None,
 ) -> Track:
-    """A person who talks, looks about, blinks and smiles: the truth of a clip.
+    """A person who talks, looks around, blinks and smiles: the ground truth of a clip.
 
     The head sways below half a hertz and reorients every few seconds; the eyes jump first and counter-rotate while the
     head follows. Between saccades they drift and make microsaccades. Blinks close both lids within 60 ms, stay closed
@@ -48,16 +48,16 @@ def driver(
     Args:
         frames: Number of frames.
         fps: Frames per second; another rate samples the same motion.
-        seed: Another seed is another performance.
-        controls: Expression column of each named control, at unit coefficient = full effect; None takes `COLUMNS`.
-            Names without a column are left out.
-        shape: FLAME shape for the clip, (300,); None is the average head.
+        seed: Each seed gives a different performance.
+        controls: Expression column of each named control, at unit coefficient = full effect; None uses `COLUMNS`.
+            Controls without a column are omitted.
+        shape: FLAME shape for the clip, (300,); None is the mean head.
 
     Returns:
-        The track, all frames valid, `source` "simulated". A longer clip begins with the shorter one.
+        The track, all frames valid, `source` "simulated". A shorter clip is a prefix of a longer one.
 
     Raises:
-        InputError: If `frames` is less than one or the rate is no rate.
+        InputError: If `frames` is less than one or `fps` is not a frame rate.
 
     Example:
         >>> track = driver(50, fps=25, seed=3)
@@ -77,7 +77,7 @@ def driver(
     jaw, face = _speech(generators["speech"], t)
     for name, value in _emotion(generators["face"], t).items():
         face[name] = face.get(name, 0) + value
-    # Lids follow the gaze down; a blink closes what is still open.
+    # Lids follow the gaze down; a blink closes the remaining opening.
     lid = np.clip(0.9 * down, 0, 0.35)
     closed = lid + (1 - lid) * _closure(t, blink_times(t[-1], seed))
     face["blink_left"] = face["blink_right"] = closed
@@ -93,7 +93,7 @@ def driver(
 
 
 def blink_times(seconds: float, seed: int = 0) -> list[float]:
-    """When the driver of a seed begins to blink, in seconds: about every three seconds, as people do in conversation."""
+    """Blink onsets of the driver of a seed, in seconds: about every three seconds, as in conversation."""
     generator = np.random.default_rng(seed).spawn(6)[2]
     return renewal(generator, seconds, 1.0, 2.8, first=generator.uniform(0.6, 1.2))
 
@@ -103,12 +103,12 @@ def _closure(t: Times, times: list[float]) -> Float[np.ndarray, "T"]:
 
 
 def _gaze_shifts(generator: np.random.Generator, t: Times) -> list[tuple[float, float, float]]:
-    """Large shifts of gaze, which head and eyes make together: (start, yaw, pitch up) of the new target, radians."""
+    """Large gaze shifts, shared by head and eyes: (start in seconds, yaw, pitch up) of the new target, radians."""
     shifts = [(-10.0, 0.0, 0.0)]
     times, places = generator.spawn(2)
     for start in renewal(times, t[-1], 0.9, 2.0, first=times.uniform(0.7, 1.3)):
         away = shifts[-1][1] == 0.0
-        # People come back to the camera: every second shift, about.
+        # About every second shift returns to the camera.
         home = not away and places.uniform() < 0.6
         yaw = places.choice([-1, 1]) * np.deg2rad(places.uniform(10, 30))
         pitch = np.deg2rad(places.uniform(-14, 9))
@@ -119,12 +119,12 @@ def _gaze_shifts(generator: np.random.Generator, t: Times) -> list[tuple[float, 
 def _head(
     generator: np.random.Generator, t: Times, shifts: list[tuple[float, float, float]]
 ) -> tuple[Float[np.ndarray, "T 3 3"], Float[np.ndarray, "T 3"]]:
-    """World-to-camera rotation and translation (row vectors) of a head that turns before a camera at rest."""
+    """World-to-camera rotation and translation (row vectors) of a head that moves in front of a static camera."""
     yaw = wander(generator, t, 0.35, np.deg2rad(2.2))
     pitch = wander(generator, t, 0.4, np.deg2rad(1.6)) + wander(generator, t, 1.5, np.deg2rad(0.35))
     roll = wander(generator, t, 0.3, np.deg2rad(1.6))
     for (_, from_yaw, from_pitch), (start, to_yaw, to_pitch) in itertools.pairwise(shifts):
-        # The head starts 80 ms after the eyes and does about two thirds of the way.
+        # The head starts 80 ms after the eyes and covers about two thirds of the shift.
         path = step(t, start + 0.08, 0.35 + 0.5 * abs(to_yaw - from_yaw))
         yaw += 0.65 * (to_yaw - from_yaw) * path
         pitch -= 0.55 * (to_pitch - from_pitch) * path
@@ -141,8 +141,8 @@ def _eyes(
     shifts: list[tuple[float, float, float]],
     rotation: Float[np.ndarray, "T 3 3"],
 ) -> tuple[Float[np.ndarray, "T 6"], Float[np.ndarray, "T"]]:
-    """Both eyes in the head, axis-angle, and how far they look down, radians."""
-    # Small saccades within the scene and microsaccades, each a new place around the current large target.
+    """Eye-in-head rotations, axis-angle, and downward gaze angle, radians."""
+    # Small saccades within the scene and microsaccades, each to a new position around the current large target.
     glances = _small_saccades(generator, t, 0.25, 0.8, (3.0, 1.8))
     micro = _small_saccades(generator, t, 0.15, 0.6, (0.25, 0.2))
     place = np.zeros((len(t), 2))
@@ -155,9 +155,9 @@ def _eyes(
     drift = np.deg2rad(0.12)
     yaw, pitch = place[:, 0] + wander(generator, t, 0.8, drift), place[:, 1] + wander(generator, t, 0.8, drift)
     world = np.stack([np.cos(pitch) * np.sin(yaw), np.sin(pitch), np.cos(pitch) * np.cos(yaw)], 1)
-    # Into the head: the room's direction d becomes H^T d, and H^T = rotation @ FRONT^T.
+    # World to head: the direction d becomes H^T d, and H^T = rotation @ FRONT^T.
     seen = np.einsum("tij,tj->ti", rotation @ FRONT.T, world)
-    # The eyes turn up to about 40 degrees; beyond that the gaze stays short of its target.
+    # The eyes rotate up to about 40 degrees; beyond that the gaze falls short of its target.
     flat = np.hypot(seen[:, 0], seen[:, 1])
     angle = np.arctan2(flat, seen[:, 2])
     limited = np.deg2rad(40) * np.tanh(angle / np.deg2rad(40))
@@ -180,7 +180,7 @@ def _small_saccades(
 def _speech(
     generator: np.random.Generator, t: Times
 ) -> tuple[Float[np.ndarray, "T"], dict[str, Float[np.ndarray, "T"]]]:
-    """Jaw opening in radians, and the lips' controls."""
+    """Jaw opening in radians, and the lip controls."""
     jaw = 0.01 + 0.004 * np.sin(2 * np.pi * 0.25 * t)
     lips = {name: np.zeros_like(t) for name in ("pucker", "mouth_open", "lips_press", "brow_up", "smile")}
     now = generator.uniform(0.1, 0.4)
@@ -188,7 +188,7 @@ def _speech(
         phrase_end = now + generator.uniform(1.4, 3.2)
         while now < phrase_end:
             length = generator.uniform(0.15, 0.27)
-            # Stress gives the syllables of a phrase their different openings.
+            # Stress varies the jaw opening between the syllables of a phrase.
             opening = generator.choice([0.06, 0.11, 0.18], p=[0.35, 0.4, 0.25]) * generator.uniform(0.8, 1.2)
             shape = pulse(t, now, 0.5 * length, 0.04, 0.55 * length)
             jaw = jaw + opening * shape

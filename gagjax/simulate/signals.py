@@ -1,6 +1,6 @@
-"""Building blocks of simulated motion: functions of time in seconds, so that any frame rate samples the same motion.
+"""Building blocks of simulated motion: functions of time in seconds, independent of the frame rate.
 
-Everything is drawn in order of time from its own random generator: a longer clip begins with the shorter one.
+Events are drawn in temporal order, each kind from its own random generator: a shorter clip is a prefix of a longer one.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ def wander(
     """A band-limited random signal: a sum of sinusoids whose power falls off above a cutoff.
 
     Args:
-        generator: Where the phases come from.
+        generator: Source of the phases.
         t: Times, (T,), seconds.
-        cutoff: Frequency in Hz at which the power is halved; nothing lies above four times it.
-        deviation: Standard deviation over long times.
+        cutoff: Frequency in Hz at which the power is halved; there is no power above four times the cutoff.
+        deviation: Standard deviation over a long time.
         waves: Number of sinusoids.
 
     Returns:
@@ -35,7 +35,7 @@ def wander(
 
 
 def step(t: Times, start: float, duration: float) -> Float[np.ndarray, "T"]:
-    """From 0 to 1 in `duration` seconds along the minimum-jerk path of human movement.
+    """From 0 to 1 in `duration` seconds along the minimum-jerk profile of human movement.
 
     Source: Flash and Hogan, The coordination of arm movements, J. Neuroscience 1985.
     """
@@ -44,12 +44,12 @@ def step(t: Times, start: float, duration: float) -> Float[np.ndarray, "T"]:
 
 
 def pulse(t: Times, start: float, rise: float, hold: float, fall: float) -> Float[np.ndarray, "T"]:
-    """Up to 1, held, and back to 0: times of the three parts in seconds."""
+    """Rise to 1, hold, and fall to 0; durations in seconds."""
     return step(t, start, rise) - step(t, start + rise + hold, fall)
 
 
 def renewal(generator: np.random.Generator, seconds: float, shortest: float, mean: float, first: float) -> list[float]:
-    """Start times of events: gaps of at least `shortest`, `mean` on average, the first one `first` after zero."""
+    """Start times of events in seconds: gaps of at least `shortest`, `mean` on average, the first event at `first`."""
     times, now = [], first
     while now < seconds:
         times.append(now)

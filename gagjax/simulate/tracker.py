@@ -1,4 +1,4 @@
-"""What a monocular head tracker makes of the truth: noise, outliers, lost frames."""
+"""Simulated errors of a monocular head tracker: noise, outliers, lost frames."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from gagjax.typing import Values
 
 @dataclasses.dataclass(frozen=True)
 class TrackerNoise:
-    """Standard deviations of a tracker's error, white and coloured part together.
+    """Standard deviations of a tracker's error, white and coloured noise together.
 
     The defaults are those of a per-frame fit to one camera at an ordinary resolution. Trackers with a learned, smooth
     motion space (LivePortrait) stay below a fifth of them.
 
     Args:
-        expression: Of each coefficient that moves (unit prior variance).
+        expression: For each coefficient that moves (unit prior variance).
         jaw: Radians.
         eyes: Radians.
         rotation: Radians, about each axis.
-        translation: GAGAvatar units: left, up, forward. Depth is the hard one.
-        coloured: Share of the variance that drifts (a first-order process) instead of being new in every frame.
+        translation: GAGAvatar units: left, up, forward. Depth has the largest error.
+        coloured: Fraction of the variance that drifts (a first-order process) instead of being independent per frame.
         memory: Time constant of the drift, seconds.
         outlier: Size of an outlier in standard deviations.
     """
@@ -52,22 +52,22 @@ def observe(
     dropped: float = 0.05,
     missing: str = "hold",
 ) -> Track:
-    """A track as a head tracker would have written it down.
+    """A track as a head tracker would estimate it.
 
     Args:
-        track: The truth.
-        seed: Another seed is another run of the tracker.
-        noise: Levels of each field; None takes the defaults of `TrackerNoise`.
-        scale: Multiplies all levels; 0 leaves outliers and lost frames alone.
-        outliers: Share of the frames that are grossly wrong, single frames in all fields at once.
-        dropped: Share of the frames that are lost, in bursts of one to four. The first frame is never lost.
-        missing: What a lost frame holds: "hold", the last frame seen, as trackers write, or "nan".
+        track: Ground truth.
+        seed: Each seed gives a different run of the tracker.
+        noise: Levels of each field; None uses the defaults of `TrackerNoise`.
+        scale: Multiplies all levels; 0 leaves only outliers and lost frames.
+        outliers: Fraction of frames that are grossly wrong, isolated and in all fields at once.
+        dropped: Fraction of frames that are lost, in bursts of one to four. The first frame is never lost.
+        missing: Value of a lost frame: "hold", the last tracked frame, as trackers write, or "nan".
 
     Returns:
-        The noisy track, `valid` False where a frame is lost, `source` "simulated tracker".
+        The noisy track, `valid` False for lost frames, `source` "simulated tracker".
 
     Raises:
-        InputError: If `missing` is neither, or a share is not between 0 and 1.
+        InputError: If `missing` is neither, or a fraction is not between 0 and 1.
 
     Example:
         >>> from gagjax.simulate import driver
@@ -89,13 +89,13 @@ def observe(
 
     def error(columns: int, deviation: Values | Sequence[float]) -> np.ndarray:
         unit = _noise(fields, frames, columns, level, dt) * scale
-        # An outlier lies on a shell, not near zero: a wrong answer, not a noisier one.
+        # Outliers lie on a shell, not near zero: wrong estimates, not just noisier ones.
         way = fields.normal(size=(frames, columns))
         far = level.outlier * np.sign(way) * (0.6 + 0.4 * fields.uniform(size=way.shape))
         return np.where(wrong[:, None], far, unit) * np.asarray(deviation)
 
     expression = np.asarray(track.expression, np.float64)
-    # Columns that never move carry no noise: a tracker that emits 50 coefficients leaves the others at zero.
+    # Columns that never move get no noise: a tracker that emits 50 coefficients leaves the others at zero.
     moving = np.ptp(expression, axis=0) > 0
     transform = np.asarray(track.transform, np.float64)
     turn = Rotation.from_rotvec(error(3, level.rotation)).as_matrix()
@@ -109,7 +109,7 @@ def observe(
     }
     if track.neck is not None:
         changes["neck"] = np.asarray(track.neck) + error(3, level.rotation)
-    # The last frame that was seen, for each frame.
+    # The last tracked frame, for each frame.
     last = np.maximum.accumulate(np.where(lost, 0, np.arange(frames)))
     for name, value in changes.items():
         value = value[last]
@@ -120,7 +120,7 @@ def observe(
 
 
 def _noise(generator: np.random.Generator, frames: int, columns: int, level: TrackerNoise, dt: float) -> np.ndarray:
-    """Unit variance: a white and a first-order part."""
+    """Noise of unit variance: a white and a first-order part."""
     white = generator.normal(size=(frames, columns))
     kept = np.exp(-dt / level.memory)
     drive = generator.normal(size=(frames, columns)) * np.sqrt(1 - kept**2)
@@ -133,7 +133,7 @@ def _noise(generator: np.random.Generator, frames: int, columns: int, level: Tra
 
 
 def _scattered(generator: np.random.Generator, frames: int, share: float) -> np.ndarray:
-    """Single frames, none of them the first, none beside another."""
+    """Isolated frames, none of them the first or adjacent to another."""
     chosen = np.zeros(frames, bool)
     for i in generator.permutation(np.arange(1, frames)):
         if chosen.sum() >= round(share * frames):
@@ -143,7 +143,7 @@ def _scattered(generator: np.random.Generator, frames: int, share: float) -> np.
 
 
 def _bursts(generator: np.random.Generator, frames: int, share: float, avoid: np.ndarray) -> np.ndarray:
-    """Runs of one to four frames, `share` of all, away from the first frame and from `avoid`."""
+    """Runs of one to four frames, a fraction `share` of all, excluding the first frame and `avoid`."""
     wanted, lost = round(share * frames), np.zeros(frames, bool)
     for start in generator.permutation(np.arange(1, frames)):
         length = min(int(generator.integers(1, 5)), wanted - int(lost.sum()))

@@ -1,4 +1,4 @@
-"""Gaussian splatting: one call, `rasterize`, with one meaning on every backend (the CPU here, gsplat through bridge)."""
+"""Gaussian splatting: `rasterize`, with the same semantics on every backend (CPU here, gsplat through bridge)."""
 
 from gagjax.splatting.cpu import set_threads, threads
 from gagjax.splatting.gaussians import Gaussians

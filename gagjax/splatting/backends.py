@@ -1,4 +1,4 @@
-"""The rasterizer's backends: one protocol, and a registry that packages outside the core add theirs to."""
+"""The rasterizer's backends: their protocol, and a registry to which other packages add theirs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from gagjax.typing import AnyArray
 
 @runtime_checkable
 class Backend(Protocol):
-    """One machine that composites Gaussians with the meaning that `rasterize` states."""
+    """A backend that composites Gaussians with the semantics of `rasterize`."""
 
     def unavailable(self) -> str | None:
-        """What keeps this backend from running here and how to mend it; None where it runs."""
+        """Why this backend cannot run here and how to fix that; None if it can."""
         ...
 
     def preferred(self) -> bool:
-        """Whether "auto" takes this backend here rather than the CPU's."""
+        """Whether "auto" prefers this backend to the CPU here."""
         ...
 
     def rasterize(
@@ -39,7 +39,7 @@ class CpuBackend:
         return None
 
     def preferred(self) -> bool:
-        return False  # what is left when no other backend is preferred
+        return False  # the fallback when no other backend is preferred
 
     def rasterize(
         self, gaussians: Gaussians, camera: Camera, background: Float[AnyArray, "C"]
@@ -51,10 +51,10 @@ _BACKENDS: dict[str, Backend] = {"cpu": CpuBackend()}
 
 
 def register(name: str, backend: Backend) -> None:
-    """Make a backend known to `rasterize` under a name; a second registration of the name replaces the first.
+    """Register a backend of `rasterize` under a name; a second registration of the name replaces the first.
 
     Args:
-        name: What `rasterize(..., backend=name)` calls it.
+        name: The name for `rasterize(..., backend=name)`.
         backend: The backend.
 
     Raises:
@@ -66,12 +66,12 @@ def register(name: str, backend: Backend) -> None:
 
 
 def names() -> tuple[str, ...]:
-    """The names that `rasterize` knows, apart from "auto"."""
+    """The registered names, without "auto"."""
     return tuple(_BACKENDS)
 
 
 def choose(name: str) -> Backend:
-    """The backend of a name, or the one that "auto" stands for here.
+    """The backend of a name, or the one that "auto" selects here.
 
     Raises:
         SplattingError: If no backend has this name, or it cannot run here.
@@ -90,7 +90,7 @@ def choose(name: str) -> Backend:
 
 
 def report() -> str:
-    """Which backend "auto" takes here, and why the others are not taken."""
+    """Which backend "auto" selects here, and why the others are not selected."""
     taken = choose("auto")
     name = next(name for name, backend in _BACKENDS.items() if backend is taken)
     others = [

@@ -25,7 +25,7 @@ _threads: int | None = None
 
 
 def set_threads(count: int | None) -> None:
-    """Set how many threads the CPU rasterizer uses; None for all cores that the process may use.
+    """Set the number of threads of the CPU rasterizer; None for all cores available to the process.
 
     Results do not depend on it.
 
@@ -39,7 +39,7 @@ def set_threads(count: int | None) -> None:
 
 
 def threads() -> int:
-    """How many threads the CPU rasterizer uses."""
+    """The number of threads of the CPU rasterizer."""
     import numba
 
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -50,7 +50,7 @@ def threads() -> int:
 def _kernels() -> Any:
     package = Path(__file__).parent
     if "NUMBA_CACHE_DIR" not in os.environ and not os.access(package, os.W_OK):
-        # Compiled kernels are kept beside the source where that can be written, else in the user's own cache.
+        # Compiled kernels are cached beside the source if that is writable, else in the user's cache.
         cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "gagjax" / "numba"
         try:
             cache.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def rasterize_cpu(
 ) -> tuple[Float[Array, "H W C"], Float[Array, "H W"]]:
     """Rasterize one set of Gaussians for one camera; see `gagjax.splatting.rasterize` for the semantics."""
     flat = splats(gaussians, camera)
-    # The drawing order carries no gradient; Gaussians that are not drawn get depth 0 and opacity 0.
+    # The drawing order has no gradient; Gaussians that are not drawn get depth 0 and opacity 0.
     opacities = jnp.where(flat.drawn, gaussians.opacities, 0)
     features = jnp.where(flat.drawn[:, None], gaussians.features, 0)
     arguments = (flat.centres, flat.conics, opacities, features, background, flat.depths)
@@ -108,15 +108,15 @@ _composite.defvjp(_composite_fwd, _composite_bwd)
 
 
 def _on_host(function: Callable[..., None], shapes: tuple[tuple[int, ...], ...], *arguments: AnyArray) -> Any:
-    """Call `function(outputs, *inputs)` on float32 NumPy arrays, of which it fills the outputs.
+    """Call `function(outputs, *inputs)` on float32 NumPy arrays; it fills the outputs.
 
-    Where JAX itself runs on the CPU, these are XLA's own buffers; elsewhere they travel to the host and back.
+    Where JAX runs on the CPU, these are XLA's own buffers; elsewhere they are copied to the host and back.
     """
     results = tuple(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)
     if jax.default_backend() == "cpu":
         from jax.experimental.buffer_callback import buffer_callback
 
-        def in_place(_: object, outputs: Any, *inputs: Any) -> None:  # XLA's own buffers, no arrays yet
+        def in_place(_: object, outputs: Any, *inputs: Any) -> None:  # XLA's own buffers, not arrays yet
             function([np.asarray(o) for o in outputs], *(np.asarray(i) for i in inputs))
 
         return buffer_callback(in_place, results, vmap_method="sequential")(*arguments)
@@ -153,7 +153,7 @@ class _Plan:
         self.order, self.box = self.order[hit], self.box[hit]
         self.tiles_x, self.tiles_y = -(-width // kernels.TILE), -(-height // kernels.TILE)
         self.first, self.start, self.position, self.pair = kernels.bin_pairs(self.box, self.tiles_x, self.tiles_y)
-        # Longest lists first, dealt out in turn: every thread gets the same mixture.
+        # Longest lists first, assigned round-robin: balances the work of the threads.
         self.tiles = np.argsort(-np.diff(self.start), kind="stable")
         order = self.order
         self.geometry = np.concatenate([centres[order], conics[order], opacities[order, None]], 1)
@@ -214,7 +214,7 @@ _buffer = np.empty(0, np.float32)
 
 
 def _scratch(size: int) -> np.ndarray:
-    """Uninitialised memory kept from call to call, guarded by the lock: fresh pages cost more than the sums in them."""
+    """Uninitialised memory reused between calls, guarded by the lock: page faults cost more than the sums."""
     global _buffer
     if len(_buffer) < size:
         _buffer = np.empty(size + size // 8, np.float32)

@@ -1,4 +1,4 @@
-"""Gaussians: a set of 3D Gaussians with opacities and features of any width."""
+"""Gaussians: a set of 3D Gaussians with opacities and any number of feature channels."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from gagjax.typing import AnyArray
 
 @pytree
 class Gaussians:
-    """N Gaussians. Leading batch axes are allowed; all arrays then share them.
+    """N Gaussians. Leading batch axes are allowed if all arrays share them.
 
     Args:
         means: Centres, (N, 3), world units.
         covariances: Symmetric, (N, 3, 3), world units squared.
         opacities: (N,), in [0, 1].
-        features: (N, C): colours, or any channels; not bounded.
+        features: (N, C): colours, or any channels; unbounded.
 
     Example:
         >>> import numpy as np
@@ -53,8 +53,8 @@ class Gaussians:
             quaternions: w, x, y, z.
             opacities: In [0, 1].
             features: Any channels.
-            normalise: Whether quaternions are brought to unit length. GAGAvatar's head Gaussians were trained with the
-                rotation formula applied to the raw numbers: pass False for those.
+            normalise: Whether to normalise the quaternions. GAGAvatar's head Gaussians were trained with the rotation
+                formula applied to raw quaternions: pass False for those.
         """
         return cls(means, covariance(scales, quaternions, normalise=normalise), opacities, features)
 
@@ -67,7 +67,7 @@ def covariance(
     Args:
         scales: Standard deviations.
         quaternions: w, x, y, z.
-        normalise: Bring the quaternions to unit length first; the zero quaternion counts as no rotation.
+        normalise: Normalise the quaternions first; the zero quaternion gives the identity.
     """
     q = jnp.asarray(quaternions)
     if normalise:

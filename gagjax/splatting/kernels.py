@@ -1,11 +1,11 @@
 """Numba kernels of the CPU rasterizer: tile lists, front-to-back compositing, and its analytic backward pass.
 
-A tile is TILE x TILE pixels. Every Gaussian is entered in the tiles that its exact 1/255 ellipse box touches; an entry is
-a *pair*. Pairs are numbered Gaussian by Gaussian, so that the gradients of one Gaussian lie side by side and are summed
-in a fixed order: results do not depend on the number of threads.
+A tile is TILE x TILE pixels. Every Gaussian is listed in the tiles that the bounding box of its exact 1/255 ellipse
+touches; a list entry is a *pair*. Pairs are numbered Gaussian by Gaussian, so that the gradients of one Gaussian are
+contiguous and summed in a fixed order: results do not depend on the number of threads.
 
-Inside a tile, weights of a run of Gaussians are computed row by row (loops that the compiler vectorises), and features
-are mixed by one matrix product per run.
+Inside a tile, the weights of a run of Gaussians are computed row by row (in loops that the compiler vectorises), and
+features are blended by one matrix product per run.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _POLYNOMIAL = tuple(
 C0, C1, C2, C3, C4, C5, C6, C7, C8 = _POLYNOMIAL
 EIGHTH = np.float32(1 / 8)
 
-# Fused multiply-adds and reordered sums let loops vectorise; NaN and infinity keep their meaning.
+# Fused multiply-adds and reordered sums let loops vectorise; NaN and infinity keep their semantics.
 _FAST = {"contract", "reassoc", "nsz"}
-FEW = 8  # up to so many channels, mixing them one by one beats a matrix product
+FEW = 8  # up to this many channels, blending them one by one is faster than a matrix product
 
 
 @njit(inline="always")
@@ -51,7 +51,7 @@ def _exp_minus(s):
 
 @njit(cache=True)
 def boxes(order, centres, conics, opacities, width, height):
-    """Pixel boxes (x0, x1, y0, y1), half open, in which a Gaussian's alpha can reach 1/255; empty ones are all zero."""
+    """Half-open pixel boxes (x0, x1, y0, y1) in which a Gaussian's alpha can reach 1/255; empty boxes are all zero."""
     out = np.zeros((order.shape[0], 4), np.int32)
     for i in range(order.shape[0]):
         g = order[i]
@@ -127,10 +127,9 @@ def _tile_grid():
 
 @njit(cache=True, fastmath=_FAST)
 def _weigh(grid_x, grid_y, gx, gy, a, b, c, o, light, weight):
-    """Blending weights of one Gaussian on a run of pixels; moves the transmittance on.
+    """Blending weights of one Gaussian on a run of pixels; updates the transmittance.
 
-    A pixel that is full has its transmittance stored negative: one array says both how much light is left and whether
-    more may be taken.
+    The transmittance of a finished pixel is stored negated: one array holds both the remaining light and the flag.
     """
     for p in range(light.shape[0]):
         dx, dy = grid_x[p] - gx, grid_y[p] - gy
@@ -147,7 +146,7 @@ def _weigh(grid_x, grid_y, gx, gy, a, b, c, o, light, weight):
 
 @njit(cache=True, fastmath=_FAST)
 def _weigh_and_keep(grid_x, grid_y, gx, gy, a, b, c, o, light, weight, alpha):
-    """As `_weigh`, and keeps the alphas for the backward pass."""
+    """Like `_weigh`, but keeps the alphas for the backward pass."""
     for p in range(light.shape[0]):
         dx, dy = grid_x[p] - gx, grid_y[p] - gy
         s = HALF * (a * dx * dx + c * dy * dy) + b * dx * dy
@@ -180,7 +179,7 @@ def _any_live(light):
 def composite(threads, tiles, start, position, box, geometry, features, background, picture, light_left):
     """Front-to-back compositing.
 
-    `tiles` lists tiles with the most work first; thread k takes every `threads`-th. `geometry` is (n, 6): centre, conic,
+    `tiles` lists tiles by decreasing work; thread k takes every `threads`-th. `geometry` is (n, 6): centre, conic,
     opacity; `features` (n, C), both in depth order. Writes `picture` (H, W, C) and `light_left` (H, W).
     """
     height, width, channels = picture.shape
@@ -256,10 +255,10 @@ def composite_backward(
 ):
     """Gradients per pair: centre (2), conic (3), opacity (1), features (C), written to `pair_grads` (pairs, 6 + C).
 
-    `pair_grads` must be zero. A tile is composited again, its weights and alphas kept; then it is walked back to front
-    with a true suffix sum of what lies behind each Gaussian, so nothing is found as a difference of two large numbers.
-    `g_light` is the gradient of the transmittance that is left, without the background's share; that transmittance is
-    written to `light_left`.
+    `pair_grads` must be zero. A tile is composited again, keeping its weights and alphas, then traversed back to front
+    with a true suffix sum of the contributions behind each Gaussian, which avoids differences of large numbers.
+    `g_light` is the gradient with respect to the remaining transmittance, without the background's contribution; that
+    transmittance is written to `light_left`.
     """
     height, width, channels = g_picture.shape
     tiles_x = (width + TILE - 1) // TILE
@@ -352,7 +351,7 @@ def composite_backward(
 
 @njit(cache=True, fastmath=_FAST, error_model="numpy")
 def _pull(grid_x, grid_y, gx, gy, weight, alpha, shade, behind, out):
-    """Sums over pixels of the gradient in the exponent and its moments; moves the Gaussian into what lies behind.
+    """Sums over pixels of the gradient in the exponent and its moments; adds the Gaussian to the suffix sum.
 
     Writes to `out`: sum of fall dx, fall dy, fall dx^2 / 2, fall dx dy, fall dy^2 / 2, and gradient in alpha times
     alpha; fall is the gradient in the exponent.
@@ -361,7 +360,7 @@ def _pull(grid_x, grid_y, gx, gy, weight, alpha, shade, behind, out):
     for p in range(weight.shape[0]):
         dx, dy = grid_x[p] - gx, grid_y[p] - gy
         value, taken, colour = alpha[p], weight[p], shade[p]
-        # At the cap alpha does not follow the Gaussian; where it is zero, weight and all gradients are.
+        # At the cap, alpha is independent of the Gaussian; where alpha is zero, so are the weight and all gradients.
         rest = ONE - value
         pull = taken * colour - value * behind[p] / rest
         pull = pull if (value > ZERO) & (value < ALPHA_MAX) else ZERO

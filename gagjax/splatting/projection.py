@@ -1,4 +1,4 @@
-"""EWA projection of 3D Gaussians to the picture, in plain JAX: its gradients are JAX's own."""
+"""EWA projection of 3D Gaussians to the image plane, in plain JAX and differentiated by JAX."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gagjax.splatting.gaussians import Gaussians
 
 NEAR = 0.2  # Gaussians at or in front of this depth are not drawn
 DILATION = 0.3  # square pixels added to the diagonal of every projected covariance
-EDGE = 1.3  # the Jacobian is taken no farther out than this many half fields of view
+EDGE = 1.3  # the Jacobian is evaluated no farther out than this many half fields of view
 
 
 class Splats(NamedTuple):
@@ -22,7 +22,7 @@ class Splats(NamedTuple):
         centres: (N, 2) pixels.
         conics: (N, 3): entries xx, xy, yy of the inverse of the projected covariance.
         depths: (N,) along the viewing direction.
-        drawn: (N,) whether a Gaussian can be drawn at all.
+        drawn: (N,) whether a Gaussian can be drawn.
     """
 
     centres: Float[Array, "N 2"]
@@ -32,7 +32,7 @@ class Splats(NamedTuple):
 
 
 def splats(gaussians: Gaussians, camera: Camera) -> Splats:
-    """Project Gaussians; those behind the camera, degenerate or not finite are marked and get harmless numbers.
+    """Project Gaussians; those behind the camera, degenerate or not finite are marked and get placeholder values.
 
     Args:
         gaussians: One set, without batch axes.
@@ -48,14 +48,14 @@ def splats(gaussians: Gaussians, camera: Camera) -> Splats:
         & jnp.isfinite(gaussians.opacities)
         & jnp.isfinite(gaussians.features).all(-1)
     )
-    # Replaced before any arithmetic, so that neither values nor gradients meet a NaN.
+    # Replaced before any arithmetic, so that no NaN reaches values or gradients.
     means = jnp.where(finite[:, None], gaussians.means, 0)
     world = jnp.where(finite[:, None, None], gaussians.covariances, jnp.eye(3, dtype=means.dtype))
     seen = jnp.einsum("ij,nj->ni", rotation, means, precision="highest") + shift
     in_front = seen[:, 2] > NEAR
     x, y = seen[:, 0], seen[:, 1]
     z = jnp.where(in_front, seen[:, 2], 1.0)
-    # The linearisation is bad far outside the picture: it is taken at the rim instead.
+    # The linearisation is poor far outside the image: it is evaluated at the limit instead.
     limit_x, limit_y = EDGE * 0.5 * camera.width / fx, EDGE * 0.5 * camera.height / fy
     middle_x, middle_y = (0.5 * camera.width - cx) / fx, (0.5 * camera.height - cy) / fy
     u = jnp.clip(x / z, middle_x - limit_x, middle_x + limit_x)
@@ -66,7 +66,7 @@ def splats(gaussians: Gaussians, camera: Camera) -> Splats:
     flat = jnp.einsum("nij,njk,nlk->nil", to_pixels, world, to_pixels, precision="highest")
     xx, yy = flat[:, 0, 0] + DILATION, flat[:, 1, 1] + DILATION
     xy = 0.5 * (flat[:, 0, 1] + flat[:, 1, 0])
-    # (xx)(yy) - (xy)^2 cancels for needles; scaling first keeps it in range.
+    # (xx)(yy) - (xy)^2 cancels for needle-shaped Gaussians; scaling first keeps it in range.
     determinant = xx * yy - xy * xy
     drawn = finite & in_front & (determinant > 0) & (xx > 0) & (yy > 0) & jnp.isfinite(determinant)
     inverse = jnp.where(drawn, 1 / jnp.where(drawn, determinant, 1), 0)

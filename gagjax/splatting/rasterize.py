@@ -1,4 +1,4 @@
-"""`rasterize`: the semantics, the choice of backend, batches."""
+"""`rasterize`: semantics, choice of backend, batching."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def rasterize(
     backend: str = "auto",
     background: Float[AnyArray, "C"] | None = None,
 ) -> tuple[Float[Array, "*#batch H W C"], Float[Array, "*#batch H W"]]:
-    """Draw Gaussians: features blended front to back, and the coverage.
+    """Rasterize Gaussians: features blended front to back, and alpha.
 
-    What a picture means, on every backend:
+    Semantics, on every backend:
 
     * Projection is EWA splatting: the projected covariance is J W S W^T J^T + 0.3 I in square pixels; the Jacobian J is
-      taken no farther from the middle of the picture than 1.3 half fields of view.
+      evaluated no farther from the image centre than 1.3 half fields of view.
     * Gaussians at depth 0.2 or less, with a covariance that is degenerate after dilation, or with any value that is not
       finite are not drawn, and have zero gradients.
     * The centre of pixel (row i, column j) is at (j + 0.5, i + 0.5).
-    * alpha = min(0.99, opacity * exp(-d^T conic d / 2)), opacity at most 1; an alpha under 1/255 is skipped. Beyond that skip there is no
-      cut-off: the result does not depend on tiles.
-    * Front to back by depth of the centre, ties by index: feature += T alpha f, T *= 1 - alpha. A Gaussian that would take
-      T under 1e-4 is not blended and ends its pixel.
+    * alpha = min(0.99, opacity * exp(-d^T conic d / 2)), opacity at most 1; an alpha under 1/255 is skipped. There is
+      no other cut-off: the result does not depend on tiles.
+    * Front to back by depth of the centre, ties by index: feature += T alpha f, T *= 1 - alpha. A Gaussian that would
+      reduce T below 1e-4 is not blended and terminates its pixel.
     * Features have any number of channels and are not clamped; T times the background is added; alpha is 1 - T.
 
     Differentiable once in reverse mode in means, covariances, opacities, features, background and the camera's matrices,
@@ -44,15 +44,16 @@ def rasterize(
     Args:
         gaussians: One set, or a batch with leading axes.
         camera: One camera, or a batch with leading axes; batches of both must broadcast.
-        backend: "cpu"; "gsplat" (CUDA, registered by `import bridge`; never falls back); another that is registered with
-            `backends.register`; or "auto", which takes gsplat where it loads and JAX runs on a GPU, see `backend_report`.
+        backend: "cpu"; "gsplat" (CUDA, registered by `import bridge`; never falls back); any other registered with
+            `backends.register`; or "auto": gsplat if it loads and JAX runs on a GPU, see `backend_report`.
         background: (C,); zero if None.
 
     Returns:
-        Features (..., H, W, C) and alpha (..., H, W), in the type of the means.
+        Features (..., H, W, C) and alpha (..., H, W), in the dtype of the means.
 
     Raises:
-        SplattingError: If the shapes do not fit, or the backend is not known or cannot run here: the message says what is missing.
+        SplattingError: If the shapes do not fit, or the backend is unknown or cannot run here: the message says what is
+            missing.
 
     Example:
         >>> import numpy as np
@@ -65,7 +66,7 @@ def rasterize(
     _check(gaussians, camera, background)
     draw = backends.choose(backend).rasterize
     gaussians, camera = jax.tree.map(jnp.asarray, gaussians), jax.tree.map(jnp.asarray, camera)
-    # As a choice, not a clip: a gradient at exactly 1 passes whole.
+    # A select, not a clip: at exactly 1 the full gradient passes.
     capped = jnp.where(gaussians.opacities > 1, 1, gaussians.opacities)
     gaussians = dataclasses.replace(gaussians, opacities=capped)
     colour = jnp.zeros(gaussians.features.shape[-1], gaussians.features.dtype) if background is None else background
@@ -82,7 +83,7 @@ def rasterize(
 
 
 def backend_report() -> str:
-    """Which backend "auto" takes here, and why the others are not taken."""
+    """Which backend "auto" selects here, and why the others are not selected."""
     return backends.report()
 
 
@@ -91,7 +92,7 @@ _CAMERA_AXES = {"viewmat": 2, "K": 2}
 
 
 def _flatten(tree: Tree, batch: tuple[int, ...], axes: dict[str, int]) -> Any:
-    """All leading axes as one, broadcast."""
+    """Broadcast and flatten all leading axes into one."""
 
     def one(value: AnyArray, own: int) -> Any:
         return jnp.broadcast_to(value, (*batch, *value.shape[value.ndim - own :])).reshape(

@@ -1,1 +1,1 @@
-"""Text for terminals: foreign text that is safe to print, and tables."""
+"""Text for terminals: escaping of untrusted text, and tables."""

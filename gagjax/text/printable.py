@@ -1,4 +1,4 @@
-"""Text from files, made fit for a terminal: names in a file may hold anything."""
+"""Escape untrusted text from files for printing on a terminal."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 
 def escaped(text: object, keep: str = "") -> str:
-    """Text with every character that is not printable as an escape: control characters could steer a terminal, marks of
-    writing direction show another text than the one that is there, halves of surrogate pairs cannot be written at all.
+    """Escape every non-printable character: control characters could control the terminal, bidirectional marks could
+    disguise the text, and lone surrogates cannot be encoded.
 
     Args:
-        text: Anything; its `str` is taken.
-        keep: Characters that stay although they are not printable, such as line breaks.
+        text: Any value, converted by `str`.
+        keep: Non-printable characters to keep, such as line breaks.
 
     Example:
         >>> escaped("a\\x1b[2Jb\\n")
@@ -32,7 +32,7 @@ def _escape(character: str) -> str:
 
 
 def quoted(value: object) -> str:
-    """A value of any kind as a message can quote it: short, printable, and never an error.
+    """Quote any value for a message: short, printable, and without raising.
 
     Example:
         >>> quoted([1] * 1000)
@@ -42,16 +42,16 @@ def quoted(value: object) -> str:
     """
     try:
         text = reprlib.repr(value)
-    except ValueError:  # Python writes no whole numbers of more than some thousand digits
+    except ValueError:  # Python refuses to print integers of more than some thousand digits
         text = f"a number of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
     return escaped(text if len(text) <= 120 else f"{text[:117]}...")
 
 
 class Escaping:
-    """A text stream that escapes what is written to it, line breaks and tabs excepted.
+    """A text stream that escapes written text, except for line breaks and tabs.
 
     Args:
-        stream: Where the text goes.
+        stream: The underlying stream.
     """
 
     def __init__(self, stream: Any) -> None:

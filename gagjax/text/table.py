@@ -1,4 +1,4 @@
-"""Rows of text in aligned columns: the one table that commands and reports print."""
+"""Text tables with aligned columns, for commands and reports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def text_table(rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
 
     Args:
         rows: Cells, every row with the same number of them.
-        left: How many columns, from the first, are aligned to the left; the others to the right.
+        left: Number of leading columns aligned to the left; the others are aligned to the right.
 
     Example:
         >>> print(text_table([("", "before", "after"), ("jaw", "1.5", "0.25")]))

@@ -1,4 +1,4 @@
-"""Hyperparameters from data: losses, gradient fits, EM, fronts of jitter against lag, and how far to trust them."""
+"""Hyperparameters from data: losses, gradient fits, EM, Pareto fronts of jitter against lag, and validation."""
 
 from gagjax.tuning import losses
 from gagjax.tuning.batching import Clip, batch

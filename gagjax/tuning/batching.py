@@ -1,4 +1,4 @@
-"""Clips of different lengths as one batch: padded, the padding marked invalid."""
+"""Batches of clips of different lengths, with padding marked invalid."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Clip(NamedTuple):
     """One sequence, or a batch of them with a leading axis.
 
     Attributes:
-        xs: What was observed, a pytree of (T, ...) arrays.
+        xs: Observations, a pytree of (T, ...) arrays.
         valid: (T,) bool; False where a frame is missing or padding.
-        truth: What should come out, like `xs`, or None.
-        present: (T,) bool; False on padding only. Errors to the truth count on missing frames, never on padding.
+        truth: Ground truth, like `xs`, or None.
+        present: (T,) bool; False on padding only. Missing frames count in the error to the truth, padding never does.
         dt: () seconds per frame.
     """
 
@@ -42,14 +42,14 @@ def batch(
     Args:
         sequences: Tracks, or pytrees of (T, ...) arrays; the lengths may differ.
         truths: Tracks or pytrees like them, or None.
-        valids: (T,) bool each, for sequences that are not tracks; None for all valid.
+        valids: (T,) bool each, for sequences that are not tracks; None means all valid.
         fps: Frame rate of sequences that are not tracks.
 
     Returns:
         A Clip with a leading axis of sequences.
 
     Raises:
-        ValueError: If there is no sequence, or truths do not pair up with sequences.
+        ValueError: If there is no sequence, or truths and sequences do not match.
     """
     if not sequences:
         raise ValueError("there is no clip to learn from")

@@ -1,6 +1,6 @@
-"""Where a hyperparameter may lie, and the smooth map that keeps an optimiser inside.
+"""Domains of hyperparameters, and the smooth maps that keep an optimiser inside them.
 
-The optimiser moves unconstrained numbers; `constrain` turns them into hyperparameters. A leaf's domain follows from the
+The optimiser moves unconstrained numbers; `constrain` maps them to hyperparameters. A leaf's domain follows from the
 name of its field; fields without one (frame rates, gates, counts) are not trained.
 """
 
@@ -38,7 +38,7 @@ def constrain(z: Values, domain: Domain) -> Values:
     """The hyperparameter for an unconstrained number: exp for positive, logistic for the unit interval.
 
     Args:
-        z: Any finite number; held to ±20 so that no step can overflow float32.
+        z: Any finite number; clamped to ±20 so that no step can overflow float32.
         domain: "positive", "unit" or "real".
     """
     if domain == "real":
@@ -48,34 +48,34 @@ def constrain(z: Values, domain: Domain) -> Values:
 
 
 def unconstrain(value: Values, domain: Domain) -> Float[Array, "..."]:
-    """The inverse of `constrain`; values on the edge of a domain are moved inside by the least that float32 resolves."""
+    """The inverse of `constrain`; values on a domain's boundary are moved inside by one float32 resolution step."""
     if domain == "real":
         return jnp.asarray(value)
     tiny = float(np.exp(-LIMIT))
     if domain == "positive":
         return jnp.log(jnp.clip(value, tiny, 1 / tiny))
-    # float32 resolves no number closer to 1 than 6e-8.
+    # The float32 number nearest below 1 is 6e-8 away.
     inside = jnp.clip(value, tiny, 1 - 6e-8)
     return jnp.clip(jnp.log(inside) - jnp.log1p(-inside), -LIMIT, LIMIT)
 
 
 def leaf_name(path: tuple[Any, ...]) -> str:
-    """A leaf's path in a model as dotted text, such as "expression.process_noise"."""
+    """A leaf's path in a model as a dotted string, such as "expression.process_noise"."""
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
 def trainable_leaves(
     model: Tree, only: Iterable[str] | None = None, domains: Mapping[str, Domain] | None = None
 ) -> dict[str, Domain]:
-    """Which leaves of a model train, and in what domain.
+    """The trainable leaves of a model and their domains.
 
     Args:
         model: Any pytree: a filter, a smoother, a stack.
-        only: Names, or endings of names, of the leaves that train; None for all that have a domain.
-        domains: Domains by name or ending, on top of those that follow from field names.
+        only: Names, or name suffixes, of the leaves that train; None for all that have a domain.
+        domains: Domains by name or suffix, in addition to those that follow from field names.
 
     Returns:
-        Name of leaf -> domain.
+        Leaf name -> domain.
 
     Raises:
         ValueError: If a name matches no leaf, or nothing is left to train; the message lists the leaves.

@@ -22,15 +22,15 @@ class _Smoothed(NamedTuple):
 
 
 def em(filter_: Kinematic, clips: Clip, steps: int = 50) -> tuple[Kinematic, Float[Array, "steps 2"]]:
-    """Find process and measurement noise by expectation-maximisation, one pair for all channels and clips.
+    """Estimate process and measurement noise by expectation-maximisation, one pair for all channels and clips.
 
     Args:
-        filter_: A Kalman-type vector filter; its noises are the start. Gating is ignored.
+        filter_: A Kalman-type vector filter; its noises are the initial values. Gating is ignored.
         clips: A batch whose `xs` is one array, (N, T, C).
         steps: Iterations; each never lowers the likelihood.
 
     Returns:
-        The filter with the noises found (scalars), and the path of (process, measurement) noise.
+        The filter with the estimated noises (scalars), and the (process, measurement) noise after each step.
 
     Raises:
         TypeError: If the filter is of another kind, or `xs` is not one array.
@@ -98,7 +98,7 @@ def _disturbance(filter_: Kinematic, q: float) -> Any:
 
 @functools.partial(jax.jit, static_argnums=5)
 def _smooth(f: AnyArray, q: AnyArray, r: Values, x: AnyArray, valid: AnyArray, n: int) -> _Smoothed:
-    """Textbook RTS with covariances, for one channel: EM needs the second moments, which `filters.rts` never forms."""
+    """Textbook RTS with covariances, for one channel: EM needs second moments, which `filters.rts` never forms."""
     start = jnp.argmax(valid)
     z0 = jnp.zeros(n).at[0].set(x[start])
     p0 = jnp.eye(n) * 1e4 * (r + q[0, 0])

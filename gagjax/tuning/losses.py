@@ -1,7 +1,7 @@
-"""What to tune for: the likelihood of what was observed, the error to a truth, or a stated trade of jitter for lag.
+"""Tuning objectives: likelihood of the observations, error to the truth, or a stated trade-off of jitter and lag.
 
 Every loss has the form `loss(model, clip) -> scalar` for one clip; `fit` averages over clips. Losses that take options
-are made by functions (`truth(...)`, `tradeoff(...)`, `image(...)`).
+are constructed by functions (`truth(...)`, `tradeoff(...)`, `image(...)`).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from gagjax.protocols import Filter, HasAdjoint, HasLikelihood, TrackStage
 from gagjax.tuning.batching import Clip
 from gagjax.typing import AnyArray, Tree
 
-#: Clips longer than two such parts are differentiated part by part: only the states between parts are kept, and each part
-#: is run again on the way back. The gradient is the same; memory grows with the number of parts, not of frames.
+#: Clips longer than two such parts use gradient checkpointing: only the states between parts are kept, and each part is
+#: recomputed in the backward pass. The gradient is the same; memory grows with the number of parts, not of frames.
 PART = 512
 Loss = Callable[[Any, Clip], Float[Array, ""]]
 #: Anything that `apply` runs: a filter or a track stage.
 Model: TypeAlias = Filter[Any] | TrackStage | HasLikelihood
-#: What a unit of error counts: a pytree like a frame, a prefix of one, a function of the values, or None.
+#: Error weights: a pytree like a frame, a prefix of one, a function of the values, or None.
 Weights: TypeAlias = Tree
 Pass = Literal["auto", "smooth", "filter"]
 
@@ -35,15 +35,15 @@ def likelihood(model: Model, clip: Clip) -> Float[Array, ""]:
 
         1/2 (log(2 pi s_t) + e_t^2 / s_t),   e_t = x_t - prediction,   s_t = its variance
 
-    The first valid frame starts the filter and is not scored. Gating and reweighting change which observations move the
-    state, not how they are scored, so leave them off (`gate=None`) when the noise itself is to be found.
+    The first valid frame initialises the filter and is not scored. Gating and reweighting affect the state update, not
+    the score, so disable them (`gate=None`) when fitting the noise itself.
 
     Args:
-        model: A Kalman-type filter over `clip.xs`; or anything with `likelihood(clip) -> scalar` of its own.
+        model: A Kalman-type filter over `clip.xs`, or any model with its own `likelihood(clip) -> scalar`.
         clip: One clip.
 
     Raises:
-        TypeError: If the model has no likelihood (averages and One Euro have none: use `truth` or `tradeoff`).
+        TypeError: If the model has no likelihood (such as averages and One Euro: use `truth` or `tradeoff`).
 
     Source: Schweppe, Evaluation of likelihood functions for Gaussian signals, 1965.
     """
@@ -77,11 +77,11 @@ def likelihood(model: Model, clip: Clip) -> Float[Array, ""]:
 
 
 def truth(weights: Weights = None, *, run: Pass = "auto", acceleration: float = 0.0) -> Loss:
-    """The mean squared error to a given truth, optionally with that of the second differences.
+    """The mean squared error to a truth, optionally with that of the second differences.
 
     Args:
-        weights: What a unit of error counts, a pytree like a frame or a prefix of one; None counts all alike. Use one
-            over the square of a field's natural unit to add radians to coefficients.
+        weights: Error weights, a pytree like a frame or a prefix of one; None weights all alike. Use the inverse square
+            of each field's natural unit to make radians and coefficients commensurable.
         run: "smooth" uses the zero-lag smoother of Kalman-type filters, "filter" the causal pass; "auto" smooths
             wherever the model can.
         acceleration: Weight of the squared error of second differences (frame units).
@@ -106,17 +106,17 @@ def truth(weights: Weights = None, *, run: Pass = "auto", acceleration: float = 
 def tradeoff(
     jitter: float, *, lag: float = 0.0, weights: Weights = None, run: Pass = "auto", robust: float = 3.0
 ) -> Loss:
-    """Fidelity to what was observed `lag` frames ago, plus a weight times the jitter of the output; needs no truth.
+    """Fidelity to the observation `lag` frames ago plus weighted jitter of the output; needs no truth.
 
     Args:
         jitter: Weight of the mean squared second difference of the output.
-        lag: The delay in frames that costs nothing; fractions interpolate between frames.
+        lag: The delay in frames that is not penalised; fractions interpolate between frames.
         weights: As in `truth`.
         run: As in `truth`.
-        robust: Differences beyond this many median deviations count linearly, so that outliers do not steer.
+        robust: Differences beyond this many median deviations count linearly, so that outliers do not dominate.
 
     Returns:
-        A loss of the observations alone.
+        A loss that uses only the observations.
     """
     if jitter < 0 or lag < 0:
         raise ValueError(f"jitter and lag must not be negative, got {jitter} and {lag}")
@@ -141,7 +141,7 @@ def tradeoff(
             error = jnp.where(_column(known, y), y - delayed(x), 0)
             size = jax.lax.stop_gradient(jnp.where(_column(known, y), jnp.abs(error), jnp.nan))
             typical, mean = jnp.nanmedian(size, axis=0), jnp.nanmean(size, axis=0)
-            # More than half without any error: the mean still knows the unit.
+            # More than half of the errors are zero: the mean still has the right scale.
             scale = jnp.where(typical > 0, typical, jnp.where(mean > 0, mean, 1))
             z = error / (robust * scale)
             far = jnp.abs(z) > 1
@@ -156,10 +156,10 @@ def tradeoff(
 
 
 def image(render: Callable[[Any], Float[AnyArray, "T H W C"]], *, run: Pass = "auto") -> Loss:
-    """The mean absolute difference of rendered pictures to `clip.truth`, the true pictures (T, H, W, C).
+    """The mean absolute difference between rendered images and `clip.truth`, the true images (T, H, W, C).
 
     Args:
-        render: The smoothed `xs` to pictures; any differentiable JAX function, such as one that goes through FLAME, the
+        render: Maps the smoothed `xs` to images; any differentiable JAX function, such as one that uses FLAME, the
             camera and `gagjax.splatting.rasterize`.
         run: As in `truth`.
     """
@@ -200,7 +200,7 @@ def apply(model: Model, clip: Clip, run: Pass = "auto") -> Any:
 
 
 def _in_parts(run: Callable[[Any, Any], tuple[Any, Any]], state: Tree, frames: Tree) -> Any:
-    """What `run(state, frames) -> (state, out)` puts out over all frames, checkpointed between parts if there are many."""
+    """The outputs of `run(state, frames) -> (state, out)` over all frames, checkpointed between parts of long clips."""
     count = jax.tree.leaves(frames)[0].shape[0]
     if count <= 2 * PART:
         return run(state, frames)[1]
@@ -215,11 +215,11 @@ def _in_parts(run: Callable[[Any, Any], tuple[Any, Any]], state: Tree, frames: T
 
 
 def field_weights(units: Mapping[str, float]) -> Callable[[Any], Any]:
-    """Weights for `truth` and `tradeoff` on tracks: one over the square of a field's natural unit.
+    """Weights for `truth` and `tradeoff` on tracks: the inverse square of each field's natural unit.
 
     Args:
-        units: Natural unit by field of `Channels`, e.g. `{"expression": 1.0, "jaw": 0.1, "eyes": 0.1}`; fields left out
-            do not count.
+        units: Natural unit by field of `Channels`, e.g. `{"expression": 1.0, "jaw": 0.1, "eyes": 0.1}`; omitted fields
+            have zero weight.
 
     Returns:
         A function from `Channels` (or their errors) to weights of the same structure.

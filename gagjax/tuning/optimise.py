@@ -1,7 +1,7 @@
-"""Fit hyperparameters by gradient: many runs at once, each with its own start and its own weights on the clips.
+"""Fit hyperparameters by gradient descent: many runs at once, each with its own start and clip weights.
 
-Restarts, cross-validation folds and bootstrap samples differ only in where they start and how much each clip counts,
-so all are one `vmap` over (start, weights) of one compiled training loop.
+Restarts, cross-validation folds and bootstrap samples differ only in their start and clip weights, so all are one
+`vmap` over (start, weights) of one compiled training loop.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from gagjax.typing import AnyArray, Tree
 
 Loss = Callable[[Any, Clip], Float[Array, ""]]
 M = TypeVar("M")
-CHUNK = 20  # optimiser steps per compiled call: between calls progress is shown and stopping is decided
+CHUNK = 20  # optimiser steps per compiled call: progress display and early stopping happen between calls
 
 
 class FitResult(NamedTuple):
     """The result of `fit`.
 
     Attributes:
-        model: The same class that went in, with trained hyperparameters.
+        model: The input model with trained hyperparameters.
         values: Trained hyperparameters by name.
         train_loss: (steps,) mean loss on training clips of the chosen run.
         held_out_loss: (steps,) the same on held-out clips; NaN where there are none.
-        before: (train, held-out) loss of the model that went in.
-        after: (train, held-out) loss of the model that came out.
+        before: (train, held-out) loss of the input model.
+        after: (train, held-out) loss of the fitted model.
         runs: Final held-out (or training) loss of every restart.
     """
 
@@ -70,20 +70,20 @@ def fit(
         model: A filter, smoother or stack: any pytree whose leaves are hyperparameters.
         clips: A batch from `clips.batch`.
         loss: `loss(model, clip) -> scalar` for one clip; see `tuning.losses`.
-        only: Which leaves train, by name or ending; None for all with a known domain.
+        only: Which leaves train, by name or suffix; None for all with a known domain.
         domains: Domains of further leaves.
-        held_out: Which clips decide when to stop and which restart wins: how many, drawn by `seed`, or their indices.
+        held_out: Clips for early stopping and the choice of restart: their number, drawn with `seed`, or their indices.
             0 for none: then the training loss decides.
-        steps: Most optimiser steps.
+        steps: Maximum number of optimiser steps.
         learning_rate: Peak rate of Adam, with cosine decay; in units of log-hyperparameters.
-        patience: Stop after so many steps without a better held-out loss.
-        restarts: Runs from different starts, the first from the model as given; the best is returned.
+        patience: Stop after this many steps without a better held-out loss.
+        restarts: Number of runs, the first from the given model; the best is returned.
         spread: Standard deviation of the other starts around the given one, in log-hyperparameters.
-        seed: Of starts and of the held-out draw.
-        progress: Show a bar.
+        seed: Seed of the starts and of the held-out draw.
+        progress: Show a progress bar.
 
     Returns:
-        The fit. Its model is never worse than the one that went in, by the loss that decides.
+        The fit. Its model is never worse than the input model in the deciding loss.
 
     Raises:
         ValueError: If nothing can train, or every clip is held out.
@@ -112,7 +112,7 @@ def fit(
     runs = np.nanmin(np.where(np.isfinite(judged), judged, np.inf), axis=1)
     winner = int(np.argmin(runs))
     fitted = task.model(jax.tree.map(lambda z: z[winner], best))
-    # The clips are an argument: as constants of the program they would be folded at length.
+    # The clips are an argument: as constants of the program they would slow down constant folding.
     per_clip = jax.jit(lambda m, clips: jax.vmap(lambda clip: loss(m, clip))(clips))
 
     def score(m: M) -> tuple[float, float]:
@@ -148,11 +148,11 @@ def refits(
     """Fit the same model many times with different weights on the clips, all runs at once.
 
     Args:
-        weights: How much each clip counts in training, per run: fold masks, bootstrap counts.
-        judge: How much each clip counts in the loss that is reported and that stops the run.
+        weights: Training weight of each clip, per run: fold masks, bootstrap counts.
+        judge: Weight of each clip, per run, in the loss for reporting and early stopping.
 
     Returns:
-        The models, stacked along a leading axis of runs, and the best judged loss per run.
+        The models, stacked along a leading axis of runs, and the best `judge` loss per run.
     """
     task = _Task(model, only, domains)
     starts = jax.tree.map(lambda z: np.repeat(np.asarray(z)[None], len(weights), 0), task.start(model))
@@ -168,7 +168,7 @@ def leaf_values(model: M, names: Iterable[str]) -> dict[str, np.ndarray]:
 
 
 class _Task:
-    """Which leaves of a model train, and the way between the model and the optimiser's numbers."""
+    """The trainable leaves of a model, and the conversion between model and optimiser parameters."""
 
     def __init__(self, model: M, only: Iterable[str] | None, domains: Mapping[str, Domain] | None) -> None:
         self.domains = trainable_leaves(model, None if only is None else tuple(only), domains)
@@ -209,7 +209,7 @@ def _optimise(
     progress: bool,
 ) -> tuple[Any, np.ndarray, np.ndarray]:
     adam = optax.chain(
-        # A far start can give a huge or non-finite gradient; neither may end the run.
+        # A distant start can give a huge or non-finite gradient; neither may break the run.
         optax.zero_nans(),
         optax.clip_by_global_norm(10.0),
         optax.adam(optax.cosine_decay_schedule(learning_rate, steps, alpha=0.05)),
@@ -228,7 +228,7 @@ def _optimise(
 
         (value, values), gradient = jax.value_and_grad(objective, has_aux=True)(run.z)
         judged = mean(values, j)
-        # A finite largest number stands for "none yet": infinity minus infinity would compare as False forever.
+        # The largest finite number stands for "none yet": infinity minus infinity would always compare as False.
         better = judged < run.best_loss - 1e-6 * jnp.abs(run.best_loss)
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), run.z, run.best)
         since = jnp.where(better, 0, run.since + 1)

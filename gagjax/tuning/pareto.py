@@ -1,4 +1,4 @@
-"""The trade of jitter for lag: a whole family of filters at once, and the member that a lag budget allows."""
+"""The trade-off of jitter and lag: evaluate a family of filters at once, and pick a member within a lag budget."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from gagjax.typing import AnyArray, Tree, Values
 
 
 class Front(NamedTuple):
-    """Figures of a family of filters, each (members,).
+    """Metrics of a family of filters, each (members,).
 
     Attributes:
         models: The filters, stacked along a leading axis of members.
-        jitter: Root mean square of the output's second differences, over that of the input's.
-        lag: Delay in frames behind the truth (or the input, where there is no truth).
-        error: Root mean square error to the truth over that of the input; NaN without truth.
+        jitter: Root mean square of the output's second differences, relative to the input's.
+        lag: Delay in frames behind the truth (or the input, without truth).
+        error: Root mean square error to the truth, relative to the input's; NaN without truth.
     """
 
     models: Any
@@ -40,7 +40,7 @@ class Front(NamedTuple):
         """Index of the member with the least error (or jitter, without truth) among those within a lag budget.
 
         Raises:
-            ValueError: If none is.
+            ValueError: If there is none.
         """
         figure = self.jitter if np.isnan(self.error).all() else self.error
         allowed = np.where(self.lag <= lag, figure, np.inf)
@@ -49,7 +49,7 @@ class Front(NamedTuple):
         return int(np.argmin(allowed))
 
     def edge(self) -> np.ndarray:
-        """Indices of the members that no other beats in both lag and error (or jitter), by rising lag."""
+        """Indices of the Pareto-optimal members in lag and error (or jitter), by increasing lag."""
         figure = self.jitter if np.isnan(self.error).all() else self.error
         order = np.lexsort((figure, self.lag))
         best = np.minimum.accumulate(np.concatenate([[np.inf], figure[order][:-1]]))
@@ -60,11 +60,11 @@ def grid(make: Callable[..., Any], values: Mapping[str, Sequence[float]]) -> Any
     """Every combination of hyperparameters, as one stack of models.
 
     Args:
-        make: Builds a model from one value each, such as a filter class.
+        make: Builds a model from one value per argument, such as a filter class.
         values: The values to try, by argument name.
 
     Returns:
-        The models, stacked along a leading axis; `Front.member` takes one out.
+        The models, stacked along a leading axis; `Front.member` extracts one.
 
     Example:
         >>> from gagjax.filters import Ema
@@ -83,9 +83,9 @@ def front(models: Tree, clips: Clip, *, run: Pass = "filter", search: float = 12
 
     Args:
         models: Models stacked along a leading axis; see `grid`.
-        clips: A batch; its truth, where given, is what lag and error refer to.
-        run: "filter" for the causal pass, "smooth" for the offline smoother, "auto" for the better that there is.
-        search: Largest lag that is looked for, in frames.
+        clips: A batch; lag and error refer to its truth, if given.
+        run: "filter" for the causal pass, "smooth" for the offline smoother, "auto" for the smoother if there is one.
+        search: Largest lag considered, in frames.
     """
     reach = int(search)
 
@@ -106,11 +106,11 @@ def front(models: Tree, clips: Clip, *, run: Pass = "filter", search: float = 12
 
 
 def plot(fronts: Mapping[str, Front], path: str | Path, *, budget: float | None = None) -> Path:
-    """Draw fronts of several families as one picture.
+    """Plot the fronts of several families in one figure.
 
     Args:
-        fronts: By label.
-        path: PNG or SVG to write.
+        fronts: Fronts by label.
+        path: The PNG or SVG file to write.
         budget: A lag budget in frames to mark.
 
     Returns:
@@ -140,7 +140,7 @@ def _flat(x: Tree) -> Float[Array, "T C"]:
 
 
 def _share(after: Tree, before: Tree, mask: AnyArray) -> Any:
-    """The root mean square of one over that of the other; 1 where both are nothing."""
+    """The ratio of two root mean squares; 1 if both are zero."""
     a, b = (jnp.sqrt((jnp.where(mask[:, None], x, 0) ** 2).sum()) for x in (after, before))
     return jnp.where((a == 0) & (b == 0), 1, a / jnp.where(b > 0, b, 1e-20))
 

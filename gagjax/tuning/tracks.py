@@ -1,4 +1,4 @@
-"""Tuning on whole tracks: noise for tracks that are taken for the truth, weights between fields, the smoothers to fit."""
+"""Tuning on whole tracks: noise added to tracks taken as truth, field weights, and the smoothers to fit."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ FIELDS = ("expression", "jaw", "eyes", "rotation", "translation", "neck", "extra
 def observed(
     track: Track, seed: int = 0, *, noise: float = 0.3, outliers: float = 0.02, dropped: float = 0.05
 ) -> Track:
-    """A track with noise in proportion to each channel's own motion, so that it needs no unit: what a fit is shown.
+    """Add noise proportional to each channel's own motion, and so independent of units, as input for a fit.
 
     Args:
-        track: Taken for the truth.
-        seed: Of the noise.
-        noise: Standard deviation of the noise over that of the channel.
-        outliers: Share of the frames in which all channels are wrong, by twenty times the noise.
-        dropped: Share of the frames that are marked lost.
+        track: The track, taken as truth.
+        seed: Seed of the noise.
+        noise: Standard deviation of the noise, relative to that of the channel.
+        outliers: Fraction of frames in which all channels are wrong, by twenty times the noise.
+        dropped: Fraction of frames that are marked lost.
     """
     from scipy.spatial.transform import Rotation
 
@@ -68,12 +68,12 @@ def observed(
 
 
 def weights(tracks: Sequence[Track]) -> Any:
-    """What a squared error of each array counts: one over its channels' mean variance; nothing where nothing moves."""
+    """Squared-error weight of each array: the inverse mean variance of its channels; zero for arrays without motion."""
     channels = [jax.tree.map(np.asarray, track.channels) for track in tracks]
 
     def weigh(*leaves: np.ndarray) -> float:
         variance = float(np.mean([leaf.var(0).mean() for leaf in leaves]))
-        # Below the rounding of its own numbers an array does not move.
+        # Variance below an array's own rounding error is not motion.
         size = max(float(np.abs(leaf).max(initial=0)) for leaf in leaves)
         return 1 / variance if variance > (_ROUNDING * size) ** 2 else 0.0
 
@@ -81,13 +81,13 @@ def weights(tracks: Sequence[Track]) -> Any:
 
 
 def shared(tracks: Sequence[Track]) -> tuple[list[Track], tuple[str, ...]]:
-    """Tracks of any trackers, cut down to the channels that all of them hold, so that they are fitted together.
+    """Reduce tracks of any trackers to their common channels, so that they can be fitted together.
 
     Args:
         tracks: The tracks.
 
     Returns:
-        The tracks with the same channels, and the names of those that were left out.
+        The tracks with the same channels, and the names of the omitted channels.
     """
 
     def kinds(track: Track) -> dict[str, tuple[Any, ...]]:
@@ -112,13 +112,13 @@ def shared(tracks: Sequence[Track]) -> tuple[list[Track], tuple[str, ...]]:
 
 
 def together(tracks: Sequence[Track]) -> Track:
-    """All tracks one after the other, at the rate of the first: what decides which fields move in any of them."""
+    """All tracks concatenated, at the rate of the first: determines which fields move in any of them."""
     first = tracks[0]
     return concat(dataclasses.replace(track, fps=first.fps, names=None, shape=None) for track in tracks)
 
 
 def moving(track: Track) -> tuple[str, ...]:
-    """The fields of a smoother that have anything to do in a track."""
+    """The fields of a smoother that move in a track."""
     channels = track.channels
     transform = np.asarray(channels.transform)
     found = {name: getattr(channels, name) for name in ("expression", "jaw", "eyes", "neck")}
@@ -134,14 +134,14 @@ def _moves(x: np.ndarray) -> bool:
 
 
 def offline(track: Track) -> TrackSmoother:
-    """The offline smoother with one cutoff per field, at the middle of what the default tries: what a fit starts from."""
+    """The offline smoother with one cutoff per field, the middle of the default's candidates: the start of a fit."""
     base = TrackSmoother.default(track.fps).for_track(track)
 
     def fixed(each: AdaptiveSmoother) -> AdaptiveSmoother:
         middle = np.float32(np.sqrt(float(each.lowest) * float(each.highest)))
         return dataclasses.replace(each, lowest=middle, highest=middle, candidates=1)
 
-    # A field in which nothing moves has nothing to learn from, and costs compile time.
+    # A field without motion provides no information and costs compile time.
     used = moving(track)
     parts: dict[str, Any] = {name: fixed(getattr(base, name)) if name in used else None for name in FIELDS}
     return dataclasses.replace(base, **parts)

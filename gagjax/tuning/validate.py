@@ -1,4 +1,4 @@
-"""How far fitted hyperparameters can be trusted: cross-validation by clip, and bootstrap intervals."""
+"""Validation of fitted hyperparameters: cross-validation by clip, and bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ M = TypeVar("M")
 
 
 class CrossValidation(NamedTuple):
-    """Loss on clips that a fit has not seen.
+    """Loss on held-out clips.
 
     Attributes:
         loss: (folds,) held-out loss of each fold's own fit.
@@ -53,17 +53,17 @@ def cross_validate(
     steps: int = 300,
     seed: int = 0,
 ) -> CrossValidation:
-    """Fit on all folds but one and score on that one, in turn; all folds train at once.
+    """Fit on all folds but one and score on the held-out fold, for each fold; all train at once.
 
     Args:
-        model: Where every fit starts.
+        model: Start of every fit.
         clips: A batch; whole clips are assigned to folds, since frames of one clip are not independent.
         loss: As in `fit`.
         folds: Number of folds, at most the number of clips.
         only: As in `fit`.
         domains: As in `fit`.
         steps: Optimiser steps.
-        seed: Of the assignment.
+        seed: Seed of the assignment.
 
     Raises:
         ValueError: If there are fewer clips than folds, or fewer than two folds.
@@ -73,7 +73,7 @@ def cross_validate(
         raise ValueError(f"{count} clips cannot make {folds} folds; use 2 to {count}")
     fold = np.random.default_rng(seed).permutation(count) % folds
     held = (fold[None] == np.arange(folds)[:, None]).astype(np.float32)
-    # Judged on training clips, so that the held-out fold does not choose when to stop; scored afterwards.
+    # Early stopping uses training clips only, so that the held-out fold cannot influence it.
     models, _ = refits(model, clips, loss, 1 - held, 1 - held, only=only, domains=domains, steps=steps)
     return CrossValidation(
         scores(models, clips, loss, held), leaf_values(models, trainable_leaves(model, only, domains))
@@ -95,7 +95,7 @@ def bootstrap(
     """Intervals of the fitted hyperparameters by refitting on clips drawn with replacement.
 
     Args:
-        model: The fitted model: every resample starts there.
+        model: The fitted model, at which every resample starts.
         clips: A batch; whole clips are drawn.
         loss: As in `fit`.
         samples: Number of resamples; all train at once.
@@ -103,7 +103,7 @@ def bootstrap(
         only: As in `fit`.
         domains: As in `fit`.
         steps: Optimiser steps per resample.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Returns:
         An interval for every trained hyperparameter, by name.

@@ -39,7 +39,7 @@ def builtin(seed: int = 0) -> MeshAvatar:
     """
     mesh, colours = neutral_mesh(), palette(seed)
     v, f = mesh.vertices, mesh.faces
-    part = mesh.part[f].max(1)  # a triangle between skin and rim belongs to the rim
+    part = mesh.part[f].max(1)  # a triangle that spans skin and rim belongs to the rim
     skin = tiles(v, f, _spacing(mesh, part))
     weights = np.concatenate([1 - skin.offsets[:, :2].sum(1, keepdims=True), skin.offsets[:, :2]], 1)
     places = (v[f[skin.triangles]] * weights[..., None]).sum(1)
@@ -47,7 +47,7 @@ def builtin(seed: int = 0) -> MeshAvatar:
     upper = (mesh.side[f] > 0).any(1)[skin.triangles]
     painted = texture.albedo(places, of, upper, colours, seed)
     shade = texture.occlusion(places, of)
-    # The scalp shows between strands as shaded hair, not as skin.
+    # Between strands the scalp looks like shaded hair, not skin.
     covered = hairline(places) * (of == PARTS.index("skin"))
     painted += covered[:, None] * (0.75 * colours.hair - painted)
 
@@ -77,7 +77,7 @@ def builtin(seed: int = 0) -> MeshAvatar:
 
 
 def _spacing(mesh: Mesh, part: np.ndarray) -> np.ndarray:
-    """The wanted edge of a lattice cell for each triangle, in millimetres; 0 for what nobody sees."""
+    """Target edge length of a lattice cell per triangle, in millimetres; 0 for triangles that are never visible."""
     middle = mesh.vertices[mesh.faces].mean(1)
     x, y, z = middle.T
     a = np.abs(x)

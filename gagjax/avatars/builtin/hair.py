@@ -1,4 +1,4 @@
-"""Hair, brows and lashes of the built-in avatar: long thin Gaussians, rooted in the skin."""
+"""Hair, brows and lashes of the built-in avatar: elongated Gaussians rooted in the skin."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _WHORL = np.array([12.0, 122.0, -62.0])
 
 
 def scalp(mesh: Mesh, seed: int, colours: Palette, count: int) -> tuple[Placed, np.ndarray, np.ndarray]:
-    """Hair of the head, combed from a whorl outwards in layers.
+    """Scalp hair, combed outwards from a whorl in layers.
 
     Returns:
-        The strands, their albedo, and their occlusion (inner layers lie in the shade).
+        The strands, their albedo, and their occlusion (inner layers are shaded).
     """
     rng = np.random.default_rng([seed, 21])
     v, f = mesh.vertices, mesh.faces
@@ -27,7 +27,7 @@ def scalp(mesh: Mesh, seed: int, colours: Palette, count: int) -> tuple[Placed, 
     area = np.linalg.norm(normal, axis=1) / 2
     normal /= 2 * area[:, None]
     chance = area * usable * smoothstep(0.05, 0.7, hairline(middle))
-    # Roots spread evenly: a shuffled sequence of equal steps through the summed area.
+    # Evenly distributed roots: a shuffled sequence of equal steps through the cumulative area.
     steps = (np.arange(count) + rng.uniform(size=count)) / count
     triangle = np.searchsorted(np.cumsum(chance) / chance.sum(), steps).clip(0, len(f) - 1)
     weight = np.sort(rng.uniform(size=(count, 2)), 1)
@@ -42,7 +42,7 @@ def scalp(mesh: Mesh, seed: int, colours: Palette, count: int) -> tuple[Placed, 
     whorl = _WHORL * [1 if seed == 0 else style.choice([-1, 1]), 1, 1]
     away = root - whorl
     away /= np.linalg.norm(away, axis=1, keepdims=True)
-    # Above the forehead hair is combed up and to a side, or falls forward as a fringe.
+    # Above the forehead, hair is combed up and to one side, or falls forward as a fringe.
     swept = 0.0 if seed and style.uniform() < 0.4 else 1.0
     side = 1.0 if seed == 0 else style.choice([-1.0, 1.0])
     top = swept * smoothstep(50, 80, root[:, 1]) * smoothstep(-25, 25, root[:, 2])
@@ -52,7 +52,7 @@ def scalp(mesh: Mesh, seed: int, colours: Palette, count: int) -> tuple[Placed, 
     flow[:, 1] -= 0.35 * (1 - top)
     flow -= (flow * n).sum(1, keepdims=True) * n
     flow /= np.linalg.norm(flow, axis=1, keepdims=True)
-    # Strands fan from the skin at their roots to the outer layer; at the hairline they lie flat.
+    # Strands rise from the skin at their roots to the outer layer; at the hairline they lie flat.
     layer = rng.uniform(size=len(root)) ** 0.8
     thick = height * smoothstep(0.05, 0.9, density) * smoothstep(-45, 30, root[:, 1] + 0.3 * root[:, 2])
     lift = 0.5 + thick * layer
@@ -60,7 +60,7 @@ def scalp(mesh: Mesh, seed: int, colours: Palette, count: int) -> tuple[Placed, 
     direction = flow + tilt[:, None] * 0.4 * n
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     length = rng.uniform(2.6, 4.6, len(root)) * (0.45 + 0.55 * smoothstep(0.1, 0.8, density))
-    length *= 0.35 + 0.65 * smoothstep(-35, 5, root[:, 1])  # the nape is cropped
+    length *= 0.35 + 0.65 * smoothstep(-35, 5, root[:, 1])  # short hair at the nape
     place = root + lift[:, None] * n + 0.8 * length[:, None] * flow
     placed = strokes(v, f, triangle, place, direction, length, 0.62)
     clump = noise(root, (3.0, 8.0), seed + 40)
@@ -114,7 +114,7 @@ def lashes(mesh: Mesh, seed: int, colours: Palette, count: int = 64) -> tuple[Pl
             low = np.minimum(at.astype(int), len(line) - 2)
             part = (at - low)[:, None]
             root = v[line[low]] * (1 - part) + v[line[low + 1]] * part
-            # Each follows a triangle of its own lid at the margin, so that it goes down with it.
+            # Each follows a triangle at its own lid margin, so that it moves with the lid.
             own = is_skin & np.isin(f, line).any(1) & (mesh.side[f] * way >= 0).all(1)
             out = root - centre
             out /= np.linalg.norm(out, axis=1, keepdims=True)
@@ -145,13 +145,13 @@ def _normals(v: np.ndarray, f: np.ndarray) -> np.ndarray:
 
 
 def _under(v: np.ndarray, f: np.ndarray, usable: np.ndarray, flat: np.ndarray) -> np.ndarray:
-    """Among usable triangles, the one seen from the front at each (x, y)."""
+    """The frontmost usable triangle at each (x, y)."""
     lying = np.concatenate([v[:, :2], np.zeros((len(v), 1))], 1)
     return triangle_under(lying, f, np.concatenate([flat, np.zeros((len(flat), 1))], 1), usable)
 
 
 def _on_plane(v: np.ndarray, f: np.ndarray, triangles: np.ndarray, flat: np.ndarray) -> np.ndarray:
-    """The points of the triangles' planes above (x, y)."""
+    """The points on the triangles' planes at (x, y)."""
     n, origin = _normals(v, f)[triangles], v[f[triangles, 0]]
     z = origin[:, 2] - ((flat - origin[:, :2]) * n[:, :2]).sum(1) / n[:, 2]
     return np.concatenate([flat, z[:, None]], 1)

@@ -1,4 +1,4 @@
-"""Where Gaussians go on the triangles of the built-in head."""
+"""Placement of Gaussians on the triangles of the built-in head."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
-# Spread of a Gaussian over the piece of triangle that it stands for, against that piece's own second moments: enough for
-# neighbours to melt into each other, not more.
+# Size of a Gaussian relative to the second moments of the triangle piece that it represents: just enough for neighbours
+# to blend.
 _SPREAD = 1.9
 _THICKNESS = 0.10
 
 
 class Placed(NamedTuple):
-    """Gaussians in affine triangle frames (see `Binding`), before they have a colour.
+    """Gaussians in affine triangle frames (see `Binding`), without colours.
 
     Attributes:
         triangles: (N,).
@@ -28,7 +28,7 @@ class Placed(NamedTuple):
 
 
 def axes(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """The affine frame of every triangle, (F, 3, 3) with axes as columns."""
+    """The affine frame of every triangle, (F, 3, 3), with axes as columns."""
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     cross = np.cross(b - a, c - a)
     area = np.linalg.norm(cross, axis=1, keepdims=True)
@@ -38,18 +38,18 @@ def axes(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 def tiles(vertices: np.ndarray, faces: np.ndarray, spacing: np.ndarray) -> Placed:
     """Cover triangles with a lattice of Gaussians.
 
-    Each triangle is cut into k^2 copies of itself, and each piece becomes the Gaussian of the same second moments,
-    widened. So the surface is covered evenly however the triangles are shaped.
+    Each triangle is subdivided into k^2 similar pieces, and each piece becomes a Gaussian with its second moments,
+    widened. The surface is covered evenly whatever the triangles' shapes.
 
     Args:
         vertices: (V, 3).
         faces: (F, 3).
-        spacing: Wanted edge of a piece for each triangle, (F,); 0 leaves the triangle bare.
+        spacing: Target edge length of a piece for each triangle, (F,); 0 leaves the triangle uncovered.
     """
     frame = axes(vertices, faces)
     edge = np.sqrt(np.linalg.norm(np.cross(frame[:, :, 0], frame[:, :, 1]), axis=1) * 1.15)
     cuts = np.where(spacing > 0, np.maximum(np.ceil(edge / np.maximum(spacing, 1e-6) - 0.25), 1), 0).astype(int)
-    # Second moments of a triangle in the coordinates of its edges are the same for all: 1/18 and -1/36.
+    # In edge coordinates the second moments of all triangles are the same: 1/18 and -1/36.
     root = np.linalg.cholesky(np.array([[1, -0.5], [-0.5, 1]]) / 18) * _SPREAD
     triangles, offsets, factors = [], [], []
     for k in np.unique(cuts[cuts > 0]):
@@ -75,12 +75,12 @@ def strokes(
     lengths: np.ndarray,
     width: np.ndarray | float,
 ) -> Placed:
-    """Long thin Gaussians at places in space, tied to given triangles.
+    """Elongated Gaussians at given positions, bound to given triangles.
 
     Args:
         vertices: (V, 3).
         faces: (F, 3).
-        triangles: (N,) the triangle that each follows.
+        triangles: The triangle that each is bound to, (N,).
         places: Centres in space, (N, 3).
         directions: Unit, (N, 3).
         lengths: Standard deviation along the direction, (N,).
@@ -98,11 +98,11 @@ def strokes(
 
 
 def triangle_under(vertices: np.ndarray, faces: np.ndarray, points: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """The triangle, of the usable ones, whose middle is nearest to each point, (N,)."""
+    """The usable triangle with the nearest centroid to each point, (N,)."""
     candidates = np.flatnonzero(usable)
     return candidates[cKDTree(vertices[faces[candidates]].mean(1)).query(points)[1]]
 
 
 def join(*parts: Placed) -> Placed:
-    """Several lots as one."""
+    """Concatenate several sets."""
     return Placed(*(np.concatenate([getattr(p, name) for p in parts]) for name in Placed._fields))

@@ -1,4 +1,4 @@
-"""Light on the built-in avatar: two lamps that stand with the camera, a rim light and the sky, materials by the part."""
+"""Shading of the built-in avatar: two camera-fixed lamps, a rim light and the sky, with a material per part."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 from gagjax.typing import AnyArray
 
 MATERIALS = ("skin", "lips", "eye", "hair", "mouth", "tooth")
-# Per material: how far light wraps around, red bleeding of the wrap, strength and exponent of the highlight.
+# Per material: diffuse wrap, red bleeding of the wrap, strength and exponent of the highlight.
 _TABLE = np.array(
     [
         [0.22, 0.10, 0.060, 16.0],
@@ -28,7 +28,7 @@ _LAMPS = np.array([[-0.52, -0.55, -0.66], [0.80, -0.10, -0.58], [0.45, -0.65, 0.
 _LAMPS /= np.linalg.norm(_LAMPS, axis=1, keepdims=True)
 _COLOURS = np.array([[0.92, 0.88, 0.82], [0.20, 0.22, 0.26], [0.22, 0.23, 0.25]], np.float32)
 _SKY, _GROUND = np.array([0.27, 0.28, 0.30], np.float32), np.array([0.13, 0.12, 0.11], np.float32)
-#: The camera in front of a face that looks along +z.
+#: World-to-camera rotation for a face that looks along +z.
 FRONT = np.diag([1.0, -1.0, -1.0]).astype(np.float32)
 
 
@@ -40,14 +40,14 @@ def shade(
     strands: Float[AnyArray, "N 3"],
     turn: Float[AnyArray, "3 3"],
 ) -> Float[Array, "N 3"]:
-    """Colours as seen, in [0, 1] and display encoded.
+    """Shaded colours in [0, 1], display encoded.
 
     Args:
         albedo: Display encoded.
-        occlusion: 1 in the open, 0 where no light comes.
+        occlusion: 1 unoccluded, 0 fully occluded.
         material: Index into `MATERIALS`.
         normals: Unit, world axes.
-        strands: Unit directions of hairs, world axes; used for hair alone.
+        strands: Unit directions of hairs, world axes; used for hair only.
         turn: Rotation from world to camera axes.
 
     Source: wrapped diffuse and Blinn-Phong terms; hair as in Kajiya and Kay, SIGGRAPH 1989, section 3.
@@ -66,13 +66,13 @@ def shade(
         diffuse = jnp.maximum(facing + wraps, 0.0) / (1.0 + wraps)
         half = towards + view
         half = half * jax.lax.rsqrt((half**2).sum() + 1e-12)
-        # A hair scatters around itself: sines to its direction take the place of cosines to a normal.
+        # A hair scatters light around its axis: sines to its direction replace cosines to a normal.
         across = jnp.sqrt(jnp.maximum(1.0 - (strands @ half) ** 2, 1e-6))[:, None]
         lit = jnp.clip(2.0 * facing + 0.4, 0.0, 1.0)
         glint = jnp.where(is_hair, across**60.0, jnp.maximum((normals @ half)[:, None], 1e-3) ** exponent)
         light = light + colour * diffuse
         shine = shine + colour * gloss * glint * lit
-    # What is left of the light in a hollow has met skin before: it is warmer.
+    # Light in occluded areas has been reflected by skin: it is warmer.
     warm = occlusion[:, None] ** jnp.asarray([0.85, 1.05, 1.15])
     linear = albedo**GAMMA * light * warm + shine * occlusion[:, None] ** 2
     return jnp.clip(linear, 1e-4, 1.0) ** (1.0 / GAMMA)

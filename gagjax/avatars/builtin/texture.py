@@ -1,4 +1,4 @@
-"""Fine albedo and occlusion of the built-in avatar: functions of the place on the neutral head, in millimetres."""
+"""Fine albedo and occlusion of the built-in avatar: functions of the position on the neutral head, in millimetres."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def albedo(p: np.ndarray, part: np.ndarray, upper: np.ndarray, colours: Palette,
     """Display-encoded albedo, (N, 3).
 
     Args:
-        p: Places on the neutral head, (N, 3) millimetres.
+        p: Positions on the neutral head, (N, 3) millimetres.
         part: Index into the mesh's `PARTS`, (N,).
-        upper: True where the place belongs to an upper lid or lip, (N,).
-        colours: Of the identity.
-        seed: Of the identity: another skin has other marks.
+        upper: True if the position belongs to an upper lid or lip, (N,).
+        colours: Palette of the identity.
+        seed: Seed of the identity: varies the skin's marks.
     """
     out = paint(p, part, p, colours)
     skin = np.isin(part, [PARTS.index("skin"), PARTS.index("ear")])
@@ -56,7 +56,7 @@ def _skin(p: np.ndarray, base: np.ndarray, colours: Palette, seed: int) -> np.nd
     pores = 0.022 * noise(p, (2.4, 3.4), seed + 2) * smoothstep(-110, -90, y)
     out = base * (1 + (mottle + pores)[:, None])
     out *= 1 + (0.016 * noise(p, (12, 40), seed + 3) * bare)[:, None] * [0.3, -0.8, -0.6]
-    # Lines: across the forehead, beside the eyes, under them, from the wings of the nose, around the neck.
+    # Wrinkles: across the forehead, beside and under the eyes, from the wings of the nose, around the neck.
     line = np.zeros(len(p))
     for k, height in enumerate((56.0, 63.5, 71.0)):
         wave = 1.6 * np.sin(a / (11.0 + k) + k) + 0.9 * np.sin(x / 7.3 + 2 * k)
@@ -72,7 +72,7 @@ def _skin(p: np.ndarray, base: np.ndarray, colours: Palette, seed: int) -> np.nd
         bend = height + 0.0035 * x**2
         line += 0.07 * np.exp(-(((y - bend) / 1.0) ** 2)) * smoothstep(48, 34, a) * (z > -40)
     out *= 1 - line[:, None] * [0.75, 1.0, 1.0]
-    # Fine upright furrows on the red of the lips.
+    # Fine vertical furrows on the lips.
     red = smoothstep(1.0, -1.0, y - upper_lip_edge(x)) * smoothstep(-1.0, 1.0, y - lower_lip_edge(x))
     red *= smoothstep(MOUTH_HALF_WIDTH + 2, MOUTH_HALF_WIDTH - 3, a) * (z > 50)
     out *= 1 + (0.06 * red * np.sin(2 * np.pi * x / 2.3 + 1.2 * np.sin(y / 2.0 + x / 5.0)))[:, None]
@@ -104,7 +104,7 @@ def _eyeball(d: np.ndarray, base: np.ndarray, colours: Palette, seed: int) -> np
 
 
 def occlusion(p: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """How much of the light reaches a place on the neutral head: 1 in the open, (N,)."""
+    """Fraction of the light that reaches each position on the neutral head, (N,): 1 is unoccluded."""
     x, y, z = p.T
     a = np.abs(x)
     dark = 0.30 * np.exp(-((np.hypot((a - 29) / 15, (y - 29.5) / 6.0)) ** 2)) * (z > 25)

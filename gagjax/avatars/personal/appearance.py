@@ -1,8 +1,8 @@
-"""Gaussians on the mesh whose place, colour and width depend on the frame.
+"""Gaussians on the mesh whose position, colour and width depend on the frame.
 
-Canonical Gaussians lie on the surface of the posed mesh, so skinning and blend shapes carry them. A feature for each
-Gaussian and a feature of the pose go through a decoder with a skip connection, which gives an offset, a colour and one
-width for all directions; opacity is fixed.
+Canonical Gaussians lie on the surface of the posed mesh and follow skinning and blend shapes. A decoder with a skip
+connection maps each Gaussian's feature and a pose feature to an offset, a colour and an isotropic width; opacity is
+fixed.
 
 Source: Hu et al., GaussianAvatar: Towards realistic human avatar modeling from a single video via animatable 3D
 Gaussians, CVPR 2024; there for bodies, here for heads.
@@ -33,7 +33,7 @@ from gagjax.typing import AnyArray, Scalar
 FEATURES, WIDTH, OUTPUTS = 16, 48, 7  # outputs: offset 3, colour 3, width 1
 LOCAL, SHARED = 6, 100 + 6 + 6 + 3 + 9
 OPACITY = 0.9
-#: Offsets are kept in centimetres: one size of step then serves offsets, colours and widths alike.
+#: Offsets are stored in centimetres, so that one learning rate suits offsets, colours and widths.
 CENTIMETRE = 0.01
 
 
@@ -42,13 +42,13 @@ class AppearanceAvatar:
     """A person's avatar with appearance that depends on pose and expression.
 
     Args:
-        model: The person's head: no shape coefficients.
-        canonical: Where the Gaussians sit.
-        points: What each Gaussian has: `feature` (N, 16), `offset` (N, 3) in centimetres at rest, `colour` (N, 3) as
+        model: The person's head model, without shape coefficients.
+        canonical: Placement of the Gaussians on the mesh.
+        points: Per-Gaussian parameters: `feature` (N, 16), `offset` (N, 3) in centimetres at rest, `colour` (N, 3) as
             logits, `scale` (N,) as the logarithm of metres.
         network: Weights of the decoder.
-        dynamic: How much the decoder sees of the frame: 0 in the first stage of training, then 1.
-        size: Pixels of the pictures that it was fitted to, 0 for none yet; see `canonical.widened`.
+        dynamic: Weight of the frame code in the decoder's input: 0 in the first stage of training, then 1.
+        size: Size in pixels of the images it was fitted to, 0 before fitting; see `canonical.widened`.
     """
 
     model: FlameModel
@@ -75,7 +75,7 @@ class AppearanceAvatar:
         offset = (self.points["offset"] + out[:, :3]) * CENTIMETRE
         deformation = canonical.deformation(model, posed)
         means = surface + (deformation * offset[:, None, :]).sum(-1)
-        # One width at rest; the surface stretches it.
+        # Isotropic at rest; stretched by the surface.
         root = deformation * jnp.exp(jnp.clip(self.points["scale"] + 0.3 * out[:, 6], -9.0, -3.5))[:, None, None]
         covariances = (root[:, :, None, :] * root[:, None, :, :]).sum(-1)
         return Gaussians(
@@ -87,12 +87,12 @@ class AppearanceAvatar:
 
 
 def create(model: FlameModel, count: int, seed: int = 0) -> AppearanceAvatar:
-    """An avatar to be fitted: grey Gaussians all over the mesh.
+    """An avatar before fitting: grey Gaussians all over the mesh.
 
     Args:
         model: The person's head (`canonical.person`).
-        count: At most so many Gaussians.
-        seed: Of features and first weights.
+        count: Maximum number of Gaussians.
+        seed: Seed of features and initial weights.
     """
     canonical, width = spread(model, count)
     n = len(canonical)
@@ -109,7 +109,7 @@ def create(model: FlameModel, count: int, seed: int = 0) -> AppearanceAvatar:
 
 
 def structure(count: int) -> dict[str, Any]:
-    """The arrays of an avatar of so many Gaussians, as shapes: what a file must hold."""
+    """Shapes of the arrays of an avatar with `count` Gaussians, as required in a file."""
 
     def array(*shape: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((count, *shape), jnp.float32)
@@ -124,12 +124,12 @@ Avatar = AppearanceAvatar
 
 
 def own(parameters: Parameters) -> Parameters:
-    """The parameters without the driver's shape: a personal avatar has its own."""
+    """The parameters without the driver's shape, since a personal avatar has its own."""
     return dataclasses.replace(parameters, shape=jnp.zeros(0))
 
 
 def describe(parameters: Parameters, turn: Float[AnyArray, "3 3"]) -> Float[Array, "124"]:
-    """What the decoder is told of a frame: expression, jaw, eyes, neck and how the head is turned to the viewer."""
+    """The decoder's frame code: expression, jaw, eyes, neck and the head's orientation to the viewer."""
     return jnp.concatenate(
         [
             0.3 * parameters.expression,

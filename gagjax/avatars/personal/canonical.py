@@ -1,4 +1,4 @@
-"""Canonical Gaussians: spread over the surface of a person's head mesh, and carried by it."""
+"""Canonical Gaussians: distributed over the surface of a person's head mesh and moved with it."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from gagjax.splatting.projection import DILATION
 from gagjax.typing import AnyArray
 
 NEIGHBOURS = 4
-# Gaussians lie closer together about the features of the face: within `NEAR` metres of a landmark, by this factor.
+# Gaussians are denser around facial features: within `NEAR` metres of a landmark, by this factor.
 _NEAR, _DENSER = 0.03, 0.6
-# Width of a Gaussian against the root of the area it stands for: neighbours melt into each other.
+# Width of a Gaussian relative to the square root of its area: neighbours blend.
 _WIDTH = 0.65
 
 
 @pytree
 class Canonical:
-    """Where each slot sits on the mesh. The number of slots never changes while fitting.
+    """Placement of each slot on the mesh. The number of slots is constant during fitting.
 
     Args:
         triangles: Triangle of each Gaussian, (N,).
-        corners: Barycentric place in it, (N, 3).
-        unframe: Inverse of the triangle's affine frame at rest, (N, 3, 3): with the posed frame it gives the local
-            deformation, which is the identity at rest.
-        neighbours: The nearest others at rest, (N, 4), for the Laplacian.
+        corners: Barycentric coordinates in it, (N, 3).
+        unframe: Inverse of the triangle's affine frame at rest, (N, 3, 3): multiplied by the posed frame it gives the
+            local deformation, which is the identity at rest.
+        neighbours: The nearest neighbours at rest, (N, 4), for the Laplacian.
     """
 
     triangles: Int[AnyArray, "N"]
@@ -51,21 +51,21 @@ class Canonical:
         return flame.on_surface(vertices, model.faces, self.triangles, self.corners)
 
     def deformation(self, model: FlameModel, vertices: Float[AnyArray, "V 3"]) -> Float[Array, "N 3 3"]:
-        """How the surface about each Gaussian is turned and stretched against rest."""
+        """Local deformation of the surface at each Gaussian, relative to rest."""
         axes = frames(vertices, model.faces, "affine")[1][self.triangles]
         return (axes[:, :, :, None] * self.unframe[:, None, :, :]).sum(2)
 
 
 def widened(covariances: Float[AnyArray, "N 3 3"], camera: Camera | None, size: int) -> Float[AnyArray, "N 3 3"]:
-    """Covariances as they were fitted to pictures of `size` pixels, for a camera with more of them.
+    """Widen covariances fitted to images of `size` pixels, for a camera of higher resolution.
 
-    Every Gaussian in a picture is widened by a share of a pixel, and a fit counts on that. In a larger picture the pixels
-    are smaller, and gaps would open: the rest of the fitted pixel's width is added in space.
+    The rasterizer dilates every Gaussian by a fraction of a pixel, and a fit relies on that. In a larger image pixels
+    are smaller, and gaps would open: the remainder of the fitted dilation is added in world space.
 
     Args:
         covariances: World units squared.
-        camera: Who looks; at a picture no larger than the fitted ones, nothing is added.
-        size: Pixels that it was fitted to; 0 for none yet.
+        camera: The viewing camera; nothing is added unless its image is larger than the fitted ones.
+        size: Image size in pixels of the fit; 0 before fitting.
     """
     if camera is None or size < 1 or camera.width <= size:
         return covariances
@@ -75,7 +75,7 @@ def widened(covariances: Float[AnyArray, "N 3 3"], camera: Camera | None, size: 
 
 
 def person(model: FlameModel, shape: Float[np.ndarray, "S"] | None = None) -> FlameModel:
-    """A head model of one person: the shape is its mean head, and no shape coefficients are left.
+    """A head model of one person: the shape becomes the mean head, without remaining shape coefficients.
 
     Args:
         model: Any head.
@@ -86,7 +86,7 @@ def person(model: FlameModel, shape: Float[np.ndarray, "S"] | None = None) -> Fl
 
 
 def with_shape(model: FlameModel, shape: Float[np.ndarray, "S"] | None) -> FlameModel:
-    """The model with a shape as its mean head; the basis is kept."""
+    """The model with a shape as its mean head; the shape basis is kept."""
     if shape is None:
         return model
     shape = np.asarray(shape, np.float32)
@@ -98,17 +98,17 @@ def with_shape(model: FlameModel, shape: Float[np.ndarray, "S"] | None) -> Flame
 
 
 def spread(model: FlameModel, count: int) -> tuple[Canonical, Float[np.ndarray, "N"]]:
-    """Gaussians evenly over the mesh, closer together about the features of the face.
+    """Distribute Gaussians evenly over the mesh, more densely around facial features.
 
     Args:
         model: A person's head.
-        count: Wanted number; the result has at most as many, and nearly so where triangles are small enough.
+        count: Maximum number; nearly reached if triangles are small enough.
 
     Returns:
-        The Gaussians and the width that lets each meet its neighbours, (N,), metres.
+        The Gaussians and the width at which each overlaps its neighbours, (N,), metres.
 
     Raises:
-        InputError: If there are too few for every triangle to have one.
+        InputError: If there are too few for one per triangle.
     """
     v, f = np.asarray(model.v_template, np.float64), np.asarray(model.faces)
     marks = np.asarray(flame.landmarks(model, model.v_template))
@@ -129,11 +129,11 @@ def spread(model: FlameModel, count: int) -> tuple[Canonical, Float[np.ndarray, 
 
 
 def attach(model: FlameModel, triangles: np.ndarray, corners: np.ndarray) -> Canonical:
-    """Canonical Gaussians at given places of the mesh."""
+    """Canonical Gaussians at given positions on the mesh."""
     v, f = np.asarray(model.v_template, np.float64), np.asarray(model.faces)
     axes = sampling.axes(v, f)
     flat = np.abs(np.linalg.det(axes)) < 1e-14
-    axes[flat] = np.eye(3)  # a triangle without area deforms nothing
+    axes[flat] = np.eye(3)  # a degenerate triangle causes no deformation
     unframe = np.linalg.inv(axes)
     places = (v[f[triangles]] * np.asarray(corners, np.float64)[..., None]).sum(1)
     nearest = cKDTree(places).query(places, k=min(NEIGHBOURS + 1, len(places)))[1][:, 1:]

@@ -1,4 +1,4 @@
-"""A tracked clip: pictures, where the head is in them, and who is the background."""
+"""A tracked clip: frames, track and background."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from gagjax.typing import FrameRate
 
 @dataclasses.dataclass(frozen=True)
 class FilmedClip:
-    """Pictures with a track.
+    """Frames with a track.
 
     Args:
         frames: Square, (T, S, S, 3).
-        track: One entry a picture.
+        track: One entry per frame.
         background: Colour behind the head, (3,) in [0, 1].
         masks: The person's coverage in [0, 255], (T, S, S), or None.
     """
@@ -32,7 +32,7 @@ class FilmedClip:
 
     @property
     def size(self) -> int:
-        """Width and height of the pictures."""
+        """Width and height of the frames."""
         return self.frames.shape[1]
 
     def __len__(self) -> int:
@@ -42,17 +42,17 @@ class FilmedClip:
 def read(folder: str | Path, size: int = 128, *, fps: FrameRate | None = None) -> FilmedClip:
     """A clip from a folder.
 
-    The folder holds a track (`track.npz`, or what GAGAvatar_track or VHAP write) and the pictures it was made from:
-    a database `img_lmdb`, a folder `frames` or `images` of pictures in the order of the track, or one video. A folder
-    `masks` of grey pictures is read where there is one. Pictures must be square, as trackers crop them.
+    The folder holds a track (`track.npz`, or the output of GAGAvatar_track or VHAP) and the frames it was estimated
+    from: a database `img_lmdb`, a folder `frames` or `images` of image files in track order, or one video. An optional
+    folder `masks` holds grey images. Frames must be square, as cropped by trackers.
 
     Args:
         folder: The folder.
-        size: Pictures are brought to this size.
-        fps: Frame rate, where the track holds none.
+        size: Frames are resized to this size.
+        fps: Frame rate, if the track has none.
 
     Raises:
-        InputError: If there is no track, there are no pictures, or they do not go together.
+        InputError: If there is no track, there are no frames, or they do not match.
     """
     from gagjax.io.tracks import load_track
 
@@ -75,7 +75,7 @@ def read(folder: str | Path, size: int = 128, *, fps: FrameRate | None = None) -
 
 
 def behind(frames: UInt8[np.ndarray, "T S S 3"], masks: UInt8[np.ndarray, "T S S"] | None) -> Float[np.ndarray, "3"]:
-    """The colour behind the head: the median of what masks leave out, or else of the two upper corners."""
+    """The background colour: the median outside the masks, or else of the two upper corners."""
     corner = max(frames.shape[1] // 10, 1)
     if masks is not None and (masks < 8).any():
         pixels = frames[masks < 8]

@@ -1,14 +1,14 @@
-"""A neutral head of Gaussians, and a field that moves it with expression and head pose.
+"""A neutral head of Gaussians, and a deformation field driven by expression and head pose.
 
-Neutral Gaussians have a feature each. One network sees it with the expression, another with the pose of head and neck;
-each gives changes of place, colour, rotation, width and opacity. Near the landmarks of the face the expression moves a
-Gaussian, far from them the pose, and in between both by their share. The head's rigid motion comes after.
+Every neutral Gaussian has a feature. One network takes it with the expression, another with the pose of head and neck;
+each predicts changes of position, colour, rotation, width and opacity. Near facial landmarks the expression branch
+applies, far from them the pose branch, with a blend in between. The head's rigid motion is applied last.
 
-Gaussian Head Avatar starts from a signed distance field that it fits to the clip, cut into a mesh by deep marching
-tetrahedra, with networks for deformation and colour that have learned on that mesh. Here the start is the tracked FLAME
-mesh itself: neutral Gaussians lie on it, and the field first learns the mesh's own motion under the clip's expressions
-(`guide`), which takes seconds and no pictures. What FLAME does not have (hair, shoulders, glasses) must grow out of its
-surface by offsets; the paper's start has them from the beginning.
+Gaussian Head Avatar is initialised by a signed distance field fitted to the clip and meshed by deep marching
+tetrahedra, with deformation and colour networks pretrained on that mesh. Here the initialisation is the tracked FLAME
+mesh itself: neutral Gaussians lie on it, and the field is first fitted to the mesh's own motion under the clip's
+expressions (`guide`), which takes seconds and no images. Parts that FLAME lacks (hair, shoulders, glasses) must be
+reached by offsets from its surface; the paper's initialisation includes them.
 
 Source: Xu et al., Gaussian Head Avatar: Ultra high-fidelity head avatar via dynamic Gaussians, CVPR 2024.
 """
@@ -42,7 +42,7 @@ Blend = Literal["linear", "sigmoid"]
 BLENDS = ("linear", "sigmoid")
 FEATURES, WIDTH = 16, 64
 EXPRESSION, POSE = 100 + 3 + 6, 3 + 9
-SHAPE = 3 + 3 + 3 + 1  # outputs beside the colours: place, rotation, width, opacity
+SHAPE = 3 + 3 + 3 + 1  # outputs other than colours: position, rotation, width, opacity
 CHANNELS = (3, 32)
 #: Within the first distance of a landmark only the expression acts, beyond the second only the pose; metres.
 NEAR, FAR = 0.02, 0.05
@@ -51,17 +51,17 @@ NEAR, FAR = 0.02, 0.05
 def shares(
     distance: Float[AnyArray, "*N"], blend: Blend = "linear", near: float = NEAR, far: float = FAR
 ) -> tuple[Float[Array, "*N"], Float[Array, "*N"]]:
-    """How much expression and pose move a Gaussian; the two sum to one.
+    """Weights of the expression and pose branches per Gaussian; the two sum to one.
 
     Args:
-        distance: To the nearest landmark, metres.
-        blend: "linear": 1 up to `near`, then linear to 0 at `far`. "sigmoid": a logistic curve through the same middle,
-            with the same slope there, and no kinks.
+        distance: Distance to the nearest landmark, metres.
+        blend: "linear": 1 up to `near`, then linear to 0 at `far`. "sigmoid": a logistic curve with the same midpoint
+            and slope, without kinks.
         near: Metres.
         far: Metres.
 
     Returns:
-        The shares of expression and of pose.
+        The weights of expression and of pose.
     """
     if blend == "linear":
         expression = jnp.clip((far - distance) / (far - near), 0.0, 1.0)
@@ -72,18 +72,20 @@ def shares(
 
 @pytree
 class FieldAvatar:
-    """A person's avatar: neutral Gaussians and the field that moves them.
+    """A person's avatar: neutral Gaussians and a deformation field.
 
     Args:
-        model: The person's head: no shape coefficients. Only its mean head, root joint and landmarks are used.
-        canonical: Where the neutral Gaussians started.
-        points: What each has: `feature` (N, 16), `offset` from its start (N, 3) in centimetres, `colour` (N, C): three
-            logits of red, green and blue and what the network of `upscaling` sees besides; `scale` (N, 3) as logarithms of metres, `rotation` (N, 3) axis-angle, `opacity` (N,) as a logit.
-        network: Weights by branch, `expression` and `pose`, and of `upscale` where there is one.
-        dynamic: How much the field acts on looks: 0 in the first stage of training, then 1. Places always move.
-        size: Pixels of the pictures that it was fitted to, 0 for none yet; see `canonical.widened`.
+        model: The person's head model, without shape coefficients. Only mean head, root joint and landmarks are used.
+        canonical: Initial placement of the neutral Gaussians.
+        points: Per-Gaussian parameters: `feature` (N, 16), `offset` from the initial position (N, 3) in centimetres,
+            `colour` (N, C): logits of red, green and blue, then further channels for the network of `upscaling`;
+            `scale` (N, 3) as logarithms of metres, `rotation` (N, 3) axis-angle, `opacity` (N,) as a logit.
+        network: Weights by branch, `expression` and `pose`, and optionally of `upscale`.
+        dynamic: Weight of the field's changes of appearance: 0 in the first stage of training, then 1. Positions always
+            move.
+        size: Size in pixels of the images it was fitted to, 0 before fitting; see `canonical.widened`.
         blend: "linear" or "sigmoid", see `shares`.
-        factor: How many times smaller than the picture the Gaussians are drawn.
+        factor: Image size over rasterized size.
     """
 
     model: FlameModel
@@ -99,17 +101,17 @@ class FieldAvatar:
         return len(self.canonical)
 
     def neutral(self) -> Float[Array, "N 3"]:
-        """Where the Gaussians are at rest, metres."""
+        """Positions of the Gaussians at rest, metres."""
         return self.canonical.on(self.model, self.model.v_template) + self.points["offset"] * CENTIMETRE
 
     def finish(self, features: Float[AnyArray, "h w C"]) -> Float[AnyArray, "H W 3"]:
-        """The picture of a drawn feature map, `factor` times as large."""
+        """The image from a rasterized feature map, `factor` times as large."""
         if "upscale" not in self.network:
             return features
         return upscaling.apply(self.network["upscale"], features, self.factor)
 
     def changes(self, parameters: Parameters) -> Float[Array, "N _channels"]:
-        """What the field changes in a frame, both branches blended."""
+        """The field's changes in a frame, both branches blended."""
         turn = jnp.asarray(FRONT) if parameters.camera is None else parameters.camera.viewmat[:3, :3]
         expression = jnp.concatenate([0.3 * parameters.expression, 3 * parameters.pose[3:], 3 * parameters.eyes])
         pose = jnp.concatenate([3 * parameters.neck, (turn - jnp.asarray(FRONT)).reshape(-1)])
@@ -121,13 +123,13 @@ class FieldAvatar:
 
     def _distance(self) -> Float[Array, "N"]:
         marks = flame.landmarks(self.model, self.model.v_template)
-        # The shares do not pull Gaussians about: the distance is taken as given.
+        # No gradient through the blend weights: the distance is a constant.
         places = jax.lax.stop_gradient(self.neutral())
         square = ((places[:, None, :] - marks[None]) ** 2).sum(-1)
         return jnp.sqrt(square.min(1) + 1e-16)
 
     def gaussians(self, parameters: Parameters) -> Gaussians:
-        """The Gaussians of a frame, in world units; three colours in [0, 1], then what `finish` reads."""
+        """The Gaussians of a frame, in world units; three colours in [0, 1], then further channels for `finish`."""
         points, change = self.points, self.changes(parameters)
         channels = points["colour"].shape[1]
         look = self.dynamic * change[:, 3:]
@@ -159,15 +161,15 @@ Avatar = FieldAvatar
 def create(
     model: FlameModel, count: int, seed: int = 0, *, blend: Blend = "linear", channels: int = 3, factor: int = 1
 ) -> FieldAvatar:
-    """An avatar to be fitted: grey neutral Gaussians on the mesh, and a field that does nothing yet.
+    """An avatar before fitting: grey neutral Gaussians on the mesh, and a field with zero output.
 
     Args:
         model: The person's head (`canonical.person`).
-        count: At most so many Gaussians.
-        seed: Of features and first weights.
-        blend: How the two branches share the head.
-        channels: Of each Gaussian, 3 or more; more than 3 bring the network of `upscaling`.
-        factor: How many times smaller than the picture they are drawn: 1, 2 or 4.
+        count: Maximum number of Gaussians.
+        seed: Seed of features and initial weights.
+        blend: How the two branches are blended, see `shares`.
+        channels: Channels per Gaussian, 3 or more; more than 3 add the network of `upscaling`.
+        factor: Image size over rasterized size: 1, 2 or 4.
     """
     canonical, width = spread(model, count)
     n = len(canonical)
@@ -191,7 +193,7 @@ def create(
 
 
 def _first_colours(count: int, channels: int, seed: int) -> np.ndarray:
-    """Grey, and small numbers that differ, so that the network has something to tell Gaussians apart by."""
+    """Grey, and small random values in further channels, so that the network can distinguish Gaussians."""
     rest = 0.1 * np.random.default_rng(seed).normal(size=(count, channels - 3))
     return np.concatenate([np.zeros((count, 3)), rest], 1).astype(np.float32)
 
@@ -206,16 +208,16 @@ def guide(
     steps: int = 600,
     seed: int = 0,
 ) -> FieldAvatar:
-    """The avatar once its field has learned how the mesh moves under a clip's expressions; no pictures are needed.
+    """Fit the avatar's field to the mesh's motion under a clip's expressions; no images are needed.
 
     Args:
         avatar: From `create`.
-        expression: (T, 100), of the track.
+        expression: (T, 100), from the track.
         jaw: (T, 3).
         eyes: (T, 6).
         neck: (T, 3).
-        steps: Of Adam, on one frame and 4096 Gaussians each.
-        seed: Of the draw.
+        steps: Adam steps, each on one frame and 4096 Gaussians.
+        seed: Seed of the sampling.
     """
     rng = np.random.default_rng(seed)
     track = [jnp.asarray(x, jnp.float32) for x in (expression, jaw, eyes, neck)]
@@ -256,7 +258,7 @@ def _guide_step(avatar: FieldAvatar, feature: AnyArray, network: Tree, state: Tr
 
 
 def _waves(places: np.ndarray) -> np.ndarray:
-    """First features: sines of the place, so that neighbours begin alike."""
+    """Initial features: sines of the position, so that neighbours start out similar."""
     x = places / 0.1
     return np.concatenate(
         [x, np.sin(2 * x), np.cos(2 * x), np.sin(5 * x), np.cos(5 * x), x[:, :1] * x[:, 1:2]], 1
@@ -264,7 +266,7 @@ def _waves(places: np.ndarray) -> np.ndarray:
 
 
 def structure(count: int, channels: int = 3, factor: int = 1) -> dict[str, Any]:
-    """The arrays of an avatar of so many Gaussians, as shapes: what a file must hold."""
+    """Shapes of the arrays of an avatar with `count` Gaussians, as required in a file."""
 
     def array(*shape: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((count, *shape), jnp.float32)

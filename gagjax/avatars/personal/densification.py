@@ -1,4 +1,4 @@
-"""Prune and densify with static shapes: slots that draw nothing move to where the picture asks for more."""
+"""Prune and densify with static shapes: slots that contribute nothing are moved to where more Gaussians are needed."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from gagjax.typing import AnyArray, Tree
 if TYPE_CHECKING:
     from gagjax.flame.model import FlameModel
 
-# A Gaussian and its copy are each narrower than the one they come from, by this factor.
+# A split Gaussian and its copy are each narrower than the original, by this factor.
 _SPLIT = 1.6
 
 
 @pytree
 class Seen:
-    """What happened to each slot since the last time.
+    """Statistics of each slot since the last reassignment.
 
     Args:
-        pull: Sum of the lengths of gradients in the offset, (N,): where more Gaussians are wanted.
-        drawn: Sum of the absolute gradients in the colour, (N,): zero for what no picture showed.
+        pull: Sum of gradient norms in the offset, (N,): large where more Gaussians are needed.
+        drawn: Sum of absolute gradients in the colour, (N,): zero for slots that were never visible.
     """
 
     pull: Float[AnyArray, "N"]
@@ -35,11 +35,11 @@ class Seen:
 
     @classmethod
     def none(cls, count: int) -> Seen:
-        """Nothing yet."""
+        """Empty statistics."""
         return cls(jnp.zeros(count), jnp.zeros(count))
 
     def add(self, gradient: dict[str, AnyArray]) -> Seen:
-        """With one more step's gradients of the points."""
+        """Add one step's gradients of the points."""
         return Seen(
             self.pull + jnp.sqrt((gradient["offset"] ** 2).sum(-1)),
             self.drawn + jnp.abs(gradient["colour"]).sum(-1),
@@ -47,15 +47,15 @@ class Seen:
 
 
 def reassigned(state: Tree, model: FlameModel, share: float, seed: int) -> Any:
-    """The state after slots that draw least have become copies of those that are pulled most.
+    """The state after the least visible slots have become copies of those with the largest pull.
 
-    The number of Gaussians stays the same, so nothing is compiled anew. Copies start with fresh moments.
+    The number of Gaussians stays the same, so nothing is recompiled. Copies start with zero Adam moments.
 
     Args:
         state: `training.State`.
         model: The person's head.
-        share: At most this share of the slots changes.
-        seed: Of the copies' small displacements.
+        share: Maximum fraction of slots to reassign.
+        seed: Seed of the copies' small displacements.
     """
     points, canonical = state.weights["points"], state.canonical
     count = len(canonical)
@@ -65,7 +65,7 @@ def reassigned(state: Tree, model: FlameModel, share: float, seed: int) -> Any:
     if "opacity" in points:
         idle |= np.asarray(points["opacity"]) < -4.6  # under one per cent
     free = np.flatnonzero(idle)
-    # The idle ones farthest from anything that was drawn go first: what a turn of the head may show stays.
+    # Idle slots farthest from any visible one go first: those that a head turn may reveal stay.
     if len(free) > take:
         from scipy.spatial import cKDTree
 

@@ -1,7 +1,7 @@
 """A fitted avatar in a folder: `avatar.json`, `avatar.safetensors`, and the corrected track.
 
-The head model is not in it: FLAME's licence does not allow passing it on. The built-in head is made anew from its seed;
-any other is given when the avatar is opened, and must be the one it was fitted with.
+The head model is not included: FLAME's licence does not allow redistribution. The built-in head is regenerated from its
+seed; any other must be passed when the avatar is opened, and must be the one used for the fit.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ MODELS: dict[str, Any] = {"appearance": appearance, "field": deformation}
 _AGAIN = "Fit the avatar again"
 
 
-#: One of the two models of a person.
+#: Either of the two kinds of personal avatar.
 PersonalAvatar: TypeAlias = appearance.AppearanceAvatar | deformation.FieldAvatar
 
 
 class Saved(NamedTuple):
-    """A fitted avatar and what belongs to it.
+    """A fitted avatar with its head model and background.
 
     Attributes:
-        avatar: Whom to draw.
+        avatar: The avatar to render.
         model: The head with the person's shape as its mean, shape basis kept.
         background: Colour behind the head in the clip, (3,).
     """
@@ -60,16 +60,16 @@ def save(
     """Write an avatar into a folder.
 
     Args:
-        folder: Made where it is not there.
-        avatar: From a fit.
-        head: The head model before the person's shape went in.
-        seed: Of the built-in head, where it is that; then nothing is needed to open the avatar again.
+        folder: The folder; created if missing.
+        avatar: The fitted avatar.
+        head: The head model before the person's shape was applied.
+        seed: Seed of the built-in head, if it is that one; the avatar then opens without a head model.
         shape: The person's shape coefficients.
         background: Colour behind the head.
-        force: Replace an avatar that is there.
+        force: Replace an existing avatar.
 
     Raises:
-        InputError: If there is one and `force` is False, or it cannot be written.
+        InputError: If one exists and `force` is False, or it cannot be written.
     """
     from gagjax.io import atomic
 
@@ -107,11 +107,11 @@ def load(folder: str | Path, head: FlameModel | None = None) -> Saved:
     """Read an avatar from its folder.
 
     Args:
-        folder: As `save` wrote it.
-        head: The FLAME model that it was fitted with; None for an avatar on the built-in head.
+        folder: A folder written by `save`.
+        head: The FLAME model used for the fit; None for an avatar on the built-in head.
 
     Raises:
-        InputError: If a file is missing, damaged or of another version, or the head is another.
+        InputError: If a file is missing, damaged or of another version, or the head differs.
     """
     folder = Path(folder)
     if not folder.is_dir():

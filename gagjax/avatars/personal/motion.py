@@ -1,4 +1,4 @@
-"""Motion that is fitted with the appearance: small corrections of a track, in units of a prior on their size."""
+"""Motion fitted jointly with appearance: small track corrections, in units of a prior on their size."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from gagjax.pytree import pytree
 from gagjax.track import Track
 from gagjax.typing import AnyArray
 
-# How far a correction may plausibly go, one unit of each: a tenth of a coefficient's prior deviation, a degree of jaw and
-# head, two of the eyes, 4 mm across and 20 mm in depth (at five world units to a metre). It is a prior of the fit, not
-# a model of one tracker: benchmarks perturb tracks with noise of other sizes.
+# Plausible size of a correction, one unit each: a tenth of a coefficient's prior deviation, a degree of jaw and head,
+# two of the eyes, 4 mm laterally and 20 mm in depth (at five world units to a metre). This is a prior of the fit, not a
+# model of one tracker: benchmarks perturb tracks with noise of other sizes.
 _UNITS = (
     np.full(100, 0.1),
     np.full(3, np.deg2rad(1.0)),
@@ -35,7 +35,7 @@ _SPLIT = np.cumsum([len(x) for x in _UNITS])[:-1]
 
 @pytree
 class Motion:
-    """The arrays of a track that a fit reads, and what a correction of one unit means.
+    """The arrays of a track used by a fit, and the unit of its corrections.
 
     Args:
         expression: (T, 100).
@@ -43,8 +43,8 @@ class Motion:
         eyes: (T, 6).
         neck: (T, 3).
         transform: (T, 3, 4).
-        unit: The prior's size in each column, (115,); 0 where nothing may change.
-        lens: Intrinsics in pixels of the pictures, (3, 3) or (T, 3, 3); None is GAGAvatar's.
+        unit: The prior's size in each column, (115,); 0 for fixed columns.
+        lens: Intrinsics in pixels of the frames, (3, 3) or (T, 3, 3); None means GAGAvatar's.
     """
 
     expression: Float[AnyArray, "T 100"]
@@ -57,14 +57,14 @@ class Motion:
 
     @classmethod
     def of(cls, track: Track, size: int | None = None) -> Motion:
-        """The motion of a track. Expression columns that never move stay as they are: the tracker does not give them.
+        """The motion of a track. Expression columns that never move stay fixed: the tracker does not estimate them.
 
         Args:
             track: The track, its head at rest (`head_pose.folded`).
-            size: Width and height of the pictures, where the track has a lens of its own.
+            size: Width and height of the frames, if the track has intrinsics.
 
         Raises:
-            InputError: If the head has a pose of its own.
+            InputError: If the head itself moves.
         """
         if has_pose(track.extra):
             raise InputError("moves the head itself", field="track", fix="Pass head_pose.folded(track, model)")
@@ -80,7 +80,7 @@ class Motion:
     def frame(
         self, index: int | Int[AnyArray, ""], change: Float[AnyArray, "115"], size: int
     ) -> tuple[Parameters, Float[Array, "3 4"]]:
-        """One corrected frame, with its camera for pictures of `size`, and the camera in the track's convention."""
+        """One corrected frame with its camera for images of `size`, and the camera in the track's convention."""
         expression, jaw, eyes, turn, shift = jnp.split(change * self.unit, _SPLIT)
         moved = moved_camera(self.transform[index], turn, shift)
         parameters = Parameters.of(
@@ -101,13 +101,13 @@ class Motion:
 def moved_camera(
     transform: Float[AnyArray, "3 4"], turn: Float[AnyArray, "3"], shift: Float[AnyArray, "3"]
 ) -> Float[Array, "3 4"]:
-    """A track's camera, turned about the head's origin and shifted."""
+    """A track's camera, rotated about the head's origin and translated."""
     rotation = jnp.matmul(so3.exp(turn), transform[:, :3], precision="highest")
     return jnp.concatenate([rotation, (transform[:, 3] + shift)[:, None]], 1)
 
 
 def corrected(track: Track, changes: Float[AnyArray, "T 115"]) -> Track:
-    """The track with its corrections."""
+    """The track with corrections applied."""
     motion = Motion.of(track)
     expression, jaw, eyes, turn, shift = jnp.split(jnp.asarray(changes) * motion.unit, _SPLIT, axis=1)
     return dataclasses.replace(

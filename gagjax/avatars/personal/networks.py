@@ -18,16 +18,16 @@ ZERO = nnx.initializers.zeros_init()
 
 
 class Skip(nnx.Module):
-    """A perceptron over points that sees its input again in the middle, and begins as zero.
+    """A per-point MLP with an input skip connection and zero initial output.
 
-    What all points share (a code of the frame) enters the first layer once instead of once a point.
+    The shared input (a frame code) is multiplied into the first layer once, not once per point.
 
     Args:
         points: Width of each point's input.
-        shared: Width of the input that all points share.
-        width: Of the hidden layers.
+        shared: Width of the shared input.
+        width: Width of the hidden layers.
         outputs: Width of the output.
-        rngs: Of the first weights.
+        rngs: Random state of the initial weights.
     """
 
     def __init__(self, points: int, shared: int, width: int, outputs: int, *, rngs: nnx.Rngs) -> None:
@@ -51,7 +51,7 @@ def _structure(points: int, shared: int, width: int, outputs: int) -> Any:
 
 
 def create(points: int, shared: int, width: int, outputs: int, seed: int) -> dict[str, Any]:
-    """The first weights of a `Skip` network."""
+    """The initial weights of a `Skip` network."""
     module = Skip(points, shared, width, outputs, rngs=nnx.Rngs(seed))
     return jax.tree.map(jnp.asarray, nnx.to_pure_dict(nnx.state(module)))
 

@@ -1,4 +1,4 @@
-"""Nested dicts of arrays in safetensors files: no code runs when one is read."""
+"""Nested dicts of arrays in safetensors files, which execute no code when read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LIMIT = 1 << 31
 
 
 def write(path: Path, tree: Tree, about: Mapping[str, str] | None = None) -> None:
-    """Write the arrays of a pytree, named by their places in it."""
+    """Write the arrays of a pytree, named by their paths."""
     from safetensors.numpy import save
 
     arrays = {name: np.array(value, order="C") for name, value in named(tree).items()}
@@ -47,7 +47,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def about(path: Path) -> dict[str, str]:
-    """The remarks in a file that `read` has read."""
+    """The metadata of a file that `read` has accepted."""
     from safetensors import safe_open
 
     with safe_open(str(path), framework="np") as file:
@@ -60,10 +60,10 @@ def fill(tree: Tree, arrays: Mapping[str, np.ndarray], file: Path) -> Any:
     Args:
         tree: The structure, with arrays (or their shapes) of the wanted shapes and types.
         arrays: From `read`.
-        file: Its name, for messages.
+        file: The file, for messages.
 
     Raises:
-        InputError: If an array is missing, left over, or of another shape or type.
+        InputError: If an array is missing, unexpected, or of another shape or type.
     """
     wanted = named(tree)
     for name in sorted(set(arrays) - set(wanted)):
@@ -84,7 +84,7 @@ def fill(tree: Tree, arrays: Mapping[str, np.ndarray], file: Path) -> Any:
 
 
 def named(tree: Tree) -> dict[str, Any]:
-    """The leaves of a pytree by their places, such as `points.colour`."""
+    """The leaves of a pytree by path, such as `points.colour`."""
     return {
         ".".join(str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in path): leaf
         for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]

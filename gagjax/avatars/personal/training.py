@@ -1,4 +1,4 @@
-"""Fitting a personal avatar to a clip: appearance, then appearance with the frame, and the motion with both."""
+"""Fit a personal avatar to a clip: static appearance, then dynamic appearance, jointly with the motion."""
 
 from __future__ import annotations
 
@@ -33,33 +33,33 @@ if TYPE_CHECKING:
     from gagjax.avatars.personal.files import PersonalAvatar
     from gagjax.flame.model import FlameModel
 
-#: Peak rate of Adam for each array of the points; their units make one size fit all.
+#: Peak Adam learning rate for each array of the points; their units make one rate suit all.
 RATES = {"feature": 0.01, "offset": 0.01, "colour": 0.04, "scale": 0.02, "rotation": 0.01, "opacity": 0.03}
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How to fit.
+    """Settings of a fit.
 
     Args:
         steps: Optimiser steps, `batch` frames each.
-        batch: Frames a step.
-        first: Share of the steps in which the avatar does not see the frame's expression and pose; 1 and more: it never does.
-        motion: Whether the track is fitted, too.
-        motion_from: Share of the steps after which it is.
-        motion_rate: Peak rate of the track's corrections, in the tracker's usual errors a step.
-        network_rate: Peak rate of the networks.
-        prior: Weight of the corrections' squares: how far the given track is trusted.
-        ssim: Share of SSIM in the picture's error.
-        offset: Weight of distances from the mesh.
+        batch: Frames per step.
+        first: Fraction of the steps in which the avatar ignores the frame's expression and pose; 1 or more: always.
+        motion: Whether the track is fitted too.
+        motion_from: Fraction of the steps after which the track is fitted.
+        motion_rate: Peak learning rate of the track's corrections, in units of `Motion.unit`.
+        network_rate: Peak learning rate of the networks.
+        prior: Weight of the squared corrections: the trust in the given track.
+        ssim: Weight of SSIM in the photometric loss.
+        offset: Weight of offsets from the mesh.
         laplacian: Weight of differences between neighbours.
-        scale: Weight of widths over the largest.
-        landmark: Weight of landmarks that leave the tracked ones.
-        silhouette: Weight of the coverage, where the clip has masks.
+        scale: Weight of widths above the maximum.
+        landmark: Weight of deviations from the tracked landmarks.
+        silhouette: Weight of the coverage, if the clip has masks.
         reassign_every: Steps between prune-and-densify.
-        reassign_share: Share of the slots that change place each time, at most.
-        reassign_until: Share of the steps after which none do.
-        seed: Of the order of frames.
+        reassign_share: Maximum fraction of the slots reassigned each time.
+        reassign_until: Fraction of the steps after which reassignment stops.
+        seed: Seed of the frame order.
     """
 
     steps: int = 3000
@@ -83,16 +83,16 @@ class Settings:
 
 
 class State(NamedTuple):
-    """Everything that changes while fitting: what a checkpoint holds.
+    """The mutable state of a fit, as stored in a checkpoint.
 
     Attributes:
-        weights: What the optimiser moves of the avatar: `points` and `network`.
-        canonical: Where the slots sit.
+        weights: The avatar's trainable weights: `points` and `network`.
+        canonical: Placement of the slots.
         optimiser: Adam's moments of `weights`.
-        changes: Corrections of the track, (T, 115), in the tracker's usual errors.
-        motion_optimiser: Adam's moments of each frame's corrections: a frame that is not drawn does not move.
-        seen: What prune-and-densify looks at.
-        step: Steps done.
+        changes: Corrections of the track, (T, 115), in units of `Motion.unit`.
+        motion_optimiser: Adam's moments of each frame's corrections: frames that are not sampled do not move.
+        seen: Statistics for prune-and-densify.
+        step: Number of completed steps.
     """
 
     weights: dict[str, Any]
@@ -114,13 +114,13 @@ class Data(NamedTuple):
 
 
 class AvatarFit:
-    """A fit that goes on step by step.
+    """An incremental fit.
 
     Args:
-        avatar: Where it starts, from `appearance.create` or `deformation.create`.
-        clip: Pictures and track.
-        settings: How.
-        held_out: Indices of frames that are not learned from.
+        avatar: The initial avatar, from `appearance.create` or `deformation.create`.
+        clip: Frames and track.
+        settings: Settings of the fit.
+        held_out: Indices of held-out frames.
 
     Example:
         >>> fit = Fit(avatar, clip, Settings(steps=100))  # doctest: +SKIP
@@ -146,7 +146,7 @@ class AvatarFit:
         self.data = Data(
             jnp.asarray(clip.frames), masks, Motion.of(clip.track, clip.size), jnp.asarray(clip.background)
         )
-        # Copies: a step overwrites the state that goes in.
+        # Copies: a step donates its input state.
         weights, canonical = jax.tree.map(
             lambda x: jnp.array(x, copy=True),
             ({"points": avatar.points, "network": avatar.network}, avatar.canonical),
@@ -164,7 +164,7 @@ class AvatarFit:
 
     @property
     def avatar(self) -> Any:
-        """The avatar as fitted so far."""
+        """The current avatar."""
         parts = jax.tree.map(
             lambda x: jnp.array(x, copy=True), {"canonical": self.state.canonical, **self.state.weights}
         )
@@ -172,22 +172,22 @@ class AvatarFit:
 
     @property
     def done(self) -> int:
-        """Steps done."""
+        """Number of completed steps."""
         return int(self.state.step)
 
     def run(
         self, steps: int | None = None, report: Callable[[AvatarFit, dict[str, float]], None] | None = None
     ) -> None:
-        """Go on.
+        """Run optimiser steps.
 
         Args:
-            steps: How many steps; None goes on to the end.
-            report: Called after each step with the fit and the step's figures.
+            steps: Number of steps; None runs to the end.
+            report: Called after each step with the fit and the step's metrics.
         """
         s = self.settings
         last = s.steps if steps is None else min(self.done + steps, s.steps)
         for step in range(self.done, last):
-            # Every frame once in each round, in an order that depends on seed and step alone: a resumed fit goes on alike.
+            # Every frame once per epoch, in an order that depends only on seed and step: a resumed fit continues alike.
             chosen = [self._frame(step * s.batch + k) for k in range(s.batch)]
             self.state, figures = _step(self.state, self._base, self.data, jnp.asarray(chosen), s)
             if (step + 1) % s.reassign_every == 0 and step + 1 <= s.reassign_until * s.steps:
@@ -200,7 +200,7 @@ class AvatarFit:
         return int(np.random.default_rng([self.settings.seed, turn]).permutation(self.usable)[place])
 
     def refine(self, frames: Sequence[int] | np.ndarray, steps: int = 60) -> None:
-        """Fit only the motion of given frames, the avatar as it is: held-out frames are looked at so."""
+        """Fit only the motion of given frames with a fixed avatar, to evaluate held-out frames."""
         optimiser = optax.adam(optax.cosine_decay_schedule(0.15, steps, 0.05), b2=0.99)
         avatar, changes = self.avatar, self.state.changes
         for i in map(jnp.asarray, frames):
@@ -214,21 +214,21 @@ class AvatarFit:
 
     @property
     def track(self) -> Track:
-        """The clip's track with its corrections."""
+        """The clip's track with corrections applied."""
         return corrected(self.clip.track, self.state.changes)
 
     def save(self, path: str | Path) -> None:
-        """Write a checkpoint, replacing one that is there."""
+        """Write a checkpoint, replacing an existing one."""
         from gagjax.io import atomic
 
         with atomic.output(path, True) as temporary:
             tensors.write(temporary, self.state, {"fit": self._name()})
 
     def resume(self, path: str | Path) -> None:
-        """Go on from a checkpoint: the rest is bit for bit what it would have been.
+        """Resume from a checkpoint, bit-identical to an uninterrupted fit.
 
         Raises:
-            InputError: If it is damaged, or of a fit with other settings or another clip.
+            InputError: If it is damaged, or from a fit with other settings or another clip.
         """
         path = Path(path)
         arrays = tensors.read(path)
@@ -237,7 +237,7 @@ class AvatarFit:
         self.state = jax.tree.map(jnp.asarray, tensors.fill(self.state, arrays, path))
 
     def _name(self) -> str:
-        """What must be the same for a checkpoint to fit."""
+        """The identity of a fit, which a checkpoint must match."""
         parts = [repr(self.settings), type(self._base).__name__, str(getattr(self._base, "blend", ""))]
         if "upscale" in self.state.weights["network"]:
             assert isinstance(self._base, DrawsSmaller)
@@ -249,7 +249,7 @@ class AvatarFit:
         return name.hexdigest()
 
     def picture(self, index: int, change: Tree = None) -> Float[np.ndarray, "S S 3"]:
-        """The picture of a frame, with its corrections (or others)."""
+        """The rendered image of a frame, with its own or the given corrections."""
         change = self.state.changes[index] if change is None else jnp.asarray(change)
         return np.asarray(_picture(self.avatar, self.data, index, change, self.clip.size))
 
@@ -275,7 +275,7 @@ def _motion_optimiser() -> optax.GradientTransformation:
 
 
 def _dynamic(step: int | AnyArray, settings: Settings) -> Array:
-    """How much the frame is seen. By degrees: all at once, it would throw about what the first stage has learned."""
+    """Weight of the frame code, raised gradually: an abrupt change would disturb the result of the first stage."""
     return jnp.clip((step / settings.steps - settings.first) / 0.15, 0.0, 1.0).astype(jnp.float32)
 
 
@@ -294,7 +294,7 @@ def _error(
             assert isinstance(avatar, FinishesPictures)
             picture = avatar.finish(features)
             coverage = jax.image.resize(coverage, picture.shape[:2], "linear")
-            # The colours by themselves are to be the picture made small: without this the network does all the work.
+            # Supervise the colours with the downscaled image: otherwise the network does all the work.
             small = jax.image.resize(truth, (*features.shape[:2], 3), "linear")
             loss = losses.photometric(picture, truth, settings.ssim) + jnp.abs(features[..., :3] - small).mean()
         else:
@@ -356,7 +356,7 @@ def _step(
 
 @functools.partial(jax.jit, static_argnames=("settings",))
 def _pull(change: Tree, avatar: PersonalAvatar, data: Data, index: AnyArray, settings: Settings) -> Any:
-    """The gradient in one frame's motion alone."""
+    """The gradient in one frame's motion only."""
     settings = dataclasses.replace(settings, motion=True)
     weights = {"points": avatar.points, "network": avatar.network}
     return jax.grad(lambda z: _error(weights, z[None], avatar, data, index[None], settings)[0])(change)

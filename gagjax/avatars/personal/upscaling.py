@@ -1,10 +1,10 @@
-"""Pictures out of feature maps: a small convolutional network, which can make them larger on the way.
+"""Images from feature maps: a small convolutional network with optional upscaling.
 
-The Gaussians of a field can carry more than colour: with 32 channels the first three are red, green and blue, and the
-network adds what the others say, at once, twice or four times the size at which the Gaussians were drawn.
+The Gaussians of a field can carry more than colour: with 32 channels, say, the first three are red, green and blue, and
+the network adds a residual from the others, at one, two or four times the rasterized size.
 
-Source: Xu et al., Gaussian Head Avatar, CVPR 2024, section on super resolution. Theirs is a UNet of some millions of weights
-for 2K pictures on a GPU; this one has some ten thousands, which a laptop can train.
+Source: Xu et al., Gaussian Head Avatar, CVPR 2024, section on super resolution. Theirs is a UNet with millions of
+weights for 2K images on a GPU; this one has tens of thousands, which a laptop can train.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ FACTORS = (1, 2, 4)
 
 
 class Upscale(nnx.Module):
-    """Three convolutions and a pixel shuffle, added to the enlarged colours; begins by adding nothing.
+    """Three convolutions and a pixel shuffle, added to the upscaled colours; the initial residual is zero.
 
     Args:
-        channels: Of the feature map; the first three are colours.
-        factor: How many times larger the picture is.
-        rngs: Of the first weights.
+        channels: Channels of the feature map; the first three are colours.
+        factor: Image size over feature map size.
+        rngs: Random state of the initial weights.
     """
 
     def __init__(self, channels: int, factor: int, *, rngs: nnx.Rngs) -> None:
@@ -51,7 +51,7 @@ class Upscale(nnx.Module):
 
 
 def create(channels: int, factor: int, seed: int) -> dict[str, Any]:
-    """The first weights."""
+    """The initial weights."""
     module = Upscale(channels, factor, rngs=nnx.Rngs(seed))
     return jax.tree.map(jnp.asarray, nnx.to_pure_dict(nnx.state(module)))
 

@@ -1,6 +1,6 @@
 """Avatars from one photo, without a network: the photo's pixels become Gaussians on the person's head mesh.
 
-`build` makes one from a `Sighting` (a photo with the head's parameters in it); `save` and `load` keep it in a folder.
+`build` constructs one from a `Sighting` (a photo with fitted head parameters); `save` and `load` store it in a folder.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""PortraitAvatar: Gaussians from a photo on a mesh that is lit again, with layers for what the mesh has not."""
+"""PortraitAvatar: Gaussians from a photo on a relightable mesh, with a layer for parts that the mesh lacks."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from gagjax.pytree import pytree
 from gagjax.splatting.gaussians import Gaussians
 from gagjax.typing import AnyArray
 
-#: How far shoulders move when the head does: a head leans and turns on a body that mostly stays.
+#: How far shoulders follow the head, which leans and turns on a mostly static body.
 LEAN = 0.2
 
 
 @pytree
 class Layer:
-    """Gaussians beside the mesh: shoulders, clothes, hair far from the head.
+    """Gaussians off the mesh: shoulders, clothes, hair far from the head.
 
     Args:
-        means: Where they are in the photo, in the head's axes, metres, (N, 3).
-        factors: Roots of their covariances, (N, 3, 3).
+        means: Positions in the photo, in head axes, metres, (N, 3).
+        factors: Square roots of the covariances, (N, 3, 3).
         opacities: (N,).
         colours: Display-encoded, (N, 3).
-        follow: 1 goes with the head, 0 stays where the photo has it, (N,).
+        follow: 1 moves with the head, 0 stays at its position in the photo, (N,).
     """
 
     means: Float[AnyArray, "N 3"]
@@ -46,17 +46,17 @@ class PortraitAvatar:
     """An avatar built from one photo.
 
     Args:
-        model: The person's head: the shape is in the template, no shape columns are left.
-        binding: Place and width of the Gaussians on it, affine.
-        corners: Barycentric place at which each takes its light, (N, 3).
+        model: The person's head model: the shape is in the template, without shape columns.
+        binding: Affine binding of the Gaussians to the mesh.
+        corners: Barycentric coordinates at which each is lit, (N, 3).
         opacities: (N,).
-        albedo: Display-encoded colour with the photo's light divided out, (N, 3); may exceed 1.
-        lit: How far each follows the light: 1 skin, 0 eyes and teeth, (N,).
-        light: The photo's light for `irradiance`, (9, 3), which stands with the camera.
-        follow: How far each vertex goes with the head, (V,): the neck's lower end stays with the shoulders.
+        albedo: Display-encoded colour divided by the photo's light, (N, 3); may exceed 1.
+        lit: Weight of the lighting: 1 for skin, 0 for eyes and teeth, (N,).
+        light: The photo's light for `irradiance`, (9, 3), fixed to the camera.
+        follow: How far each vertex moves with the head, (V,): the lower end of the neck stays with the shoulders.
         pivot: Lower end of the neck, metres, (3,).
-        view: World to camera of the photo, (4, 4).
-        layer: What lies beside the mesh, or None.
+        view: The photo's world-to-camera matrix, (4, 4).
+        layer: Gaussians off the mesh, or None.
     """
 
     model: FlameModel
@@ -79,8 +79,8 @@ class PortraitAvatar:
         """The Gaussians of a frame; arguments as in `MeshAvatar.gaussians`.
 
         Args:
-            parameters: The frame, whose shape is not looked at; or its posed vertices, metres.
-            camera: Who looks, with vertices. Light and shoulders stay with the camera; without one, with the photo's.
+            parameters: The frame, whose shape is ignored; or its posed vertices, metres.
+            camera: The viewing camera, with vertices. Light and shoulders are fixed to it; without one, to the photo's.
         """
         if isinstance(parameters, Parameters):
             vertices = flame.vertices(
@@ -92,7 +92,7 @@ class PortraitAvatar:
         view = jnp.asarray(self.view) if camera is None else camera.viewmat
         vertices = self._held(vertices, self.follow, view)
         means, factors = self.binding.place(vertices, self.model.faces)
-        # Light varies slowly: it is found on the vertices, which are few, and encoded there.
+        # Light varies slowly: it is evaluated and encoded at the vertices, which are few.
         turn = jnp.asarray(FRONT) if camera is None else view[:3, :3]
         glow = irradiance(self.light, flame.normals(self.model, vertices) @ turn.T) ** (1 / GAMMA)
         bright = (glow[self.model.faces[self.binding.triangles]] * self.corners[..., None]).sum(1)
@@ -108,7 +108,7 @@ class PortraitAvatar:
     def _held(
         self, points: Float[AnyArray, "N 3"], follow: Float[AnyArray, "N"], view: Float[AnyArray, "4 4"]
     ) -> Float[AnyArray, "N 3"]:
-        """Points that go with the head only in part: the rest of them stays as the photo shows it, moved, not turned."""
+        """Points that follow the head only in part: the remainder stays as in the photo, translated but not rotated."""
         then, now = jnp.asarray(self.view), view
         pivot = self.pivot * UNITS
         moved = (now[:3, :3] - then[:3, :3]) @ pivot + now[:3, 3] - then[:3, 3]

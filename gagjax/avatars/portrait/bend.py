@@ -1,4 +1,4 @@
-"""The mesh bent so that its features lie on the photo's."""
+"""Warp the mesh so that its facial features align with the photo's."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from gagjax.avatars.portrait import zbuffer
 from gagjax.avatars.portrait.sighting import Sighting
 from gagjax.flame.model import FlameModel
 
-_MOST = 0.012  # metres that a mark may move the mesh: more is no likeness but a bad mark
-_SMOOTH = 0.004  # of the spline: marks are a millimetre or so off
-_REACH = 0.045  # metres from the marks over which the bend fades out
-_FACING = 0.15  # cosine from which a mark is on the side that is seen
+_MOST = 0.012  # maximum displacement by a landmark, metres: more indicates a bad landmark
+_SMOOTH = 0.004  # of the spline: landmarks are off by about a millimetre
+_REACH = 0.045  # metres from the landmarks over which the warp fades out
+_FACING = 0.15  # minimum cosine of a landmark on the visible side
 _ROUNDS = 2
 
 
 def bent(head: FlameModel, sighting: Sighting) -> FlameModel:
-    """A person's head whose marks are where the photo has them.
+    """Warp a person's head so that its landmarks match the photo.
 
-    The marks' distances from their places on the posed mesh become displacements across the line of sight, a thin-plate
-    spline carries them over the surface, and they fade out away from the marks. Eyeballs move as they are.
+    Landmark residuals on the posed mesh become displacements perpendicular to the line of sight, interpolated over the
+    surface by a thin-plate spline and fading out away from the landmarks. Eyeballs move rigidly.
 
     Args:
-        head: The person's head without shape columns.
-        sighting: The photo; without marks the head is returned as it is.
+        head: The person's head model without shape columns.
+        sighting: The photo; without landmarks the head is returned unchanged.
     """
     marks = sighting.marks
     if marks is None:
@@ -69,8 +69,8 @@ def _step(
     use = (toward > _FACING) & np.isfinite(miss).all(1)
     if use.sum() < 12:
         return head
-    unit = 0.05  # the spline's own length: about the distance between the eyes
-    # Places that coincide would make the spline's equations singular.
+    unit = 0.05  # length scale of the spline: about the distance between the eyes
+    # Coincident points would make the spline's equations singular.
     kept = np.unique(np.round(places[use], 5), axis=0, return_index=True)[1]
     spline = RBFInterpolator(
         places[use][kept] / unit, miss[use][kept], kernel="thin_plate_spline", smoothing=_SMOOTH, degree=1
@@ -85,17 +85,17 @@ def _step(
 
 
 def posed_vertices(head: FlameModel, parameters: Parameters) -> Float[np.ndarray, "V 3"]:
-    """A person's mesh as the photo has it, metres."""
+    """A person's mesh posed as in the photo, metres."""
     posed = flame.vertices(head, jnp.zeros(0), parameters.expression, parameters.pose, parameters.eyes, parameters.neck)
     return np.asarray(posed, np.float64)
 
 
 def looking(head: FlameModel, sighting: Sighting) -> Sighting:
-    """The sighting with the eyes turned so that the model's irises lie on the photo's.
+    """The sighting with the eyes rotated so that the model's irises match the photo's.
 
     Args:
         head: The person's head.
-        sighting: The photo; without irises it is returned as it is.
+        sighting: The photo; without irises it is returned unchanged.
     """
     if sighting.irises is None:
         return sighting

@@ -1,4 +1,4 @@
-"""From a sighting to an avatar."""
+"""Build an avatar from a sighting."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from gagjax.camera import Camera
 from gagjax.errors import InputError
 from gagjax.flame.model import FlameModel
 
-ROUNDS = 4  # in which colours are corrected until the avatar in the photo's pose is the photo
-_INSIDE_HEAD = 0.6  # matte from which a pixel is the person's
+ROUNDS = 4  # of colour correction, until the avatar in the photo's pose reproduces the photo
+_INSIDE_HEAD = 0.6  # minimum matte of the person's pixels
 _BEYOND = 0.04  # display-encoded
-_FEWEST = 400  # pixels of the face that a photo must have
+_FEWEST = 400  # minimum number of face pixels in a photo
 
 
 def build(sighting: Sighting, model: FlameModel | None = None, *, rounds: int = ROUNDS) -> PortraitAvatar:
     """The avatar of the person in a photo.
 
     Args:
-        sighting: The photo and where the head is in it.
+        sighting: The photo with fitted head parameters.
         model: The head that was fitted to it; None for the built-in one.
-        rounds: Corrections of the colours against the photo.
+        rounds: Rounds of colour correction against the photo.
 
     Returns:
-        An avatar whose front view is the photo.
+        An avatar that reproduces the photo in the photo's view.
 
     Raises:
         InputError: If hardly any pixel shows the head.
@@ -111,7 +111,7 @@ def _irradiance(glow: np.ndarray, normals: np.ndarray) -> np.ndarray:
 
 
 def _lit(part: np.ndarray) -> np.ndarray:
-    """How far each part follows the photo's light."""
+    """Weight of the photo's lighting on each part."""
     return np.select([part == SKIN, part == RIM, part == EYE], [1.0, 0.6, 0.3], 0.0)
 
 
@@ -124,7 +124,7 @@ def _sureness(
     about: pixels.Facts,
     mine: np.ndarray,
 ) -> np.ndarray:
-    """How well the photo shows each Gaussian of the ground, 0 to 1."""
+    """How well each Gaussian of the ground is visible in the photo, 0 to 1."""
     places = (posed[faces[floor.placed.triangles]] * floor.bary[..., None]).sum(1)
     points = zbuffer.into_camera(places, camera)
     plane = zbuffer.onto_picture(points, camera)
@@ -137,7 +137,7 @@ def _sureness(
 
 
 def _kept(floor: ground.Ground, posed: np.ndarray, faces: np.ndarray, camera: Camera, matte: np.ndarray) -> np.ndarray:
-    """0 for Gaussians of the ground that the photo shows to be no part of the person, else 1."""
+    """0 for Gaussians of the ground that the photo's matte excludes from the person, else 1."""
     places = (posed[faces[floor.placed.triangles]] * floor.bary[..., None]).sum(1)
     plane = zbuffer.onto_picture(zbuffer.into_camera(places, camera), camera)
     outside = (plane < 0).any(1) | (plane > [camera.width, camera.height]).any(1)
@@ -172,7 +172,7 @@ def _paint_eyes(
     linear: np.ndarray,
     colour: np.ndarray,
 ) -> np.ndarray:
-    """Eyeballs by rings; as they were where the photo shows too little of them."""
+    """Eyeballs painted by rings; unchanged if too little of them is visible in the photo."""
     rest, faces = np.asarray(head.v_template, np.float64), np.asarray(head.faces)
     centres = np.asarray(flame.eye_centres(head, jnp.zeros(0)), np.float64)
 
@@ -197,7 +197,7 @@ def _pivot(head: FlameModel) -> np.ndarray:
 
 
 def _follow(parts: Parts, faces: np.ndarray, seen: zbuffer.Seen) -> np.ndarray:
-    """How far the mesh goes with the head in each pixel."""
+    """How far the mesh follows the head in each pixel."""
     there = seen.triangles >= 0
     out = np.zeros(there.shape)
     out[there] = (parts.follow[faces[seen.triangles[there]]] * seen.bary[there]).sum(-1)
@@ -205,11 +205,11 @@ def _follow(parts: Parts, faces: np.ndarray, seen: zbuffer.Seen) -> np.ndarray:
 
 
 def _corrected(avatar: PortraitAvatar, sighting: Sighting, chosen: np.ndarray, rounds: int) -> PortraitAvatar:
-    """Colours changed until the avatar, drawn as in the photo, is the photo: neighbours bleed into each other."""
+    """Correct colours until the avatar rendered in the photo's pose matches the photo, since neighbours blend."""
     count = int(chosen.sum())
     photo = np.asarray(sighting.photo, np.float64)
     goal = photo[chosen]
-    # A little beyond what the neighbourhood shows, no more: at hard edges colours would run away.
+    # Limit colours to little beyond their neighbourhood: at hard edges they would diverge.
     least = ndimage.minimum_filter(photo, (3, 3, 1))[chosen] - _BEYOND
     most = ndimage.maximum_filter(photo, (3, 3, 1))[chosen] + _BEYOND
     shown = goal

@@ -1,4 +1,4 @@
-"""Eyeballs painted from the photo: rings about the line of gaze, so that what a lid covers is known as well."""
+"""Eyeballs painted from the photo: rings about the gaze axis, which also give the parts covered by a lid."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from jaxtyping import Bool, Float, Int
 
 from gagjax.avatars.portrait.parts import smoothstep
 
-RINGS = np.deg2rad(np.arange(0, 76, 1.25))  # from the line of gaze
-PUPIL, IRIS = np.deg2rad(11.0), np.deg2rad(28.5)  # where they end on an eyeball
-_FEW = 12  # pixels of iris and white that a photo must show
+RINGS = np.deg2rad(np.arange(0, 76, 1.25))  # angle from the gaze axis
+PUPIL, IRIS = np.deg2rad(11.0), np.deg2rad(28.5)  # outer angles on an eyeball
+_FEW = 12  # minimum number of pixels of iris and sclera in a photo
 _BLACK, _WHITE = np.array([0.012, 0.010, 0.010]), np.array([0.55, 0.52, 0.50])
 
 
 def angles(
     directions: Float[np.ndarray, "N 3"],
 ) -> Float[np.ndarray, "N"]:
-    """Angle of each direction from the eye's own axis at rest, radians."""
+    """Angle of each direction from the eye's axis at rest, radians."""
     return np.arccos(np.clip(directions[:, 2] / np.linalg.norm(directions, axis=1), -1, 1))
 
 
 def rings(
     angle: Float[np.ndarray, "N"], colours: Float[np.ndarray, "N 3"], lit: Bool[np.ndarray, "N"]
 ) -> Float[np.ndarray, "R 3"] | None:
-    """Colour of every ring, from the pixels of both eyes: a black pupil, the photo's iris, dark at its rim, its white.
+    """Colour of every ring, from the pixels of both eyes: a black pupil, the photo's iris with a dark rim, its sclera.
 
     Args:
-        angle: Of each pixel.
-        colours: Linear.
-        lit: Pixels away from the lids, whose shadow is no colour of the eye.
+        angle: Angle of each pixel, radians.
+        colours: Linear colours.
+        lit: Pixels away from the lids and their shadows.
 
     Returns:
-        Linear colours, or None if too little of the irises is seen.
+        Linear colours, or None if too little of the irises is visible.
     """
 
     def some(low: float, high: float, share: float) -> np.ndarray | None:
@@ -39,7 +39,7 @@ def rings(
         chosen = colours[band & lit] if (band & lit).sum() >= _FEW else colours[band]
         if len(chosen) < _FEW:
             return None
-        # Reflections are bright, lashes dark: the middle, or a brighter part of it, is the eye's own colour.
+        # Reflections are bright, lashes dark: the middle or slightly brighter quantiles are the eye's own colour.
         bright = chosen.mean(1)
         low_end, high_end = np.quantile(bright, [share - 0.25, share + 0.25])
         return np.asarray(chosen[(bright >= low_end) & (bright <= high_end)].mean(0))
@@ -58,12 +58,12 @@ def rings(
 
 
 def painted(ring: Float[np.ndarray, "R 3"], angle: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N 3"]:
-    """The colour of places on the eyeballs."""
+    """Colours at given angles on the eyeballs."""
     return np.stack([np.interp(angle, RINGS, ring[:, c]) for c in range(3)], -1)
 
 
 def axes_at_rest(
     places: Float[np.ndarray, "N 3"], eye: Int[np.ndarray, "N"], centres: Float[np.ndarray, "2 3"]
 ) -> Float[np.ndarray, "N 3"]:
-    """From the middle of its eyeball to each place at rest."""
+    """Directions from the eyeball's centre to each point at rest."""
     return places - centres[eye]

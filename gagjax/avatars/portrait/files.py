@@ -1,6 +1,6 @@
 """A portrait avatar in a folder: `avatar.json`, `avatar.safetensors`, `background.png`, and a PLY for splat viewers.
 
-The head model is not in it, as with personal avatars: the built-in one is made anew, any other is given again.
+As with personal avatars, the head model is not included: the built-in one is regenerated, any other must be passed.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _LIMIT = 4_000_000  # Gaussians
 
 
 class Saved(NamedTuple):
-    """A portrait avatar and what belongs to it.
+    """A portrait avatar with its head model and background.
 
     Attributes:
-        avatar: Whom to draw.
+        avatar: The avatar to render.
         model: The head with the person's shape as its mean, shape basis kept.
-        background: What the photo has behind the person, filled in, (H, W, 3) in [0, 1].
-        size: Width and height of the photo's crop, at which its front view is the photo.
+        background: The photo's background with the person inpainted, (H, W, 3) in [0, 1].
+        size: Width and height of the photo's crop, at which the avatar reproduces the photo.
     """
 
     avatar: PortraitAvatar
@@ -64,15 +64,15 @@ def save(
     """Write an avatar into a folder.
 
     Args:
-        folder: Made where it is not there.
+        folder: The folder; created if missing.
         avatar: From `build`.
-        background: Behind the person, filled in.
+        background: The background with the person inpainted.
         head: The model it was built with.
-        builtin: Whether that is the built-in one, which need not be given again.
-        force: Replace an avatar that is there.
+        builtin: Whether that is the built-in head, which `load` can regenerate.
+        force: Replace an existing avatar.
 
     Raises:
-        InputError: If there is one and `force` is False, or it cannot be written.
+        InputError: If one exists and `force` is False, or it cannot be written.
     """
     from gagjax.io import atomic, images
 
@@ -100,11 +100,11 @@ def load(folder: str | Path, head: FlameModel | None = None) -> Saved:
     """Read an avatar from its folder.
 
     Args:
-        folder: As `save` wrote it.
+        folder: A folder written by `save`.
         head: The FLAME model that it was built with; None for the built-in head.
 
     Raises:
-        InputError: If a file is missing, damaged or of another version, or the head is another.
+        InputError: If a file is missing, damaged or of another version, or the head differs.
     """
     from gagjax.io import images
 

@@ -1,4 +1,4 @@
-"""The whole head under the photo's pixels: Gaussians everywhere, coloured by what is known nearest to each."""
+"""The base layer under the photo's pixels: Gaussians over the whole head, coloured from the nearest known colours."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from gagjax.flame.model import FlameModel
 
 #: Edge of a lattice cell by part, metres.
 _CELLS = {SKIN: 0.0034, RIM: 0.0014, EYE: 0.0011, INSIDE: 0.0032, TEETH: 0.0018, TONGUE: 0.003}
-_FINE = 0.0017  # about the features
+_FINE = 0.0017  # around facial features
 _DIFFUSION, _PRIOR, _MIRROR = 0.05, 2e-6, 0.25
 _DEFAULTS = {TEETH: (0.60, 0.55, 0.47), TONGUE: (0.30, 0.08, 0.075), EYE: (0.7, 0.68, 0.66)}
-#: How fast it gets dark behind the lips, metres.
+#: Distance over which the mouth interior darkens behind the lips, metres.
 _DARK = {INSIDE: 0.009, TEETH: 0.03, TONGUE: 0.02}
 
 
@@ -28,9 +28,9 @@ class Ground(NamedTuple):
 
     Attributes:
         placed: In affine triangle frames.
-        bary: Barycentric places, (N, 3).
+        bary: Barycentric coordinates, (N, 3).
         part: (N,).
-        cell: Edge of each one's lattice cell, metres, (N,).
+        cell: Edge of each Gaussian's lattice cell, metres, (N,).
     """
 
     placed: sampling.Placed
@@ -51,12 +51,12 @@ def cover(model: FlameModel, parts: Parts) -> Ground:
 
 
 def sunk(ground: Ground, model: FlameModel, share: Float[np.ndarray, "N"]) -> Ground:
-    """The ground pulled in where finer Gaussians cover it, so that it does not show in front of them.
+    """The ground moved inwards where finer Gaussians cover it, so that it does not occlude them.
 
     Args:
         ground: The ground.
         model: Its mesh.
-        share: How far each is covered, 0 to 1.
+        share: Coverage of each Gaussian, 0 to 1.
     """
     v, f = np.asarray(model.v_template, np.float64), np.asarray(model.faces)
     length = np.linalg.norm(sampling.axes(v, f)[:, :, 2], axis=1)[ground.placed.triangles]
@@ -73,15 +73,15 @@ def fill(
     sure: Float[np.ndarray, "N"],
     scalp: Float[np.ndarray, "V"],
 ) -> Float[np.ndarray, "N 3"]:
-    """Albedo for all of the ground: the photo's where it is seen, else the mirrored side's, else its neighbourhood's.
+    """Albedo for all of the ground: from the photo where visible, else from the mirrored side, else from neighbours.
 
     Args:
         ground: The ground.
         model: Its mesh.
-        rest: A symmetric head's vertices, by which the other side is found.
+        rest: Vertices of a symmetric head, for mirroring.
         own: Linear albedo from the photo, (N, 3).
-        sure: How well each is seen, 0 to 1.
-        scalp: How much hair may lie on each vertex: its colours stay there, and the skin's stay on the skin.
+        sure: Visibility of each, 0 to 1.
+        scalp: Possible hair cover of each vertex, which keeps hair and skin colours apart.
     """
     faces = np.asarray(model.faces)
     skin = np.isin(ground.part, (SKIN, RIM))
@@ -97,7 +97,7 @@ def fill(
     known = np.where((direct > 0)[:, None], own, own[other])
     where = (faces, len(rest), ground.placed.triangles, ground.bary, known)
     heard = direct + 0.2 * mirrored
-    # Two fields of colour, the skin's and the hair's, so that neither runs into the other where nothing is seen.
+    # Separate colour fields for skin and hair, so that neither bleeds into the other in unobserved areas.
     low = (diffused(*where, heard * (1 - hairy), usual)[corners] * ground.bary[..., None]).sum(1)
     if (heard * hairy).sum() > 1:
         hair = (diffused(*where, heard * hairy**2, usual)[corners] * ground.bary[..., None]).sum(1)
@@ -123,7 +123,7 @@ def diffused(
     weights: Float[np.ndarray, "N"],
     prior: Float[np.ndarray, "3"],
 ) -> Float[np.ndarray, "V 3"]:
-    """Values on vertices that are smooth along the surface and near to weighted samples on it."""
+    """Vertex values that are smooth along the surface and close to weighted samples on it."""
     corners = faces[triangles]
     heavy = bary * weights[:, None]
     known = np.bincount(corners.ravel(), heavy.ravel(), count)

@@ -1,4 +1,4 @@
-"""The skull swollen until its outline is the hair's."""
+"""Expand the skull until its outline matches the hair's."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from gagjax.avatars.portrait.parts import Parts
 from gagjax.avatars.portrait.sighting import Sighting
 from gagjax.flame.model import FlameModel
 
-_STEPS = np.linspace(-0.025, 0.07, 64)  # metres along the normal at which the matte is asked
-_SIDEWAYS = 0.35  # cosine below which a normal lies in the picture's plane
+_STEPS = np.linspace(-0.025, 0.07, 64)  # metres along the normal at which the matte is sampled
+_SIDEWAYS = 0.35  # cosine below which a normal counts as parallel to the image plane
 _SMOOTH = 0.6
 
 
 def swollen(head: FlameModel, parts: Parts, sighting: Sighting) -> FlameModel:
-    """A person's head with the hair's volume on its skull, as far as the photo's matte shows it.
+    """A person's head with hair volume added to the skull according to the photo's matte.
 
-    Where the skull's normals lie across the line of sight, the matte says how far the hair stands off; over the rest of
-    the skull that is interpolated, and it ends at the hairline.
+    Where the skull's normals are perpendicular to the line of sight, the matte gives the hair's thickness; it is
+    interpolated over the rest of the skull and ends at the hairline.
 
     Args:
         head: The person's head.
@@ -65,7 +65,7 @@ def swollen(head: FlameModel, parts: Parts, sighting: Sighting) -> FlameModel:
 def _spread(
     faces: np.ndarray, values: Float[np.ndarray, "V"], sure: Float[np.ndarray, "V"], where: Float[np.ndarray, "V"]
 ) -> Float[np.ndarray, "V"]:
-    """Values over the surface, smooth, and zero where there is no skull."""
+    """Smooth values over the surface, zero outside the skull."""
     count = len(values)
     edges = np.unique(np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), 1), axis=0)
     graph = sparse.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), (count, count))

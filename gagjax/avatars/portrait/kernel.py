@@ -1,4 +1,4 @@
-"""The loop of the z-buffer, compiled."""
+"""The compiled loop of the z-buffer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]
 def fill(plane, z, faces, triangles, bary, depth):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Enter every triangle into the pixels in which it is the nearest so far; see `zbuffer.seen`."""
+    """Rasterize every triangle with a depth test; see `zbuffer.seen`."""
     height, width = triangles.shape
     for t in range(len(faces)):
         a, b, c = faces[t]

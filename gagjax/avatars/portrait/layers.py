@@ -1,4 +1,4 @@
-"""What the matte has and the mesh has not: hair far from the skull, hats, shoulders, clothes; and the background."""
+"""Layers for parts of the matte that the mesh lacks (distant hair, hats, shoulders, clothes), and the background."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gagjax.avatars.portrait.parts import smoothstep
 from gagjax.avatars.portrait.zbuffer import Seen
 from gagjax.camera import Camera
 
-_SPREAD = 0.8  # pixels: wide enough for neighbours at other distances to close
-_LEAST = 0.08  # matte from which there is something
-_GAP = 6  # pixels between the person and what is taken for background
-_SMOOTH = 0.03  # of the depth, in picture widths
-_UNDER = 0.12  # how far the layer goes on behind the mesh, in picture widths
+_SPREAD = 0.8  # pixels: wide enough to close gaps between neighbours at different depths
+_LEAST = 0.08  # minimum matte of the layer
+_GAP = 6  # pixels between the person and the background samples
+_SMOOTH = 0.03  # of the depth, in image widths
+_UNDER = 0.12  # extension of the layer behind the mesh, in image widths
 
 
 def beside(
@@ -28,23 +28,23 @@ def beside(
     follow: Float[np.ndarray, "H W"],
     camera: Camera,
 ) -> Layer | None:
-    """A layer of the person's pixels that no Gaussian on the mesh covers.
+    """A layer of the person's pixels that are not covered by Gaussians on the mesh.
 
-    Its depth is that of the mesh's nearest outline, smoothed: where hair and clothes begin, they begin at the head.
+    Its depth is that of the mesh's nearest outline, smoothed, so that hair and clothes are attached to the head.
 
     Args:
-        photo: Display-encoded.
-        matte: The person's.
-        covered: Pixels that have their Gaussian on the mesh.
-        seen: What the photo sees of the mesh.
-        follow: How far the mesh goes with the head in each pixel that it covers.
-        camera: The photo's.
+        photo: The photo, display-encoded.
+        matte: The person's matte.
+        covered: Pixels that have a Gaussian on the mesh.
+        seen: The mesh as visible in the photo.
+        follow: How far the mesh follows the head in each pixel that it covers.
+        camera: The photo's camera.
 
     Returns:
-        The layer; None where nothing is left.
+        The layer; None if it would be empty.
     """
     there = seen.triangles >= 0
-    # Of the mesh's own pixels only the outermost: further in, the ground is under them.
+    # Only the outermost of the mesh's own pixels: further in, the ground covers them.
     chosen = (matte > _LEAST) & ~covered & ndimage.binary_dilation(~there, iterations=2)
     if not chosen.any() or not there.any():
         return None
@@ -53,12 +53,12 @@ def beside(
     smooth = ndimage.gaussian_filter(depth, _SMOOTH * camera.width)
     share = smoothstep(0, 3 * _SMOOTH * camera.width, distance)
     depth = depth + share * (smooth - depth)
-    # Behind what the mesh has there: an outline's pixels are half somebody else's.
+    # Behind the mesh: pixels on an outline are mixed.
     depth = depth + np.where(there, 0.01 * UNITS, 0.002 * UNITS)
     along = follow[tuple(nearest)]
     along = along + share * (ndimage.gaussian_filter(along, 2 * _SMOOTH * camera.width) - along)
     layers = [_placed(photo, 0.96 * matte, chosen, depth, along, camera, _SPREAD)]
-    # It goes on behind the mesh, so that no gap opens beside a head that turns.
+    # It continues behind the mesh, so that no gap opens when the head turns.
     away, out = ndimage.distance_transform_edt(~(chosen & ~there), return_indices=True)
     grid = np.zeros_like(chosen)
     grid[::2, ::2] = True
@@ -82,7 +82,7 @@ def _placed(
     camera: Camera,
     spread: float,
 ) -> tuple[np.ndarray, ...]:
-    """Chosen pixels as a layer's arrays."""
+    """The arrays of a layer for the chosen pixels."""
     sight = pixels.rays(camera)[chosen]
     facing = np.broadcast_to([0.0, 0.0, -1.0], sight.shape)
     view = np.asarray(camera.viewmat, np.float64)
@@ -93,7 +93,7 @@ def _placed(
 
 
 def unmixed(photo: Float[np.ndarray, "H W 3"], matte: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W 3"]:
-    """The photo with the person's colours drawn out over the matte's soft edge, where they are mixed with what is behind."""
+    """The photo with the person's colours extended over the matte's soft edge, where they mix with the background."""
     solid = ndimage.binary_erosion(matte > 0.9, iterations=2, border_value=1)
     if not solid.any():
         return photo
@@ -103,14 +103,14 @@ def unmixed(photo: Float[np.ndarray, "H W 3"], matte: Float[np.ndarray, "H W"]) 
 
 
 def behind(photo: Float[np.ndarray, "H W 3"], matte: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W 3"]:
-    """The background, filled in behind the person from around them: smooth, since nobody knows what is there."""
+    """The background, smoothly inpainted behind the person from its surroundings."""
     free = ndimage.binary_erosion(matte < 0.02, iterations=_GAP, border_value=1)
     if not free.any():
         return np.broadcast_to(photo.mean((0, 1)), photo.shape).astype(np.float32)
     out, weight = photo * free[..., None], free.astype(float)
     filled = np.zeros_like(out)
     done = np.zeros(weight.shape)
-    # Coarse to fine: what a narrow blur does not reach, a wider one does.
+    # Fine to coarse: a wider blur fills what a narrower one does not reach.
     for width in (1.5, 4, 10, 25, 60, 150, 400):
         blurred = ndimage.gaussian_filter(weight, width, mode="nearest")
         value = (

@@ -1,4 +1,4 @@
-"""The light of a photo as low-order spherical harmonics in the camera's axes, and colours without it."""
+"""The light of a photo as low-order spherical harmonics in camera axes."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from jaxtyping import Bool, Float
 from gagjax.typing import AnyArray
 
 GAMMA = 2.2
-#: How far light on one place may differ from the mean: harmonics say little about directions that no pixel faces.
+#: Limits of the light relative to its mean: harmonics are poorly determined in directions that no pixel faces.
 LEAST, MOST = 0.4, 1.9
 _RIDGE = (0.0, 0.02, 0.02, 0.02, 0.1, 0.1, 0.1, 0.1, 0.1)
 
 
 def basis(normals: Float[AnyArray, "N 3"]) -> Float[AnyArray, "N 9"]:
-    """Real spherical harmonics to degree 2, without their constants, of unit vectors.
+    """Real spherical harmonics of unit vectors up to degree 2, without their constants.
 
     Source: Ramamoorthi and Hanrahan, An efficient representation for irradiance environment maps, SIGGRAPH 2001: nine
-    numbers hold a distant light's irradiance on a matte surface to about one per cent.
+    coefficients represent a distant light's irradiance on a diffuse surface to about one per cent.
     """
     x, y, z = normals[:, 0], normals[:, 1], normals[:, 2]
     one = jnp.ones_like(x)
@@ -26,22 +26,22 @@ def basis(normals: Float[AnyArray, "N 3"]) -> Float[AnyArray, "N 9"]:
 
 
 def irradiance(light: Float[AnyArray, "9 3"], normals: Float[AnyArray, "N 3"]) -> Float[AnyArray, "N 3"]:
-    """Light on places by their normals in camera axes, 1 on average over the photo's skin."""
+    """Irradiance for normals in camera axes, 1 on average over the photo's skin."""
     return jnp.clip(basis(normals) @ light, LEAST, MOST)
 
 
 def fit(
     colours: Float[np.ndarray, "N 3"], normals: Float[np.ndarray, "N 3"], skin: Bool[np.ndarray, "N"]
 ) -> Float[np.ndarray, "9 3"]:
-    """The light on a face whose skin has one colour, but for what stands out.
+    """Fit the light on a face, assuming uniform skin colour up to outliers.
 
     Args:
-        colours: Linear light.
-        normals: Camera axes.
-        skin: Which to use.
+        colours: Linear colours.
+        normals: Normals in camera axes.
+        skin: Which samples to use.
 
     Returns:
-        Coefficients for `irradiance`; without skin, light that is the same from everywhere.
+        Coefficients for `irradiance`; without skin samples, uniform light.
     """
     flat = np.zeros((9, 3))
     flat[0] = 1

@@ -1,4 +1,4 @@
-"""The parts of a head that a portrait treats in ways of their own, for any head in FLAME's format."""
+"""The parts of a head that a portrait treats differently, for any head in FLAME's format."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Parts(NamedTuple):
     Attributes:
         of: Part of every triangle, (F,).
         eye: 0 for triangles of the left eyeball, 1 for those of the right one, -1 for others, (F,).
-        face: Vertices about the features, of which the photo's light is read, (V,).
-        follow: How far each vertex goes with the head: 1 on the head, less down the neck, (V,).
-        scalp: How much hair may lie on each vertex, 0 on the face, (V,).
+        face: Vertices around facial features, from which the photo's light is estimated, (V,).
+        follow: How far each vertex moves with the head: 1 on the head, less down the neck, (V,).
+        scalp: Possible hair cover of each vertex, 0 on the face, (V,).
     """
 
     of: Int[np.ndarray, "F"]
@@ -33,7 +33,7 @@ class Parts(NamedTuple):
 
 
 def parts_of(model: FlameModel) -> Parts:
-    """The parts of a head, from its landmarks, its skinning and, for the built-in one, its own list of parts."""
+    """The parts of a head, from its landmarks and skinning and, for the built-in head, its part labels."""
     v, f = np.asarray(model.v_template, np.float64), np.asarray(model.faces)
     turning = np.asarray(model.weights)[:, 3:5]
     eye = np.where(turning.max(1) > 0.5, turning.argmax(1), -1)
@@ -44,7 +44,7 @@ def parts_of(model: FlameModel) -> Parts:
     of = np.where(eye >= 0, EYE, of)
     marks = np.asarray(flame.landmarks(model, model.v_template), np.float64)[:68]
     left, right = marks[42:48].mean(0), marks[36:42].mean(0)
-    size = np.linalg.norm(left - right)  # the other lengths of a head in this one
+    size = np.linalg.norm(left - right)  # the unit of the other lengths of a head
     middle = (left + right) / 2
     chin = marks[8]
     away = cKDTree(marks[17:]).query(v)[0]

@@ -1,4 +1,4 @@
-"""Pixels of a photo as Gaussians on the mesh that is seen in them."""
+"""Pixels of a photo as Gaussians on the visible mesh."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from gagjax.camera import Camera
 #: Standard deviation of a pixel's Gaussian, pixels; the rasterizer adds 0.3 square pixels to its square.
 SPREAD = 0.55
 _THICKNESS = 0.0002  # metres
-_STEEPEST = 0.25  # cosine at which footprints stop growing
-_STEP = 0.006  # metres of depth between neighbours that lie on different surfaces
+_STEEPEST = 0.25  # cosine below which footprints stop growing
+_STEP = 0.006  # minimum depth step between different surfaces, metres
 
 
 class Facts(NamedTuple):
-    """What a photo says of the mesh in each pixel.
+    """Per-pixel properties of the mesh in a photo.
 
     Attributes:
-        cosine: Between the surface and the line of sight, (H, W); 0 where there is no mesh.
+        cosine: Cosine between surface normal and line of sight, (H, W); 0 where there is no mesh.
         edge: Whether another surface, or none, lies within a pixel, (H, W).
-        normals: In camera axes, from the vertices', (H, W, 3).
+        normals: Interpolated vertex normals in camera axes, (H, W, 3).
     """
 
     cosine: Float[np.ndarray, "H W"]
@@ -35,7 +35,7 @@ class Facts(NamedTuple):
 
 
 def facts(seen: Seen, faces: np.ndarray, normals: Float[np.ndarray, "V 3"], camera: Camera) -> Facts:
-    """Angles and edges of what is seen; `normals` are the posed vertices', world axes."""
+    """Angles and edges of the visible mesh; `normals` are those of the posed vertices, world axes."""
     there = seen.triangles >= 0
     height, width = there.shape
     out = np.zeros((height, width, 3))
@@ -47,7 +47,7 @@ def facts(seen: Seen, faces: np.ndarray, normals: Float[np.ndarray, "V 3"], came
     cosine = np.where(there, -(out * sight).sum(-1) / np.linalg.norm(sight, axis=-1), 0)
     far = np.where(there, seen.depth, 1e3)
     step = ndimage.maximum_filter(far, 3) - ndimage.minimum_filter(far, 3)
-    # A slope has steps as well: what counts is more than the surface's own.
+    # A slanted surface has depth steps too: only steps beyond its own slope count.
     own = 4 * seen.depth / np.asarray(camera.K)[0, 0] / np.maximum(cosine, 0.15)
     edge = there & (step > _STEP * UNITS + np.where(there, own, 0))
     return Facts(cosine, edge, out)
@@ -61,18 +61,18 @@ def gaussians(
     chosen: Bool[np.ndarray, "H W"],
     spread: float = SPREAD,
 ) -> tuple[sampling.Placed, Float[np.ndarray, "N 3"]]:
-    """One Gaussian for every chosen pixel, as wide on its triangle as the pixel is.
+    """One Gaussian per chosen pixel, with the pixel's footprint on its triangle.
 
     Args:
         vertices: Posed mesh, metres.
         faces: Its triangles.
-        camera: The photo's.
-        seen: What it sees of the mesh.
-        chosen: Pixels, all of them on the mesh.
+        camera: The photo's camera.
+        seen: The mesh as visible to it.
+        chosen: The chosen pixels, all of them on the mesh.
         spread: Standard deviation in pixels.
 
     Returns:
-        The Gaussians in the triangles' affine frames, and their barycentric places.
+        The Gaussians in the triangles' affine frames, and their barycentric coordinates.
     """
     triangles, bary = seen.triangles[chosen], seen.bary[chosen].astype(np.float64)
     frame = sampling.axes(np.asarray(vertices, np.float64), faces)[triangles]
@@ -91,13 +91,13 @@ def footprint(
     camera: Camera,
     spread: float,
 ) -> Float[np.ndarray, "N 3 3"]:
-    """Roots of covariances that cover a pixel each, camera axes, metres.
+    """Square roots of covariances that cover one pixel each, camera axes, metres.
 
     Args:
-        normals: Of the surface, camera axes.
+        normals: Surface normals, camera axes.
         sight: Lines of sight with unit depth.
-        depth: World units.
-        camera: The photo's.
+        depth: Depths, world units.
+        camera: The photo's camera.
         spread: Standard deviation in pixels.
     """
     focal = np.asarray(camera.K, np.float64)[[0, 1], [0, 1]]
@@ -123,7 +123,7 @@ def rays(camera: Camera) -> Float[np.ndarray, "H W 3"]:
 
 
 def sampled(picture: Float[np.ndarray, "H W *C"], places: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "N *C"]:
-    """A picture at places in pixels, linear between pixel centres, its border beyond."""
+    """Bilinear samples of an image at pixel positions, clamped to its border."""
     at = [places[:, 1] - 0.5, places[:, 0] - 0.5]
     if picture.ndim == 2:
         return ndimage.map_coordinates(picture, at, order=1, mode="nearest")

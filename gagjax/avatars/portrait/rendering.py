@@ -1,4 +1,4 @@
-"""Pictures of a portrait avatar along a track, before its own background or a plain one."""
+"""Render a portrait avatar along a track, over its own background or a plain one."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def frames(
     size: int = 512,
     backend: str = "auto",
 ) -> Iterator[Float[np.ndarray, "size size 3"]]:
-    """The pictures of a track one by one; memory does not grow with its length.
+    """Render the frames of a track one by one; memory does not grow with its length.
 
     Args:
-        avatar: Whom to draw.
-        track: Its performance, head pose and camera; its shape is not looked at.
-        behind: A picture or one colour.
+        avatar: The avatar to render.
+        track: Performance, head pose and camera; its shape is ignored.
+        behind: A background image or colour.
         size: Width and height.
-        backend: Of `gagjax.splatting.rasterize`.
+        backend: As in `gagjax.splatting.rasterize`.
 
     Yields:
-        float32 pictures in [0, 1].
+        float32 images in [0, 1].
     """
     plate = jax.image.resize(jnp.asarray(behind), (size, size, 3), "linear") if np.ndim(behind) == 3 else behind
     plate = jnp.broadcast_to(jnp.asarray(plate, jnp.float32), (size, size, 3))
@@ -59,6 +59,6 @@ def frames(
 def composed(
     avatar: PortraitAvatar, parameters: Parameters, plate: Float[AnyArray, "H W 3"], *, backend: str = "auto"
 ) -> Float[AnyArray, "H W 3"]:
-    """One frame before a picture of its size."""
+    """One frame composited over an image of its size."""
     picture, coverage = drawn(avatar, parameters, jnp.zeros(3), backend=backend)
     return picture + (1 - coverage[..., None]) * plate

@@ -1,4 +1,4 @@
-"""Sighting: a photo of a person and where the head is in it."""
+"""Sighting: a photo of a person with fitted head parameters."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gagjax.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Marks:
-    """Points of the photo that belong to places of the mesh.
+    """Correspondences between image points and points on the mesh.
 
     Attributes:
-        pixels: Where they are in the photo, (L, 2).
+        pixels: Positions in the photo, (L, 2) pixels.
         faces: Triangle of each, (L,).
-        bary: Barycentric place in it, (L, 3).
+        bary: Barycentric coordinates in it, (L, 3).
     """
 
     pixels: Float[np.ndarray, "L 2"]
@@ -29,18 +29,18 @@ class Marks:
 
 @dataclasses.dataclass(frozen=True)
 class Sighting:
-    """One photo with the head's parameters in it: all that a portrait avatar is built from.
+    """One photo with fitted head parameters: the input of a portrait avatar.
 
     Attributes:
         photo: Display-encoded RGB in [0, 1], (H, W, 3).
-        matte: How much of each pixel is the person, (H, W).
+        matte: Alpha matte of the person, (H, W).
         parameters: Shape, expression, pose, eyes and neck as fitted to the photo, with the photo's camera.
-        marks: Landmarks to which the mesh is bent, or None to take it as it is.
-        irises: Middle of the subject's left and right iris in the photo, (2, 2) pixels, or None to trust
+        marks: Landmarks to which the mesh is warped, or None to leave it unchanged.
+        irises: Centres of the subject's left and right iris in the photo, (2, 2) pixels, or None to trust
             `parameters.eyes`.
 
     Raises:
-        InputError: If photo, matte and camera do not have one size, or there is no camera.
+        InputError: If photo, matte and camera differ in size, or there is no camera.
     """
 
     photo: Float[np.ndarray, "H W 3"]

@@ -1,4 +1,4 @@
-"""Which triangle is seen in each pixel, and where in it."""
+"""Z-buffer: the visible triangle in each pixel with barycentric coordinates."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gagjax.camera import Camera
 
 
 class Seen(NamedTuple):
-    """What a camera sees of a mesh, pixel by pixel.
+    """Per-pixel visibility of a mesh.
 
     Attributes:
         triangles: The nearest triangle, -1 where there is none, (H, W).
-        bary: Barycentric place in it, perspective correct, (H, W, 3).
+        bary: Perspective-correct barycentric coordinates in it, (H, W, 3).
         depth: World units, inf where there is none, (H, W).
     """
 
@@ -27,24 +27,24 @@ class Seen(NamedTuple):
 
 
 def into_camera(points: Float[np.ndarray, "N 3"], camera: Camera) -> Float[np.ndarray, "N 3"]:
-    """Points of the head in metres, in camera axes and world units."""
+    """Transform head points in metres to camera axes and world units."""
     view = np.asarray(camera.viewmat, np.float64)
     return np.asarray(points, np.float64) * UNITS @ view[:3, :3].T + view[:3, 3]
 
 
 def onto_picture(points: Float[np.ndarray, "N 3"], camera: Camera) -> Float[np.ndarray, "N 2"]:
-    """Pixels of points in camera axes."""
+    """Project points in camera axes to pixels."""
     k = np.asarray(camera.K, np.float64)
     return points[..., :2] / points[..., 2:] * [k[0, 0], k[1, 1]] + k[:2, 2]
 
 
 def seen(vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"], camera: Camera) -> Seen:
-    """The nearest triangle of every pixel, whichever way it faces.
+    """The nearest triangle of every pixel, regardless of facing.
 
     Args:
         vertices: Posed mesh, metres.
         faces: Its triangles.
-        camera: Who looks.
+        camera: The viewing camera.
     """
     points = into_camera(vertices, camera)
     plane = onto_picture(points, camera)

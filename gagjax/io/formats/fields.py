@@ -1,4 +1,4 @@
-"""Single fields of foreign files, checked one by one, so that a message can name the file and the field."""
+"""Validation of single fields of untrusted files, with messages that name file and field."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from gagjax.track import Track, per_frame_lens
 
 
 def member(record: object, key: str, file: Path, where: str = "") -> Any:
-    """The value of `key` in a dict of a foreign file.
+    """The value of `key` in a dict of an untrusted file.
 
     Raises:
-        InputError: If it is no dict or lacks the key.
+        InputError: If it is not a dict or lacks the key.
     """
     if not isinstance(record, Mapping):
         raise InputError(f"is a {type(record).__name__}, expected a dict", file=file, field=where or None)
@@ -30,12 +30,12 @@ def member(record: object, key: str, file: Path, where: str = "") -> Any:
 
 
 def names_in(content: Mapping[Any, Any], count: int) -> str:
-    """The first keys of a mapping as text, each cut to a length at which a message can quote it."""
+    """The first keys of a mapping as text, each truncated for use in a message."""
     return ", ".join(sorted(str(key)[:60] for key in content)[:count]) or "nothing"
 
 
 def array(value: object, file: Path, field: str) -> np.ndarray:
-    """An array out of what a file holds as one: numbers, nested lists of them, or an array.
+    """Convert a file's value to an array: a number, nested lists of numbers, or an array.
 
     Raises:
         InputError: If it holds anything but numbers.
@@ -50,7 +50,7 @@ def numbers(value: object, shape: tuple[int, ...], file: Path, field: str) -> np
     """A float32 array of a given shape; leading axes of length one are dropped.
 
     Raises:
-        InputError: If it holds no numbers or has another shape.
+        InputError: If it does not hold numbers or has another shape.
     """
     value = _numeric(value, file, field)
     squeezed = value
@@ -65,7 +65,7 @@ def sequence(value: object, shape: tuple[int, ...], file: Path, field: str, fram
     """A float32 array (T, *shape).
 
     Raises:
-        InputError: If it holds no numbers, has another shape, or not `frames` frames.
+        InputError: If it does not hold numbers, has another shape, or not `frames` frames.
     """
     value = _numeric(value, file, field)
     if value.ndim != len(shape) + 1 or value.shape[1:] != shape:
@@ -79,7 +79,7 @@ def stacked(records: Sequence[Any], key: str, shape: tuple[int, ...], file: Path
     """One field of every record, (T, *shape) float32; `places` name the records in messages.
 
     Raises:
-        InputError: If a record lacks it, or it has another shape there.
+        InputError: If a record lacks it or has another shape.
     """
     return np.stack(
         [
@@ -90,10 +90,10 @@ def stacked(records: Sequence[Any], key: str, shape: tuple[int, ...], file: Path
 
 
 def coefficients(value: object, columns: int, file: Path, field: str) -> np.ndarray:
-    """Rows of coefficients, (T, columns) float32: trackers may estimate fewer, of which the others are zero.
+    """Rows of coefficients, (T, columns) float32, zero-padded if the tracker estimates fewer.
 
     Raises:
-        InputError: If it holds no numbers, is no (T, n), or has more columns.
+        InputError: If it does not hold numbers, is not (T, n), or has more columns.
     """
     value = _numeric(value, file, field)
     if value.ndim != 2 or not 0 < value.shape[1] <= columns:
@@ -104,10 +104,10 @@ def coefficients(value: object, columns: int, file: Path, field: str) -> np.ndar
 def stacked_coefficients(
     records: Sequence[Any], key: str, columns: int, file: Path, places: Sequence[str]
 ) -> np.ndarray:
-    """`coefficients` with one row in every record; all records hold as many.
+    """`coefficients` with one row per record, of the same length in all records.
 
     Raises:
-        InputError: If a record lacks it, or holds more, or another number than most records.
+        InputError: If a record lacks it, holds too many, or a different number from most records.
     """
     rows = []
     for record, place in zip(records, places, strict=True):
@@ -124,7 +124,7 @@ def stacked_coefficients(
 
 
 def at_frames(track: Track, index: np.ndarray, valid: np.ndarray, names: Sequence[str] | None) -> Track:
-    """The track with the frames of an index, in that order (frames may repeat), with other flags and names."""
+    """The track with the frames at the given indices (which may repeat), with new flags and names."""
 
     def take(value: object) -> Any:
         return np.asarray(value)[index]
@@ -144,5 +144,5 @@ def _numeric(value: object, file: Path, field: str) -> np.ndarray:
     value = array(value, file, field)
     if value.dtype.kind == "c":
         raise InputError(f"holds {value.dtype}, not numbers", file=file, field=field)
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is looked for later
+    with np.errstate(over="ignore"):  # overflow of float32 becomes infinite, which is checked later
         return value.astype(np.float32)

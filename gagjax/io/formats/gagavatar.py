@@ -26,7 +26,7 @@ from gagjax.io.formats import fields, numbering, pickling, torch_archive
 from gagjax.io.formats.origin import Origin, merged, of
 from gagjax.track import EXPRESSIONS, SHAPES, Track
 
-#: A key's video and frame number, as GAGAvatar_track writes it.
+#: A key's video and frame number, as written by GAGAvatar_track.
 _KEY = re.compile(r"(?P<video>.*)_(?P<number>[0-9]{1,12})")
 NAME_LIMIT = 4096  # characters of a frame's name
 NEEDED = ("expcode", "posecode", "eyecode", "transform_matrix")
@@ -38,7 +38,7 @@ class Portrait(NamedTuple):
 
     Attributes:
         track: Its one frame.
-        image: (H, W, 3) float32 in [0, 1], head crop on black, or None where the file holds none.
+        image: (H, W, 3) float32 in [0, 1], head crop on black, or None if the file has none.
     """
 
     track: Track
@@ -54,16 +54,16 @@ def is_records(content: object) -> bool:
 
 
 def is_clip(content: Any) -> bool:
-    """Whether records are the frames of a video: their keys end in numbers, `clip_0`, `clip_1` and so on."""
+    """Whether records are frames of a video: their keys end in numbers, `clip_0`, `clip_1` and so on."""
     keys = [str(key) for key in frame_keys(content)]
     return len(keys) > 1 and all(_KEY.fullmatch(key) for key in keys)
 
 
 def frame_keys(content: Mapping[Any, Any]) -> list[Any]:
-    """The keys whose records are frames, in the file's order; others (a version, a note) are not part of the motion."""
+    """The keys whose records are frames, in file order, without others such as a version or a note."""
     like_frames = {key for key, record in content.items() if isinstance(record, Mapping) and set(record) & set(FIELDS)}
     patterns = {numbering.pattern(str(key)) for key in like_frames}
-    # A damaged record among numbered ones is still a frame, and is complained of.
+    # A damaged record among numbered ones is still a frame, and raises an error.
     return [key for key in content if key in like_frames or numbering.pattern(str(key)) in patterns - {None}]
 
 
@@ -73,15 +73,15 @@ def read(content: Mapping[Any, Any], file: Path, source: str, fps: Fraction = Fr
     Args:
         content: The file's dict.
         file: For messages.
-        source: Goes into the track.
-        fps: The format holds no frame rate.
+        source: `source` of the track.
+        fps: Frame rate; the format does not store it.
 
     Returns:
-        The track. A missing frame repeats the one before it, with `valid` False. `extra` holds `bbox`, and
-        `global_rotation` if a tracker has put one into `posecode`. `origin` keeps the records as they are.
+        The track. A missing frame repeats its predecessor, with `valid` False. `extra` holds `bbox`, and
+        `global_rotation` if `posecode` contains one. `origin` keeps the records unmodified.
 
     Raises:
-        InputError: If a field is missing or has a wrong shape, or two keys have one number.
+        InputError: If a field is missing or has a wrong shape, or two keys have the same number.
     """
     originals = frame_keys(content)
     names = _key_texts(originals, file)
@@ -117,7 +117,7 @@ def _of_records(records: Sequence[Any], keys: Sequence[str], file: Path) -> Trac
 
 
 def read_portraits(content: Mapping[Any, Any], file: Path) -> dict[str, Portrait]:
-    """Each record as a portrait, by its name.
+    """Each record as a portrait, by name.
 
     Raises:
         InputError: If a field is missing or has a wrong shape.
@@ -137,10 +137,10 @@ def read_portraits(content: Mapping[Any, Any], file: Path) -> dict[str, Portrait
 
 
 def write(track: Track, path: Path, *, fill_gaps: bool = False) -> None:
-    """The records of a track in the layout of `smoothed.pkl`, for the original's own inference.
+    """Write the records of a track in the layout of `smoothed.pkl`, for the original's inference.
 
-    A track that came from such records changes them only where it differs from them: further entries, types, shapes,
-    keys and order stay.
+    If the track was read from such records, only modified values are changed: further entries, types, shapes, keys and
+    order are kept.
 
     Args:
         track: The track; where it has no shape or boxes, zeros and the whole image stand for them.
@@ -189,7 +189,7 @@ def write(track: Track, path: Path, *, fill_gaps: bool = False) -> None:
 
 
 def _columns(track: Track, *, filled: bool, frame: int | None = None) -> dict[str, np.ndarray]:
-    """The fields by their names in the file, for all frames or one; `filled` makes up those that the track lacks."""
+    """The fields by file name, for all frames or one; `filled` adds defaults for those that the track lacks."""
     frames = len(track)
     jaw = _float32(track.jaw)
     columns = {}
@@ -208,14 +208,14 @@ def _columns(track: Track, *, filled: bool, frame: int | None = None) -> dict[st
 
 
 def _changed(record: Mapping[Any, Any], new: Mapping[str, np.ndarray], path: Path) -> dict[Any, Any]:
-    """A record of the file with the new numbers of one frame."""
+    """A record of the file with updated numbers of one frame."""
     read = _columns(_of_records([record], ["frame"], path), filled=False, frame=0)
     made = {name: merged(record[name], read[name], new[name]) for name in read if name in new}
     return {**record, **made, **{name: value for name, value in new.items() if name not in record}}
 
 
 def _names(track: Track, origin: Origin | None) -> Sequence[str]:
-    """The frames' keys: those of the track if the original can sort them, or the file had them so."""
+    """The frames' keys: those of the track if the original can sort them or they come from the file."""
     names = track.names
     if names is not None and (origin is not None or all(_KEY.fullmatch(name) for name in names)):
         return names
@@ -227,13 +227,13 @@ def _float32(value: object) -> np.ndarray:
 
 
 def _order(keys: list[str], file: Path, *, clip: bool) -> tuple[np.ndarray, list[int] | None]:
-    """Which key comes when, and the frame numbers where they count the frames of one video."""
+    """The temporal order of the keys, and the frame numbers if they number the frames of one video."""
     if not keys:
         raise InputError("has no frames", file=file, fix="Track the video again")
     matches = [_KEY.fullmatch(key) for key in keys]
     videos = {match["video"] for match in matches if match}
     if all(matches) and len(videos) > 1:
-        # In order of their numbers, as GAGAvatar has them; the names keep them apart (`Track.sequences`).
+        # Ordered by number, as in GAGAvatar; the names distinguish the videos (`Track.sequences`).
         parts = [(int(match["number"]), match["video"]) for match in matches if match]
         return np.array(sorted(range(len(keys)), key=parts.__getitem__)), None
     if not clip:
@@ -242,10 +242,10 @@ def _order(keys: list[str], file: Path, *, clip: bool) -> tuple[np.ndarray, list
 
 
 def _key_texts(keys: Sequence[Any], file: Path) -> list[str]:
-    """The keys of records as text, which they need not be.
+    """The keys of records converted to text.
 
     Raises:
-        InputError: If a key is no name, or two keys are one as text.
+        InputError: If a key is not a valid name, or two keys have the same text.
     """
     found: dict[str, None] = {}
     for key in keys:
@@ -261,7 +261,7 @@ def _key_texts(keys: Sequence[Any], file: Path) -> list[str]:
 
 
 def _with_gaps(track: Track, numbers: list[int], file: Path) -> Track:
-    """The track with a frame, marked invalid, for every number that is missing."""
+    """The track with an invalid frame inserted for every missing number."""
     filled = numbering.filled(numbers, file)
     if filled is None:
         return track

@@ -1,9 +1,9 @@
-"""Tracks as they come: one frame a line, as a JSON object, for pipes and files that grow.
+"""Streamed tracks: one JSON object per frame and line, for pipes and growing files.
 
     {"time": 0.04, "expression": [100 numbers], "jaw": [3], "eyes": [6], "transform": [3 rows of 4]}
 
-`time` in seconds, `neck` (3) and `valid` (false: the tracker lost the face) may be there; whatever else is there goes
-through unchanged. A value that is not finite is a lost frame.
+`time` in seconds, `neck` (3) and `valid` (false: the tracker lost the face) are optional; further fields are passed
+through unchanged. A frame with a non-finite value is a lost frame.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Line(NamedTuple):
     """A frame.
 
     Attributes:
-        channels: Its values, arrays without a time axis; None where there are none to trust.
-        time: When it was, in seconds; None where the line does not say.
-        rest: What else the line holds, to be passed on.
+        channels: Its values, arrays without a time axis; None for a lost frame.
+        time: Its time in seconds; None if not given.
+        rest: Further fields of the line, to be passed on.
     """
 
     channels: Channels | None
@@ -41,10 +41,10 @@ def parse(text: str | bytes, *, neck: bool | None = None) -> Line:
 
     Args:
         text: The line.
-        neck: Whether the stream has a neck; None takes it as the line has it.
+        neck: Whether the stream has a neck; None follows the line.
 
     Raises:
-        InputError: If the line is no such object, or a field is missing or of another shape.
+        InputError: If the line is not such an object, or a field is missing or of another shape.
     """
     if len(text) > LIMIT:
         raise InputError(f"is longer than {LIMIT} bytes", field="line")
@@ -74,12 +74,12 @@ def parse(text: str | bytes, *, neck: bool | None = None) -> Line:
 
 
 def dump(channels: Channels, line: Line, *, valid: bool) -> str:
-    """The line of a frame, with what its source had besides; ends in a line break."""
+    """The line of a frame, with the further fields of its source; ends with a line break."""
     content: dict[str, Any] = {} if line.time is None else {"time": line.time}
     for name in SHAPES:
         value = getattr(channels, name)
         if value is not None:
-            # The shortest decimals that give the same float32 again.
+            # The shortest decimals that round-trip to the same float32.
             content[name] = [float(str(each)) for each in np.asarray(value, np.float32).reshape(-1)]
     content["transform"] = [content["transform"][row : row + 4] for row in (0, 4, 8)]
     if not valid:
@@ -88,19 +88,19 @@ def dump(channels: Channels, line: Line, *, valid: bool) -> str:
 
 
 def dump_lost(line: Line) -> str:
-    """The answer to a lost frame before any frame was there to predict from."""
+    """The output for a lost frame before the first observed one."""
     time = {} if line.time is None else {"time": line.time}
     return json.dumps(time | {"valid": False} | line.rest, separators=(",", ":")) + "\n"
 
 
 def _array(value: object, name: str) -> np.ndarray:
     try:
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite: a lost frame
-            array = np.array(value, np.float64).astype(np.float32)  # null is not a number, too
+        with np.errstate(over="ignore"):  # overflow of float32 becomes infinite: a lost frame
+            array = np.array(value, np.float64).astype(np.float32)  # null becomes NaN, too
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError("is no list of numbers", field=name) from error
     if name == "expression" and array.ndim == 1 and 0 < array.size < EXPRESSIONS:
-        array = np.pad(array, (0, EXPRESSIONS - array.size))  # trackers may estimate fewer coefficients
+        array = np.pad(array, (0, EXPRESSIONS - array.size))  # for trackers that estimate fewer coefficients
     if array.shape != SHAPES[name]:
         raise InputError(f"has shape {array.shape}, expected {SHAPES[name]}", field=name)
     return array

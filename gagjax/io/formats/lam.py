@@ -1,8 +1,8 @@
 """LAM's `flame_params.json`: VHAP's parameters of a clip as nested lists, with `transforms.json` beside it.
 
 `rotation`, `translation`, `neck_pose`, `jaw_pose` (T, 3) and `eyes_pose` (T, 6) as in VHAP; `expr` is a list of dicts
-`{"expr0": number, ...}` or of lists; `shape` is one list. LAM's exporter drops the expression of the first frame, so `expr`
-may be one short: entry i belongs to frame i + 1, and the first is repeated.
+`{"expr0": number, ...}` or of lists; `shape` is one list. LAM's exporter drops the first frame's expression, so `expr`
+may be one shorter: entry i then belongs to frame i + 1, and the first is repeated.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ def is_parameters(content: object) -> bool:
 
 
 def read(content: Mapping[str, Any], file: Path, fps: Fraction = Fraction(25)) -> Track:
-    """The parameters as a track, with the cameras of `transforms.json` where it lies beside the file.
+    """The parameters as a track, with the cameras of `transforms.json` if it is beside the file.
 
     Args:
-        content: What the file holds.
+        content: The file's content.
         file: The file.
-        fps: The format holds no frame rate.
+        fps: Frame rate; the format does not store it.
 
     Returns:
         The track; see `gagjax.io.formats.vhap.read`.
 
     Raises:
-        InputError: If a field is missing, has a wrong shape, or is not as long as the others.
+        InputError: If a field is missing, has a wrong shape, or differs in length from the others.
     """
     rotation = fields.sequence(fields.member(content, "rotation", file), (3,), file, "rotation")
     expression = _expression(fields.member(content, "expr", file), len(rotation), file)

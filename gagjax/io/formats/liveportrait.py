@@ -36,18 +36,18 @@ def is_template(content: object) -> bool:
 
 
 def is_from_template(track: Track) -> bool:
-    """Whether a track holds what a template needs."""
+    """Whether a track holds the channels of a template."""
     return "R" in track.rotations and all(name in track.extra for name in _FRAME)
 
 
 def read(content: Mapping[str, Any], file: Path) -> Track:
     """A template as a track.
 
-    LivePortrait's keypoint offsets are not FLAME: they are carried as the extra channel `exp`, beside `scale`, `t`,
-    the rotation `R` and the eye and lip ratios, while expression, jaw and eyes are zero; `expression.driven` brings lids,
-    lips, place and size onto a head. `transform` is a frontal
-    camera at GAGAvatar's distance that shows the head's rotation. The template turns row vectors, `x @ R`, in image
-    axes (x right, y down); they are taken as right-handed, so that depth points away from the viewer.
+    LivePortrait's keypoint offsets are not FLAME: they are stored as the extra channel `exp`, with `scale`, `t`, the
+    rotation `R` and the eye and lip ratios, while expression, jaw and eyes are zero; `expression.driven` transfers
+    lids, lips, position and size to a head. `transform` is a frontal camera at GAGAvatar's distance that shows the
+    head's rotation. The template rotates row vectors, `x @ R`, in image axes (x right, y down), assumed right-handed,
+    so that depth points away from the viewer.
 
     Raises:
         InputError: If a field is missing or has a wrong shape, or there is no frame.
@@ -82,10 +82,10 @@ def read(content: Mapping[str, Any], file: Path) -> Track:
 
 
 def write(track: Track, path: Path) -> None:
-    """A template out of a track that came from one, in the layout that it had; what it held besides stays as it was.
+    """Write a track read from a template as a template of the same layout; further content is kept unchanged.
 
     Raises:
-        InputError: If the track holds no template's channels.
+        InputError: If the track lacks a template's channels.
     """
     if not is_from_template(track):
         raise InputError(
@@ -96,7 +96,7 @@ def write(track: Track, path: Path) -> None:
     extra = {name: np.asarray(value, np.float32) for name, value in track.extra.items()}
     key = "R_d" if track.source.startswith("liveportrait-R_d") else "R"
     names = {"scale": "scale", key: "R", "exp": "exp", "t": "t"} | {name: name for name in _KEYPOINTS if name in extra}
-    if all(name in extra for name in _KEYPOINTS):  # derived from the others, so it follows them
+    if all(name in extra for name in _KEYPOINTS):  # derived from the others, so recomputed
         extra["x_s"] = extra["scale"][:, :, None] * (extra["kp"] @ extra["R"] + extra["exp"]) + extra["t"][:, None]
     origin = of(track, "liveportrait")
     if origin is not None:
@@ -113,7 +113,7 @@ def write(track: Track, path: Path) -> None:
 def _changed(
     origin: Origin, track: Track, extra: Mapping[str, np.ndarray], names: Mapping[str, str], path: Path
 ) -> dict[Any, Any]:
-    """The template that the track came from with the numbers that differ put in."""
+    """The track's source template with changed numbers replaced."""
     content = origin.content
     before = read(content, path)
     old = {name: np.asarray(value) for name, value in before.extra.items()}
@@ -160,7 +160,7 @@ def _number(rate: Fraction) -> int | float:
 
 
 def frontal_camera(rotation: Float[np.ndarray, "T 3 3"]) -> Float[np.ndarray, "T 3 4"]:
-    """The track camera that shows a head turned by LivePortrait's rotation, seen from the front.
+    """The track camera that shows a head with LivePortrait's rotation, relative to the frontal view.
 
     Args:
         rotation: `x @ R` in image axes: x right, y down, z away from the viewer, (T, 3, 3).

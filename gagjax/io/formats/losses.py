@@ -1,4 +1,4 @@
-"""What a format cannot hold of a track: said by whatever writes one."""
+"""Data of a track that a format cannot hold, for warnings by writers."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ _TURN = re.compile(r"(head|lefteye|righteye)(yaw|pitch|roll)", re.IGNORECASE)
 
 
 def losses(track: Track, layout: str, *, folder: bool = False) -> list[str]:
-    """What is lost of a track in a format, a line for each kind of thing.
+    """The data of a track that is lost in a format, one line per kind.
 
     Args:
         track: The track.
-        layout: The format that it is to be written in.
-        folder: It is written as a folder of that format.
+        layout: The output format.
+        folder: Whether the output is a folder of that format.
 
     Returns:
-        The lines; none for our own format, which holds everything.
+        The lines; empty for gagjax's own format, which holds everything.
 
     Example:
         >>> camera = np.tile(np.eye(3, 4), (2, 1, 1))
@@ -133,7 +133,7 @@ def _moves_itself(track: Track) -> bool:
 
 
 def _entries(track: Track, layout: str, folder: bool) -> list[str]:
-    """The entries of the track's file that are not motion and have no way into the output."""
+    """The entries of the track's file other than motion that cannot be written to the output."""
     origin = track.origin
     while origin is not None and origin.format == "gagjax":
         origin = origin.before
@@ -147,7 +147,7 @@ def _entries(track: Track, layout: str, folder: bool) -> list[str]:
 
 
 def unread(origin: Origin) -> list[Any]:
-    """The entries of a file that say something and are no part of a track, in the file's order.
+    """The non-empty entries of a file that are not part of a track, in file order.
 
     Args:
         origin: The file.

@@ -1,12 +1,12 @@
-"""Our own `.npz`: the arrays of a track and one JSON text of metadata, no pickle.
+"""gagjax's own `.npz`: the arrays of a track and JSON metadata, no pickle.
 
-Arrays: `expression`, `jaw`, `eyes`, `transform`, `valid`, where present `shape`, `neck` and `camera` (the intrinsics in
-pixels, for a picture of the metadata's `picture`), and `extra.<name>`. A track that came from another format's file brings
-that file's content along, as `origin` and `origin.frames` (see `packing`), so that it can be written in that format again
-with nothing lost. Other arrays and metadata stay.
+Arrays: `expression`, `jaw`, `eyes`, `transform`, `valid`, optionally `shape`, `neck` and `camera` (intrinsics in pixels
+for the image size in the metadata's `picture`), and `extra.<name>`. For a track read from another format, the file's
+content is stored as `origin` and `origin.frames` (see `packing`), so that it can be written back to that format without
+loss. Other arrays and metadata are preserved.
 
-Version 2 keeps the head's pose apart from the camera (`gagjax.conventions.head_pose`); in version 1 a VHAP head's rotation
-was in both. A track with neither a pose nor a lens is still written as version 1.
+Version 2 separates the head's pose from the camera (`gagjax.conventions.head_pose`); in version 1 a VHAP head's
+rotation was in both. A track with neither pose nor intrinsics is still written as version 1.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ UNITS = {
     "fps": "frames per second, a ratio",
 }
 _EXTRA, _ORIGIN, _ORIGIN_FRAMES = "extra.", "origin", "origin.frames"
-#: How many frames an origin has, by its format; a content that is none of the format raises.
+#: The number of frames of an origin, by format; raises for content of another format.
 FRAMES_OF: dict[str, Callable[[Any], int]] = {
     "gagavatar": lambda content: len(gagavatar.frame_keys(content)),
     "liveportrait": lambda content: len(content["motion"]),
@@ -70,7 +70,7 @@ def read(content: Mapping[str, np.ndarray], file: Path) -> Track:
     """The track of an archive.
 
     Raises:
-        InputError: If a field is missing or has a wrong shape, or a newer version wrote it.
+        InputError: If a field is missing or has a wrong shape, or it was written by a newer version.
     """
     data = _metadata(content, file)
     get = lambda name: fields.member(content, name, file)  # noqa: E731
@@ -111,7 +111,7 @@ def read(content: Mapping[str, np.ndarray], file: Path) -> Track:
 
 
 def _wide(value: np.ndarray, columns: int, file: Path, field: str) -> np.ndarray:
-    """Coefficients padded to their full number; anything else is left for the track to refuse."""
+    """Coefficients padded to their full number; invalid values are left for the track to refuse."""
     if not 0 < value.shape[-1] < columns or value.dtype.kind not in "fiub":
         return value
     return fields.coefficients(value if value.ndim == 2 else value[None], columns, file, field).reshape(
@@ -120,7 +120,7 @@ def _wide(value: np.ndarray, columns: int, file: Path, field: str) -> np.ndarray
 
 
 def write(track: Track, path: Path) -> None:
-    """The whole track, every field of it, and what its file held besides."""
+    """Write all fields of the track, and further content of its source file."""
     origin = track.origin
     own = origin if origin is not None and origin.format == "gagjax" else None
     foreign = origin if own is None else own.before
@@ -163,7 +163,7 @@ def write(track: Track, path: Path) -> None:
 
 
 def _unknown(own: Origin) -> dict[str, np.ndarray]:
-    """Arrays that are not ours; of those with a row a frame, the rows of the frames that are there."""
+    """Unknown arrays; of those with one row per frame, the rows of the remaining frames."""
     arrays = own.content["arrays"]
     frames = len(arrays["expression"])
     whole = np.array_equal(own.frames, np.arange(frames))
@@ -176,7 +176,7 @@ def _unknown(own: Origin) -> dict[str, np.ndarray]:
 
 
 def _kept(own: Origin, name: str, value: np.ndarray) -> np.ndarray:
-    """An array in the type that its file had, where numbers are unchanged those of the file."""
+    """An array in its file's dtype, with unmodified numbers taken from the file."""
     held = own.content["arrays"].get(name)
     per_frame = value.ndim == {"shape": 2, "camera": 3}.get(name, value.ndim)
     if held is None or held.dtype.kind not in "fb" or held.dtype == value.dtype or (own.frames < 0).any():
@@ -191,7 +191,7 @@ def _kept(own: Origin, name: str, value: np.ndarray) -> np.ndarray:
 
 
 def _foreign(content: Mapping[str, np.ndarray], data: Mapping[str, Any], frames: int, file: Path) -> Origin | None:
-    """The origin of the track that was written; None where there is none."""
+    """The stored origin of the written track; None if there is none."""
     said = data.get("origin")
     if said is None and _ORIGIN not in content:
         return None

@@ -1,7 +1,7 @@
 """Frames named by numbers: their order in time, and the gaps where numbers are missing.
 
-A name is read as what comes before its last run of digits, the number, and what comes after: `clip_7`, `0007`,
-`frame0007.png`. The width of the digits means nothing: 9 comes before 00010.
+A name is split at its last run of digits into prefix, number and suffix: `clip_7`, `0007`, `frame0007.png`. The number
+of digits is irrelevant: 9 precedes 00010.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from jaxtyping import Bool, Int
 
 from gagjax.errors import InputError
 
-#: Frames that gaps may add, beyond ten for each frame that is there.
+#: Number of frames that gaps may add, beyond ten per existing frame.
 GAP_LIMIT = 3000
 _NUMBERED = re.compile(r"(?P<before>.*?)(?P<number>[0-9]{1,12})(?P<after>[^0-9]*)", re.DOTALL)
 
 
 class Filled(NamedTuple):
-    """A sequence of frames without gaps in its numbers.
+    """A frame sequence with gaps filled.
 
     Attributes:
-        before: Which of the given frames stands at each place: the frame itself or the last one before it, (T,).
-        valid: Whether the frame itself is there, (T,).
+        before: Index of the given frame used at each position: the frame itself or its last predecessor, (T,).
+        valid: Whether the frame itself exists, (T,).
     """
 
     before: Int[np.ndarray, "T"]
@@ -35,7 +35,7 @@ class Filled(NamedTuple):
 
 
 def pattern(name: str) -> tuple[str, str] | None:
-    """What surrounds the number in a name; None for a name without one.
+    """Prefix and suffix around the number in a name; None for a name without a number.
 
     Example:
         >>> pattern("frame0007.png")
@@ -52,18 +52,18 @@ def number(name: str) -> int | None:
 
 
 def order(names: Sequence[str], file: Path, *, strict: bool = True) -> tuple[Int[np.ndarray, "N"], list[int] | None]:
-    """The order in time of frames, and their numbers if they count frames of one sequence.
+    """The temporal order of frames, and their numbers if they number the frames of one sequence.
 
     Args:
         names: The frames' names.
         file: For messages.
-        strict: Numbers that jump absurdly far are an error; otherwise they do not count frames (dates, say).
+        strict: Whether implausibly large jumps are an error; otherwise such numbers (dates, for example) are ignored.
 
     Returns:
-        The index of each frame in time, and the numbers in that order; without numbers, names are sorted as people do.
+        Frame indices in temporal order, and the numbers in that order; without numbers, names are in natural order.
 
     Raises:
-        InputError: If two names have one number.
+        InputError: If two names have the same number.
     """
     patterns = {pattern(name) for name in names}
     if len(patterns) != 1 or None in patterns:
@@ -80,7 +80,7 @@ def order(names: Sequence[str], file: Path, *, strict: bool = True) -> tuple[Int
 
 
 def natural(names: Sequence[str]) -> Int[np.ndarray, "N"]:
-    """The index of each name in the order of people: runs of digits compare as numbers, however long they are."""
+    """The indices of names in natural order: runs of digits compare as numbers, whatever their length."""
 
     def key(text: str) -> list[tuple[int, int, str]]:
         parts = re.split(r"([0-9]+)", text)
@@ -91,10 +91,10 @@ def natural(names: Sequence[str]) -> Int[np.ndarray, "N"]:
 
 
 def filled(numbers: Sequence[int], file: Path) -> Filled | None:
-    """How to fill the gaps in rising numbers; None where there is no gap.
+    """How to fill the gaps in increasing numbers; None if there is no gap.
 
     Raises:
-        InputError: If the gaps are absurdly large.
+        InputError: If the gaps are implausibly large.
     """
     first, frames = numbers[0], numbers[-1] - numbers[0] + 1
     if frames == len(numbers):
@@ -111,7 +111,7 @@ def filled(numbers: Sequence[int], file: Path) -> Filled | None:
 
 
 def names(given: Sequence[str], numbers: Sequence[int]) -> list[str]:
-    """Names for every number from the first to the last: those given, and ones like them for gaps.
+    """Names for every number from first to last: the given ones, and matching ones for gaps.
 
     Example:
         >>> names(["f08", "f11"], [8, 11])
@@ -119,7 +119,7 @@ def names(given: Sequence[str], numbers: Sequence[int]) -> list[str]:
     """
     match = _NUMBERED.fullmatch(given[0])
     assert match is not None
-    # Digits are padded where they are in a name that begins with a zero.
+    # Digits are zero-padded if a given number starts with a zero.
     padded = next((m["number"] for m in map(_NUMBERED.fullmatch, given) if m and m["number"].startswith("0")), "")
     width = len(padded) if len(padded) > 1 else 0
     known = dict(zip(numbers, given, strict=True))

@@ -1,8 +1,8 @@
-"""Where a track came from: its file's content, so that a writer of the same format changes only what the track changed.
+"""The content of a track's source file, so that a writer of the same format changes only modified values.
 
-A reader keeps the content as it found it, and which of its frames each frame of the track is. The writer of that format
-starts from the content and puts values in where they differ from what was read: entries that nothing understood, types,
-shapes, order and untouched numbers stay as they were, to the bit.
+A reader stores the unmodified content, and the index of each track frame in it. The writer of that format starts from
+this content and replaces only values that differ from those read: unknown entries, types, shapes, order and unmodified
+numbers are preserved bit for bit.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Origin:
 
     Attributes:
         format: Name of the format, as in `gagjax.io.tracks.FORMATS`.
-        content: What the file held, never changed.
-        frames: Which frame of the content each frame of the track is, (T,); -1 where it is none of them.
-        before: What the file itself was written from: our own format carries the origin of the track it was given.
+        content: The file's content, never modified.
+        frames: Index in the content of each frame of the track, (T,); -1 for new frames.
+        before: The origin stored in the file, if any: gagjax's own format keeps the origin of the written track.
 
     Example:
         >>> Origin("vhap", {}, np.arange(4)).at(np.array([2, 3, -1])).frames.tolist()
@@ -40,10 +40,10 @@ class Origin:
         """The origin of a track with other frames.
 
         Args:
-            index: Which frames of this track they are, (N,); -1 for a new frame.
+            index: Indices into this track's frames, (N,); -1 for a new frame.
 
         Returns:
-            The same content with as many frames as the index.
+            The same content with one frame per index.
         """
         index = np.asarray(index)
         frames = np.where(index >= 0, self.frames[index], -1)
@@ -51,7 +51,7 @@ class Origin:
 
 
 def of(track: Track, format: str) -> Origin | None:
-    """The origin of a track in a format, however many files of our own lie between; None where there is none."""
+    """The origin of a track in a format, also through files of gagjax's own format; None if there is none."""
     found = track.origin
     while found is not None and found.format != format:
         found = found.before
@@ -59,16 +59,16 @@ def of(track: Track, format: str) -> Origin | None:
 
 
 def merged(original: object, read: Float[np.ndarray, "..."], new: Float[np.ndarray, "..."]) -> Any:
-    """A field of a file with the numbers that changed put in.
+    """A field of a file with changed numbers replaced.
 
     Args:
         original: The field as the file holds it: an array of any float type, or nested lists.
-        read: The numbers that were read from it; longer in the last axis where fewer coefficients were padded.
-        new: What they are now, of the shape of `read`.
+        read: The numbers read from it; longer in the last axis if coefficients were padded.
+        new: The current numbers, with the shape of `read`.
 
     Returns:
-        The original itself where nothing changed; otherwise its numbers with the changed ones replaced, in its type
-        and shape. Integers become float32, and coefficients that the file did not have are added where they are used.
+        The original itself if nothing changed; otherwise a copy with the changed numbers replaced, of its type and
+        shape. Integers become float32, and coefficients missing in the file are added if used.
 
     Example:
         >>> merged(np.array([[0.1, 0.2]]), np.float32([0.1, 0.2, 0]), np.float32([0.1, 0.5, 0]))

@@ -1,7 +1,7 @@
-"""Nested plain data as a JSON text and one array of bytes: what pickles hold, stored without a pickle.
+"""Nested plain data, as found in pickles, stored as JSON and one byte array instead of a pickle.
 
-Text, numbers, None and containers are in the JSON, tagged where JSON has no such type; arrays and bytes lie one after
-the other in the array, and the JSON says where.
+Text, numbers, None and containers are stored in the JSON, tagged if JSON has no such type; arrays and bytes are
+concatenated in the array and referenced from the JSON.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DEPTH = 32
 
 
 def packed(value: object) -> tuple[Any, UInt8[np.ndarray, "N"]]:
-    """A value as what JSON can hold, and the bytes that this refers to.
+    """A value as JSON-compatible data, and the bytes to which it refers.
 
     Args:
         value: Dicts, lists, tuples, sets, text, bytes, numbers, None and NumPy arrays of numbers or text.
@@ -73,18 +73,18 @@ def packed(value: object) -> tuple[Any, UInt8[np.ndarray, "N"]]:
 
 
 def unpacked(tree: object, data: UInt8[np.ndarray, "N"]) -> Any:
-    """The value that `packed` was given.
+    """The inverse of `packed`.
 
     Args:
         tree: The tree from the JSON.
         data: The bytes, (N,).
 
     Raises:
-        ValueError: If the two are not what `packed` makes.
+        ValueError: If the two are not a result of `packed`.
     """
     if data.dtype != np.uint8 or data.ndim != 1:
         raise ValueError("no bytes")
-    budget = 4 * data.size + (1 << 20)  # overlapping arrays could make much of little
+    budget = 4 * data.size + (1 << 20)  # overlapping arrays could amplify a small input
 
     def take(start: object, size: object) -> bytes:
         nonlocal budget

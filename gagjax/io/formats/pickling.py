@@ -1,4 +1,4 @@
-"""Pickles of arrays that NumPy 1 and NumPy 2 both read."""
+"""Pickles of arrays that both NumPy 1 and NumPy 2 can read."""
 
 from __future__ import annotations
 

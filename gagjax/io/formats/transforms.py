@@ -1,9 +1,9 @@
-"""`transforms.json`: the cameras of a tracked clip, as NeRF tools, VHAP, GaussianAvatars and LAM write them.
+"""`transforms.json`: the cameras of a tracked clip, as written by NeRF tools, VHAP, GaussianAvatars and LAM.
 
-`frames` is a list of dicts with `transform_matrix` (4, 4): camera to world, column vectors, lengths in metres, OpenGL axes
-(x right, y up, looking along -z). Focal lengths and centre, `fl_x`, `fl_y`, `cx`, `cy`, are pixels of a picture of `w` x
-`h`, said for each frame or once for all; `camera_angle_x`, the whole horizontal angle of view, stands for `fl_x` where that
-is not given. `timestep_index` numbers the frames, `camera_index` the cameras.
+`frames` is a list of dicts with `transform_matrix` (4, 4): camera to world, column vectors, lengths in metres, OpenGL
+axes (x right, y up, looking along -z). Intrinsics `fl_x`, `fl_y`, `cx`, `cy` are in pixels of an image of `w` x `h`,
+per frame or for all frames; the horizontal field of view `camera_angle_x` is used if `fl_x` is missing.
+`timestep_index` numbers the frames, `camera_index` the cameras.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Cameras(NamedTuple):
 
     Attributes:
         transform: World to camera in a track's convention, (T, 3, 4).
-        intrinsics: Their lens.
+        intrinsics: Their intrinsics.
         numbers: (T,) number of each frame.
     """
 
@@ -46,7 +46,7 @@ class Cameras(NamedTuple):
     numbers: np.ndarray
 
     def at(self, numbers: np.ndarray, file: Path) -> Cameras:
-        """The cameras of frames by their numbers; a camera that never moves serves frames that are not listed.
+        """The cameras of frames by number; a static camera is also used for unlisted frames.
 
         Raises:
             InputError: If a frame has no camera.
@@ -65,10 +65,10 @@ class Cameras(NamedTuple):
 
 
 def beside(path: Path) -> Path | None:
-    """The file of cameras that belongs to parameters: in the same folder, or above a folder `flame_param`.
+    """The camera file for a parameter file: in the same folder, or in the parent of a folder `flame_param`.
 
     Raises:
-        InputError: If it is a link or no file.
+        InputError: If it is a link or not a file.
     """
     folder = path.parent if path.is_file() or path.name == "flame_param" else path
     return folder / NAME if folders.has(folder, NAME) else None
@@ -78,7 +78,7 @@ def read_json(file: Path) -> Any:
     """The content of a JSON file.
 
     Raises:
-        InputError: If it is too large or no JSON.
+        InputError: If it is too large or not JSON.
     """
     if file.stat().st_size > LIMIT:
         raise InputError(f"is larger than {LIMIT >> 20} MiB", file=file, fix="Split the clip")
@@ -89,12 +89,12 @@ def read_json(file: Path) -> Any:
 
 
 def read(file: Path) -> Cameras:
-    """The cameras of a file, in order of their frames' numbers.
+    """The cameras of a file, ordered by frame number.
 
-    Of several cameras that filmed at once the first is taken, with a warning.
+    Of several simultaneous cameras the first is used, with a warning.
 
     Raises:
-        InputError: If a field is missing, has a wrong shape or is not finite, or a frame is there twice.
+        InputError: If a field is missing, has a wrong shape or is not finite, or a frame is listed twice.
     """
     content = read_json(file)
     frames = fields.member(content, "frames", file)

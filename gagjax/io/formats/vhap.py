@@ -1,10 +1,10 @@
-"""VHAP's and GaussianAvatars' FLAME parameters: one `.npz` for a sequence, or a folder `flame_param/` with one a frame.
+"""FLAME parameters of VHAP and GaussianAvatars: one `.npz` per sequence, or a folder `flame_param/` with one per frame.
 
 `expr` (T, 100), `jaw_pose` (T, 3), `eyes_pose` (T, 6: left, right), `neck_pose` (T, 3), `rotation` (T, 3),
-`translation` (T, 3), `shape` (300,), all angles axis-angle in radians, lengths in metres: the head turns about its root
-joint, then moves. Cameras are in `transforms.json` beside them, see `gagjax.io.formats.transforms`. What else the file holds
-(`static_offset`, lights, textures) belongs to the person, not to the motion: it goes back into files of this format
-as it came.
+`translation` (T, 3), `shape` (300,), all angles axis-angle in radians, lengths in metres: the head rotates about its
+root joint and is then translated. Cameras are in `transforms.json` beside them, see `gagjax.io.formats.transforms`.
+Further content (`static_offset`, lights, textures) belongs to the person, not to the motion, and is written back
+unchanged to files of this format.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ FOLDER = "flame_param"
 _FRAMES = {"jaw_pose": 3, "eyes_pose": 6, "neck_pose": 3, "rotation": 3, "translation": 3}
 MOTION = ("expr", *_FRAMES)
 _NEEDED = ("jaw_pose", "eyes_pose", "rotation")
-#: Entries that belong to the clip whatever their length is.
+#: Entries that belong to the clip, whatever their length.
 _WHOLE = ("shape", "static_offset", "lights", "focal_length", "image_size", "tex_pca", "tex_extra")
-#: `[R | t]` of every frame, (T, 3, 4), and the lens where it is known.
+#: `[R | t]` of every frame, (T, 3, 4), and the intrinsics, if known.
 _Cameras = tuple[Float[np.ndarray, "T 3 4"], Intrinsics | None]
 
 
@@ -45,29 +45,29 @@ def is_parameters(content: object) -> bool:
 
 
 def is_frames(folder: Path) -> bool:
-    """Whether a folder holds one archive of parameters a frame, whatever the folder is called."""
+    """Whether a folder holds one archive of parameters per frame, whatever its name."""
     files = _frame_files(folder)
     if not files:
         return False
     try:
         return is_parameters(load_npz(files[0]))
     except InputError:
-        return folder.name == FOLDER  # damaged, which reading will say
+        return folder.name == FOLDER  # damaged, which is reported when read
 
 
 def read(content: Mapping[str, np.ndarray], file: Path, fps: Fraction = Fraction(25), *, source: str = "vhap") -> Track:
     """The parameters as a track: the head's own pose in `extra`, and the camera in `transform`.
 
-    The camera is that of `transforms.json` beside the file. Without one, `transform` is a frontal camera with GAGAvatar's
-    lens and at its distance from where the head is on the whole, which is known to be made up (`Track.camera_known`).
-    Where `timestep_id` numbers the frames, missing numbers are frames marked invalid. `origin` keeps the archive as it is.
-    For the head's pose see `gagjax.conventions.head_pose`.
+    The camera is that of `transforms.json` beside the file. Without one, `transform` is a frontal placeholder camera
+    with GAGAvatar's intrinsics and distance from the average head position (see `Track.camera_known`). If `timestep_id`
+    numbers the frames, missing numbers become invalid frames. `origin` keeps the archive unmodified. For the head's
+    pose see `gagjax.conventions.head_pose`.
 
     Args:
         content: The arrays.
-        file: Where they come from; `transforms.json` is looked for beside it.
-        fps: The format holds no frame rate.
-        source: What the track says of its origin.
+        file: Their file; `transforms.json` is searched beside it.
+        fps: Frame rate; the format does not store it.
+        source: `source` of the track.
 
     Returns:
         The track.
@@ -89,7 +89,7 @@ def read(content: Mapping[str, np.ndarray], file: Path, fps: Fraction = Fraction
 
 
 def read_folder(folder: Path, fps: Fraction = Fraction(25)) -> Track:
-    """The track of a folder `flame_param/`, one archive a frame, in order of their numbers; gaps are invalid frames.
+    """The track of a folder `flame_param/`, one archive per frame, ordered by number; gaps are invalid frames.
 
     Raises:
         InputError: As `read`, or if there is no archive.
@@ -121,8 +121,8 @@ def read_folder(folder: Path, fps: Fraction = Fraction(25)) -> Track:
 def write(track: Track, path: Path, *, fill_gaps: bool = False, camera: bool = False) -> None:
     """The motion of a track as one archive of this format.
 
-    An archive that the track came from is changed only where the track differs from it. Frames marked invalid are left
-    out, and `timestep_id` says which frames there are.
+    If the track was read from an archive, only modified values are changed. Invalid frames are omitted, and
+    `timestep_id` lists the remaining ones.
 
     Args:
         track: The track.
@@ -131,7 +131,7 @@ def write(track: Track, path: Path, *, fill_gaps: bool = False, camera: bool = F
         camera: The camera is written beside it.
 
     Raises:
-        InputError: If nothing is left to write.
+        InputError: If there is no frame to write.
     """
     kept = _kept(track, fill_gaps, path)
     new = parameters_of(track, camera=camera)
@@ -155,8 +155,8 @@ def write(track: Track, path: Path, *, fill_gaps: bool = False, camera: bool = F
 def write_folder(track: Track, folder: Path, *, fill_gaps: bool = False, camera: bool = False) -> None:
     """The motion of a track as the archives of a folder `flame_param/`: 00000.npz and so on.
 
-    A folder that the track came from is changed only where the track differs from it, and keeps its file names. Frames
-    marked invalid are left out: their numbers are missing.
+    If the track was read from such a folder, only modified values are changed, and file names are kept. Invalid frames
+    are omitted: their numbers are missing.
 
     Args:
         track: The track.
@@ -165,7 +165,7 @@ def write_folder(track: Track, folder: Path, *, fill_gaps: bool = False, camera:
         camera: The camera is written beside it.
 
     Raises:
-        InputError: If nothing is left to write.
+        InputError: If there is no frame to write.
     """
     kept = _kept(track, fill_gaps, folder)
     new = parameters_of(track, camera=camera)
@@ -199,17 +199,17 @@ def numbers_of(track: Track) -> list[int]:
 
 
 def stems_in(folder: Path) -> set[str]:
-    """The names of the frames in a folder `flame_param/`, without suffix; none where there is no such folder."""
+    """The names of the frames in a folder `flame_param/`, without suffix; empty if there is no such folder."""
     return {file.stem for file in _frame_files(folder)} if folder.is_dir() else set()
 
 
 def is_folder(origin: Origin) -> bool:
-    """Whether an origin of this format is a folder with an archive a frame, not one archive."""
+    """Whether an origin of this format is a folder with one archive per frame, not a single archive."""
     return all(isinstance(value, Mapping) for value in origin.content.values())
 
 
 def shared_entries(origin: Origin) -> dict[str, np.ndarray]:
-    """The entries of a folder that are no motion and the same in every frame, by name."""
+    """The entries of a folder other than motion that are the same in every frame, by name."""
     first, *others = origin.content.values()
     return {
         name: value
@@ -219,12 +219,12 @@ def shared_entries(origin: Origin) -> dict[str, np.ndarray]:
 
 
 def frame_count(content: Mapping[str, Any]) -> int:
-    """How many frames an origin's content has."""
+    """The number of frames of an origin's content."""
     return len(content) if all(isinstance(value, Mapping) for value in content.values()) else len(content["expr"])
 
 
 def _motion(content: Mapping[str, np.ndarray], file: Path) -> dict[str, np.ndarray]:
-    """The fields that are motion, and the person's shape, checked."""
+    """The motion fields and the person's shape, validated."""
     motion = {"expr": fields.coefficients(fields.member(content, "expr", file), EXPRESSIONS, file, "expr")}
     frames = len(motion["expr"])
     if frames == 0:
@@ -260,14 +260,14 @@ def _track(motion: Mapping[str, np.ndarray], fps: Fraction, source: str, cameras
 
 
 def _cameras(motion: Mapping[str, np.ndarray], file: Path, numbers: Sequence[int] | None, *, same: bool) -> _Cameras:
-    """The camera of every frame and its lens: of `transforms.json`, or a frontal one without a lens of its own.
+    """The camera of every frame and its intrinsics: from `transforms.json`, or a frontal camera without intrinsics.
 
     Args:
-        motion: The fields.
-        file: What holds them.
-        numbers: The frames' own numbers, where they have some.
-        same: Those are the numbers of `transforms.json`. Otherwise they are where all of them are in there, and count
-            something else where not: then the frames come in its order.
+        motion: The motion fields.
+        file: Their file.
+        numbers: The frames' own numbers, if any.
+        same: Whether these are the numbers of `transforms.json`. If False, they are used only if all of them occur
+            there; otherwise frames are matched in order.
     """
     frames = len(motion["expr"])
     where = transforms.beside(file)
@@ -281,10 +281,10 @@ def _cameras(motion: Mapping[str, np.ndarray], file: Path, numbers: Sequence[int
 
 
 def frontal(translation: Float[np.ndarray, "T 3"]) -> Float[np.ndarray, "T 3 4"]:
-    """A still camera at GAGAvatar's distance in front of where the head is on the whole.
+    """A static camera at GAGAvatar's distance in front of the average head position.
 
     Args:
-        translation: Of the head, (T, 3), metres.
+        translation: Translation of the head, (T, 3), metres.
 
     Returns:
         `[R | t]` of a track, (T, 3, 4).
@@ -298,7 +298,7 @@ def frontal(translation: Float[np.ndarray, "T 3"]) -> Float[np.ndarray, "T 3 4"]
 
 
 def _matrices(rotation: np.ndarray) -> np.ndarray:
-    # A frame that is not finite is found and named later; here it only must not stop the conversion.
+    # Non-finite frames are reported later; here they must not abort the conversion.
     finite = np.isfinite(rotation).all(1)
     turned = Rotation.from_rotvec(np.where(finite[:, None], rotation, 0.0)).as_matrix().astype(np.float32)
     turned[~finite] = np.nan
@@ -341,7 +341,7 @@ def vectors(matrices: Float[np.ndarray, "T 3 3"]) -> Float[np.ndarray, "T 3"]:
 
 
 def _changed(content: Mapping[str, np.ndarray], rows: np.ndarray, new: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Some frames of an archive with the new numbers; entries that are no motion go through as they are."""
+    """Some frames of an archive with updated numbers; entries other than motion are unchanged."""
     motion = _motion(_rows(content), Path("origin"))
     frames = len(motion["expr"])
     whole = len(rows) == frames and np.array_equal(rows, np.arange(frames))
@@ -359,7 +359,7 @@ def _changed(content: Mapping[str, np.ndarray], rows: np.ndarray, new: Mapping[s
         elif name in motion:
             held = merged(held, motion[name][rows], new[name])
         made[name] = held
-    # What the archive did not hold is added only where the track has something to say.
+    # Fields missing in the archive are added only if the track uses them.
     return made | {name: value for name, value in new.items() if name not in content and value.any()}
 
 
@@ -376,7 +376,7 @@ def turned_back(
     new = vectors(matrices)
     angle = np.linalg.norm(new, axis=1, keepdims=True)
     axis = new / np.maximum(angle, 1e-12)
-    # Vectors whole turns apart are one rotation.
+    # Vectors that differ by whole turns are the same rotation.
     turns = np.round((np.sum(read * axis, 1, keepdims=True) - angle) / (2 * np.pi))
     near = np.where(np.isfinite(turns) & (angle > 1e-6), axis * (angle + 2 * np.pi * turns), new)
     same = (_matrices(read) == matrices).all((1, 2))
@@ -384,7 +384,7 @@ def turned_back(
 
 
 def _rows(content: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """An archive of one frame whose fields have no time axis, with one."""
+    """An archive of one frame, with a time axis added to fields that lack it."""
     if np.ndim(content.get("expr", 0)) != 1:
         return dict(content)
     return {

@@ -1,1 +1,1 @@
-"""Readers for files from anywhere: allow-listed pickles, torch archives and LMDB, every size and offset checked."""
+"""Readers for untrusted files: allow-listed pickles, torch archives and LMDB, with every size and offset checked."""

@@ -1,6 +1,6 @@
-"""Pickles, torch files and NumPy archives from anywhere, read into NumPy arrays without running what is in them.
+"""Read untrusted pickles, torch files and NumPy archives into NumPy arrays without executing code in them.
 
-No torch, SciPy or chumpy is needed. See `unpickle` for what a file may hold.
+torch, SciPy and chumpy are not needed. See `unpickle` for the supported content.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GIBIBYTE = 1 << 30
 PICKLE_LIMIT = 4 * GIBIBYTE
 TORCH_LIMIT = 32 * GIBIBYTE
 NPZ_LIMIT = 2 * GIBIBYTE
-NPZ_SMALL, NPZ_RATIO = GIBIBYTE >> 2, 64  # beyond that size, an archive unpacks to so many times itself at most
+NPZ_SMALL, NPZ_RATIO = GIBIBYTE >> 2, 64  # beyond this size, the maximum expansion of an archive is this ratio
 ENTRIES = 100_000
 
 _SAFER = "It was not loaded and nothing in it ran. Do not open it with pickle.load or torch.load either"
@@ -45,12 +45,12 @@ def load_pickle(path: str | Path) -> Any:
         path: The file. Python 2 pickles are read as well.
 
     Returns:
-        Dicts, lists, tuples, sets, strings, numbers and NumPy arrays. FLAME's sparse matrices come back as dense
-        arrays, its chumpy arrays as arrays, torch tensors as arrays.
+        Dicts, lists, tuples, sets, strings, numbers and NumPy arrays. FLAME's sparse matrices become dense arrays;
+        chumpy arrays and torch tensors become arrays.
 
     Raises:
-        InputError: If it cannot be read, is damaged, or mentions anything outside the allow-list (it is then
-            hostile or no data file; nothing of it runs).
+        InputError: If it cannot be read, is damaged, or references anything outside the allow-list (it is then hostile
+            or not a data file; none of it is executed).
     """
     file = _existing(path, PICKLE_LIMIT)
     data = file.read_bytes()
@@ -62,13 +62,13 @@ def load_pickle(path: str | Path) -> Any:
 
 
 def load_torch(path: str | Path) -> Any:
-    """The content of a file that `torch.save` wrote, tensors as NumPy arrays, without torch.
+    """The content of a file written by `torch.save`, with tensors as NumPy arrays, without torch.
 
     Args:
         path: The `.pt` or `.pth` file, in the zip format of torch 1.6 and newer.
 
     Returns:
-        As `load_pickle`; tensors are arrays of their own type, except bfloat16, which becomes float32 (exactly).
+        As `load_pickle`; tensors become arrays of the same dtype, except bfloat16, which becomes float32 (exactly).
 
     Raises:
         InputError: If it cannot be read, is damaged, in torch's older format, or holds more than data.
@@ -172,7 +172,7 @@ def load_npy(path: str | Path) -> Any:
 def _read_npy(entry: IO[bytes] | zipfile.ZipExtFile, info: zipfile.ZipInfo) -> np.ndarray:
     version = np.lib.format.read_magic(entry)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # NumPy warns of headers that Python 2 wrote
+        warnings.simplefilter("ignore")  # NumPy warns about headers written by Python 2
         if version == (1, 0):
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(entry)
         elif version == (2, 0):
@@ -187,7 +187,7 @@ def _read_npy(entry: IO[bytes] | zipfile.ZipExtFile, info: zipfile.ZipInfo) -> n
     data = entry.read(size)
     if len(data) != size:
         raise Refused(f"{info.filename} is cut off")
-    # `entry.read()` reaches the end of the entry, where zipfile compares the checksum.
+    # `entry.read()` reaches the end of the entry, where zipfile checks the CRC.
     if entry.read(1):
         raise Refused(f"{info.filename} holds more than its shape {shape}")
     value = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
@@ -223,13 +223,13 @@ _DTYPES = {
 
 
 class _TorchReader:
-    """The storages of one archive and the names with which its pickle makes tensors of them."""
+    """The storages of one archive and the names by which its pickle builds tensors."""
 
     def __init__(
         self, archive: zipfile.ZipFile | None, entries: dict[str, zipfile.ZipInfo], root: str, order: str, size: int
     ) -> None:
         self.archive, self.entries, self.root, self.order = archive, entries, root, order
-        self.left = 4 * size + (1 << 26)  # expanded tensors are larger than their storage; absurd ones are refused
+        self.left = 4 * size + (1 << 26)  # expanded tensors are larger than their storage; excessive ones are refused
         self.cache: dict[str, np.ndarray] = {}
 
     def names(self) -> dict[tuple[str, str], Any]:
@@ -239,7 +239,7 @@ class _TorchReader:
         found["torch._utils", "_rebuild_tensor_v2"] = Call(self.tensor)
         found["torch._utils", "_rebuild_tensor_v3"] = Call(self.tensor_of_type)
         found["torch._utils", "_rebuild_parameter"] = Call(lambda data, *_: data)
-        if self.archive is None:  # a plain pickle, in which each tensor brings its storage along
+        if self.archive is None:  # a plain pickle, in which each tensor embeds its storage
             found["torch.storage", "_load_from_bytes"] = Call(lambda data: _Storage(*storage_bytes(data, _STORAGES)))
         found["torch", "Size"] = Call(_size)
         found["torch", "device"] = Call(_device)
@@ -322,7 +322,7 @@ def _device(*words: Any) -> str:
 
 
 def _with_bits(value: np.ndarray, bits: object) -> np.ndarray:
-    """The values of a tensor that is stored as another's conjugate or negative, which torch notes beside it."""
+    """Apply the conjugate and negative bits that torch stores with a tensor."""
     if bits is None:
         return value
     if (
@@ -336,7 +336,7 @@ def _with_bits(value: np.ndarray, bits: object) -> np.ndarray:
 
 
 def _entries(archive: zipfile.ZipFile, file: Path, *, compressed: bool) -> list[zipfile.ZipInfo]:
-    """The entries of an archive, once they cannot unpack to an absurd size."""
+    """The entries of an archive, after checking that their unpacked size is bounded."""
     infos = archive.infolist()
     if len(infos) > ENTRIES:
         raise Refused(f"it has {len(infos)} entries")
@@ -357,7 +357,7 @@ def _entries(archive: zipfile.ZipFile, file: Path, *, compressed: bool) -> list[
 def _is_zip(file: Path) -> bool:
     try:
         return zipfile.is_zipfile(file)
-    except zipfile.BadZipFile:  # one that is damaged, or spans several disks
+    except zipfile.BadZipFile:  # damaged, or split over several disks
         return False
 
 
@@ -380,7 +380,7 @@ def _explain_non_zip(file: Path) -> None:
         start = handle.read(64)
     if start.startswith(b"PK\x03\x04"):
         raise InputError("is a torch file without its end", file=file, fix=_DAMAGED)
-    # A legacy file is a run of pickles, the first of which is this magic number.
+    # A legacy file is a sequence of pickles, the first of which is this magic number.
     if b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19" in start or tarfile.is_tarfile(file):
         raise InputError(
             "is in torch's old format, from before torch 1.6",
@@ -392,7 +392,7 @@ def _explain_non_zip(file: Path) -> None:
 
 @contextlib.contextmanager
 def _reported(file: Path, kind: str) -> Iterator[None]:
-    """Whatever goes wrong inside becomes one `InputError`: the content is foreign and can be broken in any way."""
+    """Convert any exception inside to an `InputError`: untrusted content can fail in any way."""
     try:
         yield
     except InputError as error:
@@ -405,7 +405,7 @@ def _reported(file: Path, kind: str) -> Iterator[None]:
         text = str(error)
         if "cut off" in text or "make no sense" in text:
             raise InputError(f"is no readable {kind} ({text})", file=file, fix=_DAMAGED) from error
-        if text.startswith("it holds"):  # objects, odd arrays: no attack, and nothing that we read
+        if text.startswith("it holds"):  # objects, unusual arrays: not an attack, but unsupported
             raise InputError(f"cannot be read: {text}", file=file, fix=_PLAIN) from error
         raise InputError(f"was refused: {error}", file=file, fix=_SAFER) from error
     except (MemoryError, RecursionError) as error:

@@ -1,14 +1,14 @@
-"""Names that a pickle may mention outside the allow-list: those with which it could run programs, and all others.
+"""Classify names in a pickle outside the allow-list: those that could run programs, and all others.
 
-Nothing outside the allow-list is ever loaded; this only chooses the words in which that is said. An object of a tracker's
-own class is no reason for alarm, `os.system` is.
+Nothing outside the allow-list is ever loaded; this only selects the wording of the error. An object of a tracker's own
+class is no cause for alarm, `os.system` is.
 """
 
 from __future__ import annotations
 
 import re
 
-#: Modules with whose help a pickle runs programs or touches files; whatever else a file mentions is taken for data.
+#: Modules by which a pickle can run programs or access files; all others are assumed to be data.
 _RUNNING = {
     "__builtin__", "builtins", "os", "nt", "posix", "posixpath", "sys", "subprocess", "commands", "shutil", "socket",
     "pty", "runpy", "importlib", "imp", "ctypes", "code", "codeop", "pickle", "_pickle", "cPickle", "copyreg",
@@ -28,7 +28,7 @@ _HARMLESS = {
     "io.BytesIO",
     "_io.BytesIO",
 }
-#: Inside libraries of data the names that do the same.
+#: Names inside data libraries that can do the same.
 _RUNNING_NAMES = re.compile(
     r"(^|\.)_*(eval|exec|execfile|compile|system|popen|run|call|open|load\w*|import\w*|hub|jit|runstring|save\w*|remove|"
     r"unlink|getattr|setattr|apply|f2py|cpp_extension|testing|ops)($|\.)"
@@ -36,14 +36,14 @@ _RUNNING_NAMES = re.compile(
 
 
 def runs_programs(module: str, name: str) -> bool:
-    """Whether a name is one with whose help a pickle runs programs or touches files.
+    """Whether a pickle could use a name to run programs or access files.
 
     Args:
         module: The module.
-        name: The name in it, with dots where it lies inside a class.
+        name: The qualified name in it.
 
     Returns:
-        False for what is taken for the data of another library or program.
+        False for names assumed to be data of another library or program.
 
     Example:
         >>> runs_programs("posix", "system"), runs_programs("pathlib", "PosixPath")

@@ -1,10 +1,10 @@
-"""Reads LMDB's file format, every offset checked.
+"""Read LMDB's file format with every offset checked.
 
-LMDB itself maps the file into memory and follows the numbers in it: a damaged or hostile file ends the process. This
-reader only walks the tree of the main database and notes where each value lies.
+LMDB itself maps the file into memory and follows its offsets unchecked: a damaged or hostile file crashes the process.
+This reader only walks the tree of the main database and records where each value is.
 
 Format (LMDB 0.9, data version 1, little-endian, 64-bit): pages of one size; pages 0 and 1 are meta pages, of which the
-one with the higher transaction number counts; branch and leaf pages hold offsets of nodes, sorted by key.
+one with the higher transaction number is valid; branch and leaf pages hold offsets of nodes, sorted by key.
 """
 
 from __future__ import annotations
@@ -15,39 +15,39 @@ from typing import BinaryIO, NamedTuple
 _MAGIC, _VERSION = 0xBEEFC0DE, 1
 _HEADER = 16  # bytes before the content of a page
 _BRANCH, _LEAF, _OVERFLOW = 0x01, 0x02, 0x04
-_BIG = 0x01  # a node whose value lies on pages of its own
-_LONGEST = 511  # bytes of a key, as LMDB writes them
+_BIG = 0x01  # a node whose value is on overflow pages
+_LONGEST = 511  # maximum bytes of a key written by LMDB
 _NO_ROOT = (1 << 64) - 1
 _META = struct.Struct("<II8sQ48s48sQQ")  # magic, version, address, size, free and main database, last page, transaction
 
 
 class Value(NamedTuple):
-    """Where a value lies in the file."""
+    """Position of a value in the file."""
 
     offset: int
     size: int
 
 
 class DamagedError(ValueError):
-    """The file is not what it should be."""
+    """The file is malformed."""
 
 
 def index(file: BinaryIO, length: int) -> dict[bytes, Value]:
-    """Where each key's value lies, in order of keys.
+    """The position of each key's value, in key order.
 
     Args:
         file: The open `data.mdb`.
         length: Its length in bytes.
 
     Raises:
-        DamagedError: If any number in it points outside the file, or to a page of the wrong kind.
+        DamagedError: If any offset in it points outside the file, or to a page of the wrong kind.
     """
     page, root, pages = _meta(file, length)
     found: dict[bytes, Value] = {}
     if root == _NO_ROOT:
         return found
     seen: set[int] = set()
-    left = length  # values do not lie on each other, so that together they fill no more than the file
+    left = length  # values do not overlap, so together they are no larger than the file
     waiting = [root]
     while waiting:
         number = waiting.pop()

@@ -1,14 +1,14 @@
-"""Numbers out of foreign values: nested lists become an array, and nothing else does.
+"""Convert untrusted values to arrays: only numbers, arrays of numbers and nested lists of them.
 
-`np.asarray` takes anything: a list with one long text and many short ones becomes an array of the long one's width, a list
-of objects an array of objects. Here only numbers and arrays of numbers pass, and only as many as a limit allows.
+`np.asarray` accepts anything: a list with one long and many short strings becomes an array of the longest width, a list
+of objects an object array. Here only numbers and numeric arrays are accepted, up to a limit.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-LIMIT = 1 << 27  # numbers in nested lists
+LIMIT = 1 << 27  # maximum count of numbers in nested lists
 DEPTH = 32
 
 
@@ -17,14 +17,14 @@ class NotNumbersError(ValueError):
 
 
 def as_numbers(value: object, limit: int = LIMIT) -> np.ndarray:
-    """A foreign value as an array of numbers or flags.
+    """An untrusted value as an array of numbers or booleans.
 
     Args:
         value: A number, an array, or lists of them, nested.
-        limit: How many numbers there may be.
+        limit: Maximum count of numbers.
 
     Returns:
-        The array, of the type that it has.
+        The array, with its own dtype.
 
     Raises:
         NotNumbersError: If it holds anything else, or lists of unequal length.
@@ -51,7 +51,7 @@ def as_numbers(value: object, limit: int = LIMIT) -> np.ndarray:
 
 
 def _count(value: list | tuple, left: int, depth: int) -> int:
-    """What is left of the limit after the numbers of nested lists, each counted as often as it is met."""
+    """The remainder of the limit after the numbers of nested lists, counted at each occurrence."""
     if depth > DEPTH:
         raise NotNumbersError(f"is nested deeper than {DEPTH}")
     for each in value:

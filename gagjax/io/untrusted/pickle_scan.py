@@ -1,8 +1,8 @@
-"""Reads a pickle's steps without taking them, so that what is taken afterwards is known to be bounded.
+"""Scan a pickle's opcodes without executing them, to bound the cost of executing them afterwards.
 
-The steps and the sizes of their arguments come from `pickletools`. Of the stack only is followed what matters: how much
-work it is to hash each object, since a dict key that is a tuple of one tuple twice, of one tuple twice ..., is hashed
-element by element; how much memory the objects take; and how large the memo is that the file asks for.
+Opcodes and argument sizes come from `pickletools`. Of the stack only the relevant costs are tracked: the work to hash
+each object (a dict key that is a tuple of one tuple twice, of one tuple twice ..., is hashed element by element), the
+memory of the objects, and the size of the memo that the file requests.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import pickletools
 import struct
 from typing import Any
 
-#: Objects that a file of n bytes may make take GROWTH * n + ALLOWANCE bytes at most.
+#: The objects of a file of n bytes may take at most GROWTH * n + ALLOWANCE bytes.
 GROWTH = 4
 ALLOWANCE = 1 << 28
 STEPS = 30_000_000
-DIGITS = 45  # of a number written as text
-INTEGER = 17  # bytes of a whole number: 128 bits and a sign
-KEY_WEIGHT = 64  # objects in a dict key
-ODD_KEYS = 10_000  # keys that are neither text nor short numbers: their hashes can be made to collide
-TEXT_LINE = 1 << 16  # bytes of a name or a memo number; text itself may be longer
+DIGITS = 45  # maximum length of a number written as text
+INTEGER = 17  # maximum bytes of an integer: 128 bits and a sign
+KEY_WEIGHT = 64  # maximum number of objects in a dict key
+ODD_KEYS = 10_000  # maximum number of keys other than text and short numbers, whose hashes can be made to collide
+TEXT_LINE = 1 << 16  # maximum bytes of a name or a memo index; text itself may be longer
 
 _STEPS = {ord(step.code): step for step in pickletools.opcodes}
 _FORBIDDEN = {"EXT1", "EXT2", "EXT4", "INST", "OBJ", "NEXT_BUFFER", "READONLY_BUFFER"}
-_PLAIN, _OBJECT = 0, 1  # what is hashed at once and cannot collide; everything else that is no tuple
+_PLAIN, _OBJECT = 0, 1  # hashed in constant time without collisions; everything else except tuples
 _PUSHES = {
     **dict.fromkeys(("NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2"), (_PLAIN, 8)),
     **dict.fromkeys(("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "SHORT_BINUNICODE"), (_PLAIN, 64)),
@@ -47,17 +47,17 @@ _LENGTHS = {
 
 
 class ScanError(Exception):
-    """What is wrong with a pickle, as a clause that follows "was refused: "."""
+    """Why a pickle is refused, as a clause that follows "was refused: "."""
 
 
 def check(data: bytes) -> None:
-    """Follow every step of a pickle.
+    """Scan every opcode of a pickle.
 
     Args:
         data: The whole pickle.
 
     Raises:
-        ScanError: If it is cut off, takes a step that no array file needs, or would take much memory or time.
+        ScanError: If it is truncated, has an opcode that no array file needs, or would take too much memory or time.
 
     Example:
         >>> check(b"]q\\x00.")
@@ -72,13 +72,13 @@ def check(data: bytes) -> None:
 
 
 class _Scan:
-    """The stack of weights that a pickle's steps leave."""
+    """The stack of weights during a scan."""
 
     def __init__(self, data: bytes) -> None:
         self.data, self.at = data, 0
         self.left = GROWTH * len(data) + ALLOWANCE
         self.stack: list[int] = []
-        self.below: list[list[int]] = []  # what lies under each mark
+        self.below: list[list[int]] = []  # the stack below each mark
         self.memo: dict[int, int] = {}
         self.odd = 0
 
@@ -102,7 +102,7 @@ class _Scan:
         raise ScanError(f"it has more than {STEPS:,} steps")
 
     def _argument(self, step: Any) -> tuple[int, int]:
-        """Where the step's argument lies, without its own length; the next step follows it."""
+        """The span of the opcode's argument, without its length prefix; the next opcode follows."""
         start = self.at
         if step.arg is None:
             return start, start
@@ -111,7 +111,7 @@ class _Scan:
             self.at = start + size
         elif size == pickletools.UP_TO_NEWLINE:
             for _ in range(2 if step.name == "GLOBAL" else 1):
-                # `index` raises where there is no end of the line.
+                # `index` raises if there is no end of line.
                 limit = None if step.name in ("STRING", "UNICODE") else self.at + TEXT_LINE
                 self.at = self.data.index(b"\n", self.at, limit) + 1
         else:
@@ -127,7 +127,7 @@ class _Scan:
         stack = self.stack
         if name in _PUSHES:
             weight, size = _PUSHES[name]
-            # Text outside ASCII takes four bytes a character once it is read.
+            # Decoded non-ASCII text takes up to four bytes per character.
             self._push(weight, size + (0 if name in ("GLOBAL", "FRAME") else end - start))
         elif name in _PUTS:
             self._put(name, start, end)
@@ -151,7 +151,7 @@ class _Scan:
             self._take_many(name)
 
     def _take_many(self, name: str) -> None:
-        """The steps that work on what lies above the mark, and on the stack itself."""
+        """The opcodes that work on the items above the mark, and on the stack itself."""
         if name == "MARK":
             self.below.append(self.stack)
             self.stack = []
@@ -195,7 +195,7 @@ class _Scan:
         return items
 
     def _tuple(self, items: list[int]) -> None:
-        # A tuple of leaves weighs one more than they; past the limit it matters no more by how much.
+        # A tuple weighs one more than its items; beyond the limit the exact weight is irrelevant.
         self._push(min(1 + sum(max(item, 1) for item in items), 1 << 32), 48 + 8 * len(items))
 
     def _put(self, name: str, start: int, end: int) -> None:

@@ -1,4 +1,4 @@
-"""State dicts of networks: what tells them from other dicts of arrays, and the prefixes that wrappers put before keys."""
+"""State dicts of networks: detection among other dicts of arrays, and removal of wrappers' key prefixes."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any, TypeVar
 
 Value = TypeVar("Value")
 
-#: What `DataParallel`, `torch.compile` and trainers put before every key.
+#: Key prefixes of `DataParallel`, `torch.compile` and trainers.
 PREFIXES = ("module.", "_orig_mod.", "model.")
 _ENDS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked", "weight_g", "weight_v")
 
 
 def without_prefix(state: Mapping[Any, Value]) -> dict[Any, Value]:
-    """A state dict without the prefixes that all of its keys have.
+    """A state dict without the known prefixes common to all keys.
 
     Args:
         state: Tensors or arrays by name.
 
     Returns:
-        The same values; names are changed only where every one begins with a known prefix.
+        The same values; names are changed only if all begin with a known prefix.
 
     Example:
         >>> without_prefix({"module.head.weight": 1, "module.head.bias": 2})

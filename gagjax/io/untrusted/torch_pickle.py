@@ -1,8 +1,8 @@
-"""torch tensors inside ordinary pickles: what `pickle.dump` of a dict of tensors writes.
+"""torch tensors inside ordinary pickles, as written by `pickle.dump` of a dict of tensors.
 
-Each tensor brings its storage along as bytes, which are a small file in torch's format from before version 1.6: four
-pickles (a magic number, a version, the writer's system, the storage by reference), the list of references, and the data.
-The first pickles are only walked over, never run; the reference is read on the allow-list.
+Each tensor embeds its storage as bytes, a small file in torch's format from before version 1.6: four pickles (a magic
+number, a version, the writer's system, the storage by reference), the list of references, and the data. The first
+pickles are only scanned, never executed; the reference is read with the allow-list.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ SIZES = {"f8": 8, "f4": 4, "f2": 2, "bf": 2, "i8": 8, "i4": 4, "i2": 2, "i1": 1,
 
 
 def storage_bytes(data: object, kinds: dict[str, str | None]) -> tuple[np.ndarray, str | None]:
-    """The bytes of a storage that lies inside a pickle, and their type.
+    """The bytes of a storage embedded in a pickle, and their type.
 
     Args:
         data: A file of torch's old format that holds one storage.
-        kinds: torch's storage classes and the codes of their types; None is untyped.
+        kinds: torch's storage classes with their type codes; None is untyped.
 
     Returns:
-        The data, (bytes,) uint8, and its code.
+        The data, (bytes,) uint8, and its type code.
 
     Raises:
         Refused: If it is anything else.

@@ -1,12 +1,12 @@
-"""An unpickler that can build arrays and plain containers, and nothing else.
+"""An unpickler that can build only arrays and plain containers.
 
-A pickle is a program. `pickle_scan` reads it first, without running it: time and memory are bounded by the size of the
-file. Then `pickle.Unpickler` runs it on an allow-list: each name that a file may mention maps to code of ours, never to
-the object of that name, and an instance is filled in only by the state that we understand. What a file could do at most
-is to give back wrong numbers. At last `plain` takes the values out, counting shared ones as often as they are met.
+A pickle is a program. `pickle_scan` first scans it without executing it, which bounds time and memory by the size of
+the file. Then `pickle.Unpickler` executes it with an allow-list: each permitted name maps to code of this module, never
+to the object of that name, and instances accept only known state. At worst, a file can yield wrong numbers. Finally
+`plain` extracts the values, counting shared ones each time they occur.
 
-Understood: NumPy arrays and scalars (written by NumPy 1 or 2, any protocol), the containers of Python, the sparse
-and chumpy arrays of FLAME's files (neither library is needed), torch tensors (see `checkpoints.load_torch`).
+Supported are NumPy arrays and scalars (written by NumPy 1 or 2, any protocol), Python's containers, the sparse and
+chumpy arrays of FLAME's files (neither library is needed), and torch tensors (see `checkpoints.load_torch`).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ import numpy as np
 from gagjax.io.untrusted import foreign_names, pickle_scan
 from gagjax.io.untrusted.numbers import NotNumbersError, as_numbers
 
-#: Bytes that a file may make of each byte of its own; strings that carry arrays are held two or three times.
+#: Bytes that may be allocated per byte of the file; strings that hold arrays exist two or three times.
 GROWTH = 4
 ALLOWANCE = 1 << 20
-#: Bytes of the values taken out, shared ones counted as often as they are met, beyond GROWTH times the file.
+#: Bytes of the extracted values, shared ones counted at each occurrence, beyond GROWTH times the file.
 EXPANSION = 1 << 26
 SPARSE_LIMIT = 1 << 23
 DEPTH = 64
@@ -36,15 +36,15 @@ _SCALARS = re.compile(r"[|<>=]?(b1|\?|[iu][1248]|[bBhHiIlLqQ]|f[248]|[efd]|c(8|1
 
 
 class Refused(pickle.UnpicklingError):
-    """The file asks for something outside the allow-list: hostile, or a kind of file that is not meant here."""
+    """The file requests something outside the allow-list: it is hostile or of an unsupported kind."""
 
 
 class ForeignError(Refused):
-    """The file holds an object of another library or program; harmless, as far as its name tells."""
+    """The file holds an object of another library or program; harmless, judging by its name."""
 
 
 class _Stateless:
-    """An object that a file may mention and may not change."""
+    """An object that a file may reference but not modify."""
 
     __slots__ = ()
 
@@ -53,9 +53,9 @@ class _Stateless:
 
 
 class Call(_Stateless):
-    """A name that the file may call; unlike a function it has nothing that a file could overwrite.
+    """A name that the file may call; unlike a function it has no state that a file could overwrite.
 
-    What comes back as an array is wrapped, since a file could change a bare one.
+    Returned arrays are wrapped, since a file could modify a bare one.
     """
 
     __slots__ = ("function",)
@@ -69,7 +69,7 @@ class Call(_Stateless):
 
 
 class _Dtype:
-    """A NumPy dtype in the making: `numpy.dtype("f4")`, then its state with the byte order."""
+    """A NumPy dtype under construction: `numpy.dtype("f4")`, then its state with the byte order."""
 
     def __init__(self, spec: object, *_: object) -> None:
         if isinstance(spec, bytes):
@@ -95,7 +95,7 @@ class _ObjectDtype:
 
 
 class _Array:
-    """A NumPy array in the making: made empty, then filled by its state, once."""
+    """A NumPy array under construction: created empty, then filled by its state, once."""
 
     def __init__(self, budget: Callable[[int], None] | None, value: Any = None) -> None:
         self.budget = budget
@@ -117,7 +117,7 @@ class _Array:
 
 
 class _Stub:
-    """An instance of a class of another library: only its attributes are kept."""
+    """An instance of another library's class: only its attributes are kept."""
 
     kind = ""
 
@@ -146,7 +146,7 @@ class _Sparse(_Stub):
 
 
 class Marker(_Stateless):
-    """A name that may be mentioned as an argument but does nothing."""
+    """A name that may be used as an argument but does nothing."""
 
     __slots__ = ("name",)
 
@@ -155,7 +155,7 @@ class Marker(_Stateless):
 
 
 class _OrderedDict(dict):
-    """A `collections.OrderedDict`: torch hangs metadata on it, which is dropped."""
+    """A `collections.OrderedDict`: metadata attached by torch is dropped."""
 
     def __setstate__(self, state: Any) -> None:
         pass
@@ -169,7 +169,7 @@ def _array(data: object, dtype: object, shape: object, order: str, budget: Calla
         raise Refused("it holds an array whose shape is none")
     expected = math.prod(shape) * dtype.dtype.itemsize
     if expected != len(data):
-        text = reprlib.repr(shape)  # whole numbers: what else there might be could be of any length
+        text = reprlib.repr(shape)  # of integers only: the repr of anything else could have any length
         raise Refused(f"it holds an array of shape {text} with {len(data)} bytes, not {expected:.6g}")
     budget(expected)
     value = np.frombuffer(data, dtype.dtype.newbyteorder("=") if dtype.dtype.isnative else dtype.dtype)
@@ -184,7 +184,7 @@ def load(
     size: int | None = None,
     objects: bool = False,
 ) -> Any:
-    """What a pickle holds, as arrays and plain containers.
+    """The content of a pickle as arrays and plain containers.
 
     Args:
         data: The whole pickle.
@@ -194,7 +194,7 @@ def load(
         objects: Arrays of Python objects are read as flat lists of what they hold; otherwise they are refused.
 
     Raises:
-        Refused: If it mentions anything else, or would take memory or time out of all proportion.
+        Refused: If it references anything else, or would take disproportionate memory or time.
     """
     try:
         pickle_scan.check(data)
@@ -208,7 +208,7 @@ def load(
 
 
 class _Unpickler(pickle.Unpickler):
-    """One load of one pickle that has been scanned."""
+    """The unpickler of one scanned pickle."""
 
     def __init__(
         self,
@@ -222,10 +222,10 @@ class _Unpickler(pickle.Unpickler):
         self.names = self._names() | (names or {})
 
     def budget(self, size: int) -> None:
-        """Take `size` bytes of what the file may make.
+        """Take `size` bytes from the file's memory budget.
 
         Raises:
-            Refused: If nothing is left: a small file that makes much is meant to exhaust memory.
+            Refused: If the budget is exhausted: a small file that expands this much is meant to exhaust memory.
         """
         self.left -= size
         if self.left < 0:
@@ -238,7 +238,7 @@ class _Unpickler(pickle.Unpickler):
             self.budget(len(text))
             return text.encode(encoding)
 
-        def no_bytes() -> bytes:  # old protocols write b"" as a call; bytes(n) would make n of them
+        def no_bytes() -> bytes:  # old protocols write b"" as a call; bytes(n) would allocate n bytes
             return b""
 
         def make_set(items: Any = ()) -> set:
@@ -249,7 +249,7 @@ class _Unpickler(pickle.Unpickler):
             self.budget(64 * len(items))
             return _OrderedDict((_key(key), value) for key, value in items)
 
-        def default_dict(factory: object = None) -> _OrderedDict:  # items follow as steps; the factory is never called
+        def default_dict(factory: object = None) -> _OrderedDict:  # items follow as opcodes; factory is never called
             if factory is not None and not isinstance(factory, Marker):
                 raise Refused("it holds a dict with an unknown factory")
             return _OrderedDict()
@@ -314,7 +314,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _key(value: object) -> Any:
-    """A member of a set or a key of a dict that a call makes; the scan has seen those that steps make."""
+    """A set member or dict key created by a call; those created by opcodes are checked by the scan."""
     parts = value if isinstance(value, tuple) else (value,)
     if len(parts) > pickle_scan.KEY_WEIGHT or not all(
         part is None or isinstance(part, str | bytes | int | float | _Array) for part in parts
@@ -324,14 +324,14 @@ def _key(value: object) -> Any:
 
 
 def plain(root: object, limit: int) -> Any:
-    """What was built, with arrays for everything that stands for an array, and no kinds of ours left.
+    """Convert the unpickled object to arrays and plain containers, without classes of this module.
 
     Args:
-        root: What a pickle left.
-        limit: Bytes that it may take if each value is written out as often as it is met.
+        root: The unpickled object.
+        limit: Maximum bytes, with shared values counted at each occurrence.
 
     Raises:
-        Refused: If it holds itself, is nested absurdly deep, holds something unfinished, or grows past the limit.
+        Refused: If it contains itself, is nested too deeply, holds an unfinished object, or exceeds the limit.
     """
     done: dict[int, tuple[Any, int]] = {}
     keep: list[Any] = []  # objects whose id is a key of `done` must stay alive

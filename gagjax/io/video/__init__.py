@@ -1,7 +1,7 @@
-"""Video in and out by PyAV, a frame at a time: exact times, sound in step, honest colours, upright pictures.
+"""Video input and output with PyAV, frame by frame: exact times, synchronised audio, correct colours, upright frames.
 
-FFmpeg comes inside PyAV's wheel; nothing else needs to be installed. Films, folders of pictures and frame databases are
-read alike; H.264, VP9, GIF and folders of PNG pictures are written.
+FFmpeg is included in PyAV's wheel; nothing else needs to be installed. Videos, image folders and frame databases are
+read alike; H.264, VP9, GIF and folders of PNG images are written.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A decoded frame as upright RGB bytes for BT.709: matrix, range, HDR, transparency, display matrix."""
+"""Convert decoded frames to upright 8-bit BT.709 RGB: matrix, range, HDR, transparency, display matrix."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jaxtyping import Shaped, UInt8
 from gagjax.errors import InputError
 from gagjax.io.video import tone
 
-_UNKNOWN = 2  # FFmpeg's number of an unspecified matrix, transfer function or primaries
+_UNKNOWN = 2  # FFmpeg's constant for an unspecified matrix, transfer function or primaries
 _RGB, _YCGCO, _BT2020_CONSTANT = 0, 8, 10
 _MATRICES = {
     1: Colorspace.ITU709,
@@ -29,11 +29,11 @@ _OTHER_MATRIX = "Convert it first: ffmpeg -i IN -vf format=yuv420p -colorspace b
 
 
 class Placement(NamedTuple):
-    """How a stored picture is put upright: mirrored left to right first, then turned.
+    """The display transform of a stored image: mirrored left to right first, then rotated.
 
     Attributes:
-        turns: Quarter turns counterclockwise.
-        mirrored: Whether left and right are exchanged before.
+        turns: Counterclockwise quarter turns.
+        mirrored: Whether left and right are swapped first.
     """
 
     turns: int = 0
@@ -41,11 +41,11 @@ class Placement(NamedTuple):
 
     @property
     def sideways(self) -> bool:
-        """Whether width and height are exchanged."""
+        """Whether width and height are swapped."""
         return self.turns % 2 == 1
 
     def of(self, pixels: Shaped[np.ndarray, "H W C"]) -> Shaped[np.ndarray, "H2 W2 C"]:
-        """A picture put upright."""
+        """Apply the transform to an image."""
         if self.mirrored:
             pixels = pixels[:, ::-1]
         if self.turns:
@@ -54,12 +54,12 @@ class Placement(NamedTuple):
 
 
 def placement(frame: Any) -> Placement:
-    """What the display matrix of a frame says; angles between quarter turns go to the nearest."""
+    """The display matrix of a frame, with angles rounded to the nearest quarter turn."""
     data = frame.side_data.get(Type.DISPLAYMATRIX)
     if data is None:
         return Placement()
     a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
-    # A point of the picture, x to the right and y down, is shown at (a x + c y, b x + d y).
+    # A point of the image, x to the right and y down, is shown at (a x + c y, b x + d y).
     mirrored = a * d - b * c < 0
     if mirrored:  # first x -> -x
         a, b = -a, -b
@@ -68,29 +68,29 @@ def placement(frame: Any) -> Placement:
 
 
 def light_of(frame: Any) -> tone.Light:
-    """What the numbers of a frame mean."""
+    """The colour encoding of a frame."""
     return tone.Light(int(frame.color_trc), int(frame.color_primaries))
 
 
 def has_alpha(frame: Any) -> bool:
-    """Whether the frame's format holds transparency."""
+    """Whether the frame's pixel format has an alpha channel."""
     return frame.format.name.startswith(_TRANSPARENT)
 
 
 def is_transparent(frame: Any) -> bool:
-    """Whether anything in the frame is seen through."""
+    """Whether the frame has transparent pixels."""
     return has_alpha(frame) and bool((frame.to_ndarray(format="rgba")[..., 3] < 255).any())
 
 
 def to_rgb(frame: Any, place: Placement) -> UInt8[np.ndarray, "H W 3"]:
-    """A frame as upright RGB for BT.709; transparent parts lie over black.
+    """A frame as upright RGB for BT.709; transparent pixels are composited over black.
 
     Args:
-        frame: What the decoder gives out.
-        place: How it is put upright.
+        frame: The decoded frame.
+        place: Its display transform.
 
     Raises:
-        InputError: If its colours are in a matrix that is not known.
+        InputError: If its colour matrix is unknown.
     """
     light = light_of(frame)
     options = _conversion(frame)
@@ -108,11 +108,11 @@ def to_rgb(frame: Any, place: Placement) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def _conversion(frame: Any) -> dict[str, Any]:
-    """How FFmpeg's scaler reads a frame's numbers."""
+    """Options of FFmpeg's scaler for the colours of a frame."""
     matrix = int(frame.colorspace)
     if frame.format.is_rgb or frame.format.name.startswith(("gray", "pal8", "ya", "mono")) or matrix == _RGB:
         return {}
-    if matrix == _UNKNOWN:  # as players take it
+    if matrix == _UNKNOWN:  # as players assume
         matrix = 1 if frame.width >= 1280 or frame.height > 576 else 6
     if matrix not in _MATRICES:
         kind = "YCgCo" if matrix == _YCGCO else f"matrix {matrix}"

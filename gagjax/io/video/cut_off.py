@@ -1,4 +1,4 @@
-"""Whether a film's file ends before its container says so. Counts of frames are no witness: edits and gaps change them."""
+"""Detect truncated video files by container size. Frame counts are unreliable: edits and gaps change them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
 def missing_bytes(path: Path, stream: Any) -> int:
-    """By how many bytes a file is shorter than its container says; 0 where it says nothing.
+    """Number of bytes by which a file is shorter than its container states; 0 if it states nothing.
 
     Args:
         path: The file.
-        stream: Its stream of pictures; the index of an MP4 is in it.
+        stream: Its video stream, which holds the index of an MP4.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -30,7 +30,7 @@ def missing_bytes(path: Path, stream: Any) -> int:
 
 
 def _segment_end(head: bytes) -> int:
-    """Where Matroska's one segment ends; 0 where it is open, as in a live recording."""
+    """The end of Matroska's single segment; 0 if its size is unknown, as in a live recording."""
     length, after = _number(head, 4)
     at = after + length
     if head[at : at + 4] != _SEGMENT:
@@ -41,7 +41,7 @@ def _segment_end(head: bytes) -> int:
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:
-    """EBML's number of varying width at a place, and where it ends."""
+    """An EBML variable-length integer at a position, and its end."""
     if at >= len(data) or not data[at]:
         return 0, at + 1
     width = 9 - data[at].bit_length()

@@ -1,8 +1,7 @@
-"""Frames as they are shown: what the decoder gives out after the first key frame, each at its time.
+"""Frames as shown: the decoder's output from the first key frame, with presentation times.
 
-A container counts packets, a viewer sees frames. They differ where a cut left packets before the first key frame, where
-an edit list hides some, where a packet holds no picture of its own or is damaged. Everything that counts or times
-pictures here does so by frames.
+A container counts packets, a viewer sees frames. They differ if a cut left packets before the first key frame, an edit
+list hides some, or a packet holds no image of its own or is damaged. All counts and times here refer to frames.
 """
 
 from __future__ import annotations
@@ -21,21 +20,21 @@ from gagjax.io.video.cut_off import missing_bytes
 from gagjax.io.video.opening import DAMAGED, opened, picture_stream
 from gagjax.io.video.tone import Light
 
-#: Decoders that know the transparency which WebM keeps beside VP8 and VP9.
+#: Decoders that support the alpha channel which WebM stores beside VP8 and VP9.
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-#: A clock that goes back by more seconds than this begins anew; less is a fault of a single stamp.
+#: A clock that jumps back by more than this many seconds was reset; less is an error of a single time stamp.
 JUMP = Fraction(1, 4)
 
 
 class Tally:
-    """What became of a film's packets.
+    """Packet statistics of a video.
 
     Attributes:
-        packets: How many there were.
-        before_key: Those before the first key frame, which nothing can show.
-        hidden: Those that an edit list cuts away.
-        damaged: Those that could not be decoded.
-        cut: Why reading ended early; "" where it did not.
+        packets: Number of packets.
+        before_key: Packets before the first key frame, which cannot be shown.
+        hidden: Packets hidden by an edit list.
+        damaged: Packets that could not be decoded.
+        cut: Why reading ended early; "" if it did not.
     """
 
     def __init__(self) -> None:
@@ -44,25 +43,25 @@ class Tally:
 
 
 class Shown(NamedTuple):
-    """A film that has been gone through once.
+    """The result of decoding a video once.
 
     Attributes:
-        times: When each frame is shown, in seconds of the file's own clock.
-        tally: What became of the packets.
-        missing: By how many bytes the file is shorter than its container says.
-        rate: Frames per second: the container's own statement where the times agree with it, or else their average.
+        times: Presentation time of each frame, in seconds of the file's own clock.
+        tally: Packet statistics.
+        missing: Number of bytes by which the file is shorter than its container states.
+        rate: Frames per second: the container's value if the times agree with it, else their average.
         codec: Name of the video codec.
         size: Stored width and height of the first frame.
-        resized: The first frame of another size; None where there is none.
-        place: How frames are put upright.
-        light: What their numbers mean.
-        depth: Bits a channel.
-        aspect: Width of a stored pixel over its height.
-        alpha: Whether any frame is seen through.
-        interlaced: Whether the first frame is two fields.
-        from_key: Whether packets before the first key frame were passed over.
-        audio: Names of the audio codecs, one a stream.
-        sound: When the first audio stream starts, on the same clock; None where there is none.
+        resized: Index of the first frame of another size; None if there is none.
+        place: Display transform that makes frames upright.
+        light: Colour encoding of the frames.
+        depth: Bits per channel.
+        aspect: Pixel aspect ratio as stored, width over height.
+        alpha: Whether any frame has transparent pixels.
+        interlaced: Whether the first frame consists of two fields.
+        from_key: Whether packets before the first key frame were skipped.
+        audio: Names of the audio codecs, one per stream.
+        sound: Start of the first audio stream on the same clock; None without audio.
     """
 
     times: tuple[Fraction, ...]
@@ -84,15 +83,15 @@ class Shown(NamedTuple):
 
 
 def decoded(path: Path, tally: Tally, *, from_key: bool) -> Generator[tuple[Any, Fraction | None], None, None]:
-    """The frames of a film in the order of showing, each with its time where the file says it.
+    """The frames of a video in presentation order, each with its time if stated.
 
     Args:
-        path: The film.
-        tally: Counts what becomes of the packets.
-        from_key: Pass over what precedes the first key frame.
+        path: The video.
+        tally: Collects packet statistics.
+        from_key: Skip packets before the first key frame.
 
     Raises:
-        InputError: If it is no film.
+        InputError: If it is not a video.
     """
     with opened(path) as container:
         stream = picture_stream(container, path)
@@ -119,7 +118,7 @@ def decoded(path: Path, tally: Tally, *, from_key: bool) -> Generator[tuple[Any,
 
 
 def _packets(container: Any, stream: Any, tally: Tally) -> Generator[Any, None, None]:
-    """The packets of a stream, and None where they end."""
+    """The packets of a stream, then None at the end."""
     try:
         for packet in container.demux(stream):
             if packet.size:
@@ -140,10 +139,10 @@ def _decoder(stream: Any) -> Any:
 
 
 def gone_through(path: str | Path) -> Shown:
-    """A film decoded once from end to end; kept until the file changes.
+    """Decode a video once from end to end; cached until the file changes.
 
     Raises:
-        InputError: If it is no film, or holds no frame that can be decoded.
+        InputError: If it is not a video, or holds no decodable frame.
     """
     path = Path(path)
     with opened(path):
@@ -154,7 +153,7 @@ def gone_through(path: str | Path) -> Shown:
 @functools.lru_cache(maxsize=8)
 def _gone_through(path: Path, size: int, modified: int, named: str) -> Shown:
     try:
-        for from_key in (True, False):  # a film whose pictures refresh bit by bit has no key frame
+        for from_key in (True, False):  # a video with gradual refresh has no key frame
             found = _once(path, from_key)
             if found is not None:
                 return found
@@ -217,10 +216,10 @@ def _depth(frame: Any) -> int:
 
 
 def _complete(times: list[Fraction | None], rate: Fraction | None) -> tuple[Fraction, ...]:
-    """Times where some are not said, or go back.
+    """Complete times of which some are missing or go back.
 
-    Frames before the first time that is said lead up to it; others follow the one before by a frame. Where the clock
-    jumps back, as between films that were put one after another, all that follows is moved on.
+    Frames before the first stated time are extrapolated backwards; others follow their predecessor by one frame. Where
+    the clock jumps back, as in concatenated videos, all following times are shifted.
     """
     step = 1 / (rate or Fraction(25))
     said = next((number for number, time in enumerate(times) if time is not None), 0)

@@ -1,4 +1,4 @@
-"""What a film is, and what in it will not come through as it is."""
+"""Video metadata, and properties that are not preserved by reading."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ _HDR = {"PQ": "HDR, PQ (HDR10)", "HLG": "HDR, HLG"}
 
 @dataclasses.dataclass(frozen=True)
 class VideoInfo:
-    """What a video is.
+    """Metadata of a video.
 
     Attributes:
         path: The file or folder.
-        fps: Frames per second, exact where the file says so; the average of a variable rate.
-        width, height: Size of the upright picture, in pixels as they are stored.
-        frames: Number of frames that are shown.
-        variable: Whether frames are not evenly spaced in time (by half a frame or more).
-        audio: Names of the audio codecs, one a stream.
-        codec: Name of the video codec, or of the kind of pictures.
-        rotation: Degrees counterclockwise by which players turn the stored picture; frames are read turned.
-        mirrored: Whether players exchange left and right before they turn it; frames are read so.
-        aspect: Width of a pixel over its height, upright.
-        hdr: "PQ", "HLG", or "" for SDR. Frames are read mapped to BT.709.
-        colour: Primaries wider than BT.709's by name, or "". Frames are read converted.
-        depth: Bits a channel.
-        alpha: Whether parts are seen through. Frames are read over black.
-        interlaced: Whether frames are two fields.
-        packets: How many packets the pictures are stored in.
-        start: When the first frame is shown on the file's own clock, in seconds.
-        sound: By how much the first audio stream starts after the first frame shown, in seconds (negative: before);
-            None where there is none.
-        kind: "video", "pictures" (a folder of them) or "database" (an LMDB of them).
-        remarks: What is odd in it, a sentence each.
+        fps: Frames per second, exact if the file states it; the average of a variable rate.
+        width, height: Size of the upright image, in stored pixels.
+        frames: Number of shown frames.
+        variable: Whether frames are unevenly spaced in time (by half a frame or more).
+        audio: Names of the audio codecs, one per stream.
+        codec: Name of the video codec, or of the image format.
+        rotation: Display rotation in degrees counterclockwise; applied when frames are read.
+        mirrored: Whether the display matrix mirrors left and right before rotating; applied when frames are read.
+        aspect: Pixel aspect ratio, width over height, upright.
+        hdr: "PQ", "HLG", or "" for SDR. Frames are tone-mapped to BT.709 when read.
+        colour: Primaries wider than BT.709's by name, or "". Frames are converted when read.
+        depth: Bits per channel.
+        alpha: Whether there are transparent pixels. Frames are composited over black when read.
+        interlaced: Whether frames consist of two fields.
+        packets: Number of video packets.
+        start: Presentation time of the first frame on the file's own clock, in seconds.
+        sound: Offset of the first audio stream after the first shown frame, in seconds (negative: before); None without
+            audio.
+        kind: "video", "pictures" (a folder of images) or "database" (an LMDB of images).
+        remarks: Anomalies, one sentence each.
     """
 
     path: Path
@@ -68,25 +68,25 @@ class VideoInfo:
 
     @property
     def seconds(self) -> float:
-        """Duration of the pictures in seconds."""
+        """Duration of the frames in seconds."""
         return float(self.frames / self.fps)
 
     @property
     def shown_size(self) -> tuple[int, int]:
-        """Width and height in square pixels, as players show it."""
+        """Width and height in square pixels, as shown by players."""
         return max(1, round(self.width * self.aspect)), self.height
 
     @property
     def changes(self) -> tuple[str, ...]:
-        """What frames are read without, a sentence each."""
+        """Properties that are lost when frames are read, one sentence each."""
         return tuple(_changes(self))
 
 
 def of_film(path: Path) -> VideoInfo:
-    """What a film is; goes through it once, decoding, and remembers it.
+    """Metadata of a video; decodes it once and caches the result.
 
     Raises:
-        InputError: If it is no film, holds no frame, or changes its size.
+        InputError: If it is not a video, holds no frame, or changes its frame size.
     """
     shown = decoding.gone_through(path)
     times = shown.times
@@ -157,5 +157,5 @@ def _changes(info: VideoInfo) -> Iterator[str]:
 
 
 def colours_of(info: VideoInfo) -> str:
-    """A video's colours in words."""
+    """A description of a video's colours."""
     return f"{info.depth} bit, {_HDR.get(info.hdr, 'SDR')}" + (f", {info.colour}" if info.colour else "")

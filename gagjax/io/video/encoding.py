@@ -1,4 +1,4 @@
-"""Streams that pictures are encoded into: H.264, VP9, or without loss on the way to a GIF or single pictures."""
+"""Encoded streams: H.264, VP9, or lossless intermediates for GIFs and images."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _KINDS: dict[str, Kind] = {
     ".webm": "vp9",
     ".gif": "gif",
 }
-#: The suffixes of films that can be written.
+#: The suffixes of videos that can be written.
 SUFFIXES = tuple(_KINDS)
-_BT709 = 1  # FFmpeg's number for these primaries, transfer and matrix
-_DENSE = 90000  # ticks a second at least: fine enough for any time stamp
+_BT709 = 1  # FFmpeg's constant for these primaries, transfer and matrix
+_DENSE = 90000  # minimum ticks per second: fine enough for any time stamp
 
 
 class Coding(NamedTuple):
-    """How pictures are encoded.
+    """Encoding parameters.
 
     Attributes:
-        kind: What the output is.
+        kind: Kind of the output.
         rate: Nominal frames per second.
         crf: Constant rate factor: 0 is lossless (H.264), 18 looks like the source, 28 is small.
-        aspect: Width of a pixel over its height. H.264 says it; for the others pictures are scaled to square pixels.
+        aspect: Pixel aspect ratio, width over height. Stored in H.264; for others, frames are scaled to square pixels.
     """
 
     kind: Kind
@@ -45,7 +45,7 @@ class Coding(NamedTuple):
     aspect: Fraction = Fraction(1)
 
     def fitted(self, pixels: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W2 3"]:
-        """A picture as it is stored: with square pixels where the output cannot say that they are not."""
+        """An image as stored: scaled to square pixels if the output cannot store a pixel aspect ratio."""
         if self.kind == "h264" or self.aspect == 1:
             return pixels
         height, width = pixels.shape[:2]
@@ -54,10 +54,10 @@ class Coding(NamedTuple):
 
 
 def kind_of(path: str | Path) -> Kind:
-    """What is written under a name; a name without a suffix is a folder of PNG pictures.
+    """The kind of output for a path; a path without suffix is a folder of PNG images.
 
     Raises:
-        InputError: If the suffix is of nothing that can be written.
+        InputError: If the suffix is not supported for writing.
 
     Example:
         >>> kind_of("a.webm"), kind_of("frames/")
@@ -76,18 +76,18 @@ def kind_of(path: str | Path) -> Kind:
 
 def muxer_options(path: Path) -> dict[str, str]:
     """Options of FFmpeg's muxers for an output."""
-    # Matroska's muxer writes random names into a file, unless asked for the same bytes each time.
+    # Matroska's muxer writes random identifiers, unless told to be bit-exact.
     exact = {"fflags": "+bitexact"} if path.suffix.lower() in (".mkv", ".webm") else {}
     return {"movflags": "+faststart"} if path.suffix.lower() in (".mp4", ".mov", ".m4v") else exact
 
 
 def part_suffix(kind: Kind) -> str:
-    """The container in which a stretch of an output is kept until it is joined: time stamps stay exact, or nearly."""
+    """The container for parts of an output before joining: keeps time stamps exact, or nearly so."""
     return ".mp4" if kind in ("h264", "vp9") else ".mkv"
 
 
 def encoder(output: Any, shape: tuple[int, ...], coding: Coding) -> Any:
-    """A stream of an open container for pictures of a shape, (H, W, 3)."""
+    """Add a stream to an open container for images of the given shape, (H, W, 3)."""
     name = {"h264": "libx264", "vp9": "libvpx-vp9"}.get(coding.kind, "ffv1")
     stream = output.add_stream(name, rate=coding.rate)
     lossy = name != "ffv1"
@@ -95,11 +95,11 @@ def encoder(output: Any, shape: tuple[int, ...], coding: Coding) -> Any:
     stream.pix_fmt = "yuv420p" if lossy else "bgr0"
     context = stream.codec_context
     if name == "libx264":
-        # Without mbtree the same pictures give the same bytes. With it x264 does not, even on one thread, and a run that
-        # was resumed could not be told from one that went wrong. The files are larger by a third, and better by 0.2 dB.
+        # Without mbtree, x264 is deterministic; with it, it is not, even on one thread, and a resumed run could not be
+        # told from a faulty one. The files are larger by a third, and better by 0.2 dB.
         stream.options = {"crf": str(coding.crf), "x264-params": "mbtree=0"}
     elif name == "libvpx-vp9":
-        # VP9's scale ends at 63, H.264's at 51. Rows side by side do not change the bytes; slices of time would.
+        # VP9's CRF scale ends at 63, H.264's at 51. Row-based threading keeps the bytes; splitting in time would not.
         crf = round(coding.crf * 63 / 51)
         stream.options = {"crf": str(crf), "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
     if lossy:
@@ -107,13 +107,13 @@ def encoder(output: Any, shape: tuple[int, ...], coding: Coding) -> Any:
         context.color_range = ColorRange.MPEG
         if coding.kind == "h264" and coding.aspect != 1:
             context.sample_aspect_ratio = coding.aspect.limit_denominator(255)
-    ticks = max(1, -(-_DENSE // coding.rate.numerator))  # a whole number of them for each frame of an even rate
+    ticks = max(1, -(-_DENSE // coding.rate.numerator))  # a whole number of ticks per frame at a constant rate
     context.time_base = Fraction(1, coding.rate.numerator * ticks)
     return stream
 
 
 def encode(output: Any, stream: Any, pixels: UInt8[np.ndarray, "H W 3"], seconds: Fraction) -> None:
-    """Encode a picture that is shown at a time, and write what the encoder gives out."""
+    """Encode an image at a presentation time in seconds, and write the resulting packets."""
     if stream.pix_fmt == "bgr0":
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24").reformat(format="bgr0")
     else:

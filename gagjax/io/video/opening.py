@@ -1,4 +1,4 @@
-"""Films opened by FFmpeg: files only, never a protocol or a playlist."""
+"""Open videos with FFmpeg: files only, never a protocol or a playlist."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _open(path: Path) -> Any:
     if path.stat().st_size == 0:
         raise InputError("is empty (0 bytes)", file=path, fix=DAMAGED)
     try:
-        # The whole path: FFmpeg takes "a:b.mp4" for a protocol. Files only: a playlist must not reach the network.
+        # Absolute path: FFmpeg would treat "a:b.mp4" as a protocol. Files only: a playlist must not reach the network.
         return av.open(str(path.resolve()), options={"protocol_whitelist": "file"})
     except (av.error.FFmpegError, UnicodeError) as error:
         raise InputError(
@@ -32,20 +32,20 @@ def _open(path: Path) -> Any:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """A video's container, open for reading.
+    """Open a video's container for reading.
 
     Raises:
-        InputError: If it is no file that FFmpeg reads.
+        InputError: If it is not a file that FFmpeg can read.
     """
     with _open(path) as container:
         yield container
 
 
 def picture_stream(container: Any, path: Path) -> Any:
-    """The first stream of moving pictures; a cover is none.
+    """The first video stream other than cover art.
 
     Raises:
-        InputError: If there is none, or it is in a format that FFmpeg does not know.
+        InputError: If there is none, or its codec is unknown to FFmpeg.
     """
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:

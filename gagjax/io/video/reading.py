@@ -1,4 +1,4 @@
-"""Frames of a film, a folder of pictures or a frame database, decoded one by one."""
+"""Frames of a video, an image folder or a frame database, decoded one by one."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _ONE_SIZE = "Give it one size: ffmpeg -i IN -vf scale=WIDTH:HEIGHT OUT.mkv"
 
 
 class Frames(Iterator[UInt8[np.ndarray, "H W 3"]]):
-    """The frames of a video in order of showing, decoded one by one; closes its file at the end.
+    """The frames of a video in presentation order, decoded one by one; closes its file at the end.
 
     Attributes:
-        time: When the last frame given out is shown, in seconds from the first.
+        time: Presentation time of the last returned frame, in seconds from the first.
     """
 
     def __init__(self, info: VideoInfo) -> None:
@@ -41,7 +41,7 @@ class Frames(Iterator[UInt8[np.ndarray, "H W 3"]]):
         self.close()
 
     def skip(self, count: int) -> None:
-        """Pass over so many frames: decoded, since the later ones need them, but not turned into pictures."""
+        """Skip `count` frames: decoded, since later ones depend on them, but not converted to RGB."""
         self._skipped = count
 
     def close(self) -> None:
@@ -74,17 +74,17 @@ class Frames(Iterator[UInt8[np.ndarray, "H W 3"]]):
 
 
 def read(path: str | Path, *, fps: Any = None) -> tuple[Frames, VideoInfo]:
-    """A video's frames, decoded as they are asked for, and what the video is.
+    """A video's frames, decoded on demand, and its metadata.
 
     Args:
-        path: Any film that FFmpeg reads, a folder of pictures, or a frame database (LMDB).
-        fps: Frame rate of pictures (25 where it is left out); a film has its own.
+        path: Any video that FFmpeg can read, an image folder, or a frame database (LMDB).
+        fps: Frame rate of images (default 25); a video has its own.
 
     Returns:
         An iterator of (H, W, 3) uint8 RGB frames for BT.709, upright, and the `VideoInfo`.
 
     Raises:
-        InputError: If it is no video, or damaged (also later, while frames are read).
+        InputError: If it is not a video, or damaged (also later, while frames are read).
     """
     described = info(path, fps=fps)
     if described.kind == "video":
@@ -95,14 +95,14 @@ def read(path: str | Path, *, fps: Any = None) -> tuple[Frames, VideoInfo]:
 
 
 def info(path: str | Path, *, fps: Any = None) -> VideoInfo:
-    """What a video is; a film is decoded once to know which frames are shown, and remembered.
+    """Metadata of a video, which is decoded once to determine the shown frames, and cached.
 
     Args:
-        path: Any film that FFmpeg reads, a folder of pictures, or a frame database (LMDB).
-        fps: Frame rate of pictures (25 where it is left out); a film has its own.
+        path: Any video that FFmpeg can read, an image folder, or a frame database (LMDB).
+        fps: Frame rate of images (default 25); a video has its own.
 
     Raises:
-        InputError: If it is no video, or has no pictures.
+        InputError: If it is not a video, or has no frames.
     """
     path = Path(path)
     if path.is_dir() and (stills.is_stills(path) or (path / "img_lmdb").is_dir()):
@@ -113,10 +113,10 @@ def info(path: str | Path, *, fps: Any = None) -> VideoInfo:
 
 
 def times(video: str | Path | VideoInfo) -> list[Fraction]:
-    """When each frame is shown, in seconds from the first.
+    """Presentation time of each frame, in seconds from the first.
 
     Raises:
-        InputError: If it is no video, or damaged.
+        InputError: If it is not a video, or damaged.
     """
     described = video if isinstance(video, VideoInfo) else info(video)
     if described.kind != "video":

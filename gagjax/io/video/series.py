@@ -1,4 +1,4 @@
-"""Outputs without sound: a GIF, or a folder of PNG pictures."""
+"""Outputs without audio: a GIF, or a folder of PNG images."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _NAME = re.compile(r"\d{6}\.png")
 
 
 def write_gif(path: Path, frames: Iterable[tuple[UInt8[np.ndarray, "H W 3"], Fraction]], *, force: bool) -> int:
-    """Write a GIF: each frame has its own 256 colours, dithered, and is shown to a hundredth of a second.
+    """Write a GIF: each frame has its own dithered palette of 256 colours and is timed to a hundredth of a second.
 
     Args:
         path: The output.
-        frames: (H, W, 3) pictures, each with when it is shown, in seconds.
+        frames: (H, W, 3) images, each with its presentation time in seconds.
         force: Replace an existing output.
 
     Returns:
-        How many frames were written; one that falls into the same hundredth as its follower is left out.
+        The number of frames written; a frame in the same hundredth as its successor is dropped.
     """
     count = 0
     with atomic.output(path, force) as temporary, av.open(str(temporary.resolve()), "w", format="gif") as output:
@@ -39,7 +39,7 @@ def write_gif(path: Path, frames: Iterable[tuple[UInt8[np.ndarray, "H W 3"], Fra
                 stream.height, stream.width = pixels.shape[:2]
                 stream.pix_fmt = "pal8"
                 stream.codec_context.time_base = _HUNDREDTH
-            frame = av.VideoFrame.from_ndarray(cast(Any, _palettized(pixels)), "pal8")  # PyAV's stubs know no pair
+            frame = av.VideoFrame.from_ndarray(cast(Any, _palettized(pixels)), "pal8")  # PyAV's stubs lack pairs
             frame.pts, frame.time_base = tick, _HUNDREDTH
             output.mux(stream.encode(frame))
             count += 1
@@ -49,15 +49,15 @@ def write_gif(path: Path, frames: Iterable[tuple[UInt8[np.ndarray, "H W 3"], Fra
 
 
 def write_pictures(folder: Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], *, force: bool) -> int:
-    """Write a folder of PNG pictures, 000000.png onwards.
+    """Write a folder of PNG images, 000000.png onwards.
 
     Args:
-        folder: The output. In one that exists, pictures of an earlier run are replaced and other files kept.
+        folder: The output. In an existing folder, images of an earlier run are replaced and other files kept.
         frames: (H, W, 3) each.
         force: Write into an existing folder.
 
     Returns:
-        How many pictures were written.
+        The number of images written.
     """
     count = 0
     with atomic.output(folder, force, folder=True) as temporary:
@@ -73,7 +73,7 @@ def write_pictures(folder: Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], *
 def _on_clock(
     frames: Iterable[tuple[UInt8[np.ndarray, "H W 3"], Fraction]],
 ) -> Iterator[tuple[UInt8[np.ndarray, "H W 3"], int]]:
-    """Frames at whole hundredths, the last of those that fall on one."""
+    """Frames at whole hundredths of a second, the last one where several coincide."""
     waiting = None
     for pixels, seconds in frames:
         tick = round(seconds / _HUNDREDTH)

@@ -1,4 +1,4 @@
-"""The sound of one film on its way into another, in step with the pictures that are shown."""
+"""Copy audio from one video to another, synchronised with the shown frames."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gagjax.io.video.decoding import JUMP, gone_through
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
 
-#: What sound is encoded as where a container cannot hold it as it is: codec and the rates that it takes.
+#: Encoding for audio that a container cannot hold unchanged: codec and supported sample rates.
 _ENCODERS = {
     "webm": ("libopus", (48000, 24000, 16000, 12000, 8000)),
     "": ("aac", (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)),
@@ -30,20 +30,20 @@ _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "
 
 
 class Sound:
-    """The audio of one file on its way into another, packet by packet.
+    """Copy the audio of one file into another, packet by packet.
 
-    The pictures of the output start at zero, so sound moves by when the first picture is shown: not by when the
-    container starts, which after a cut between key frames is earlier. Sound from before the first picture is kept.
+    The frames of the output start at zero, so audio is shifted by the presentation time of the first frame, not by the
+    container's start, which is earlier after a cut between key frames. Audio before the first frame is kept.
 
     Args:
         source: The open container to copy from; one without audio copies nothing.
-        start: When its first picture is shown, in seconds.
+        start: Presentation time of its first frame, in seconds.
         output: The open container to copy into, before its first packet.
         target: Its file, for messages.
-        encode: Encode again what the container cannot hold, instead of refusing it.
+        encode: Re-encode audio that the container cannot hold, instead of refusing it.
 
     Attributes:
-        encoded: Names of the codecs that were encoded again.
+        encoded: Names of the codecs that were re-encoded.
 
     Raises:
         InputError: If the container cannot hold that kind of audio.
@@ -81,13 +81,13 @@ class Sound:
     def opened(
         cls, path: Path, output: OutputContainer, target: Path, *, encode: bool = False
     ) -> Generator[Sound, None, None]:
-        """The sound of a file; see the class."""
+        """The audio of a file; see the class."""
         with opening.opened(path) as source:
             start = gone_through(path).times[0] if source.streams.video and source.streams.audio else Fraction(0)
             yield cls(source, start, output, target, encode=encode)
 
     def copy_until(self, seconds: float | None) -> None:
-        """Copy the packets before a time; None copies the rest.
+        """Copy the packets before a time in seconds; None copies the rest.
 
         Raises:
             InputError: If the container cannot hold them.
@@ -103,7 +103,7 @@ class Sound:
             raise self._refused() from error
 
     def _moved(self, packets: Iterator[Any]) -> Iterator[Any]:
-        """What goes into the output, at its times there."""
+        """The packets for the output, with output times."""
         for packet in packets:
             index = packet.stream.index
             if index in self._encoded:
@@ -114,7 +114,7 @@ class Sound:
             yield from stream.encode(None)
 
     def _heard(self, packet: Any) -> Iterator[Any]:
-        """A packet, unless an edit list cuts it away; of those cut away at the start the last is kept for the decoder."""
+        """A packet, unless hidden by an edit list; of those hidden at the start the last is kept for the decoder."""
         index = packet.stream.index
         if packet.is_discard:
             self._unheard[index] = None if index in self._unheard and self._unheard[index] is None else packet
@@ -131,14 +131,14 @@ class Sound:
                 yield each
 
     def _shift(self, packet: Any) -> int:
-        """By how much a packet moves back, in its ticks; a clock that begins anew goes on where it was."""
+        """The backward shift of a packet in its time base; a reset clock continues from the previous time."""
         index = packet.stream.index
         shift = self._shifts.setdefault(index, round(self.start / packet.time_base))
         if index in self._latest:
             latest, duration = self._latest[index]
             if (latest - (packet.dts - shift)) * packet.time_base > JUMP:
                 shift = self._shifts[index] = packet.dts - latest - duration
-            elif packet.dts - shift <= latest:  # a fault of this stamp alone
+            elif packet.dts - shift <= latest:  # an error of this time stamp only
                 shift = packet.dts - latest - 1
         return shift
 
@@ -147,7 +147,7 @@ class Sound:
         try:
             frames = packet.stream.codec_context.decode(packet if packet.size else None)
         except av.error.FFmpegError:
-            return  # a damaged packet: silence for its length
+            return  # a damaged packet: silence for its duration
         for frame in frames:
             if frame.pts is not None:
                 frame.pts -= round(self.start / frame.time_base)
@@ -160,12 +160,12 @@ class Sound:
 
 
 def name_of(stream: Any) -> str:
-    """The codec of a stream, by the name that FFmpeg gives to the format, not to its decoder."""
+    """The codec of a stream, by FFmpeg's name of the format, not of the decoder."""
     return stream.codec_context.codec.canonical_name
 
 
 def can_hold(muxer: str, stream: Any) -> bool:
-    """Whether a container takes a stream as it is: FFmpeg is asked by writing the header of a file that is thrown away.
+    """Whether a container can hold a stream unchanged, tested by writing the header of a temporary file with FFmpeg.
 
     Args:
         muxer: FFmpeg's name of the container.
@@ -183,7 +183,7 @@ def can_hold(muxer: str, stream: Any) -> bool:
 
 
 def will_encode(source: Path, target: Path) -> tuple[str, ...]:
-    """The codecs of a film's audio that the container of an output cannot hold as they are."""
+    """The codecs of a video's audio that the container of an output cannot hold unchanged."""
     if target.suffix.lower() not in _MUXERS:
         return ()
     with opening.opened(source) as container:

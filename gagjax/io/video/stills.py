@@ -1,4 +1,4 @@
-"""Pictures of a folder or of a frame database (LMDB), read as one video in the order of their numbers."""
+"""Images of a folder or a frame database (LMDB), read as one video ordered by number."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from gagjax.io.video.describing import VideoInfo
 
 RATE = Fraction(25)
 _TRACKS = (".npz", ".pkl", ".pickle", ".pt", ".pth", ".json", ".jsonl")
-_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
+_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _ORIENTATION = 0x0112
 
 
 class Picture(NamedTuple):
-    """One picture: its name, its number in the series, and how its file's bytes are read."""
+    """One image: its name, its number in the series, and a reader for its file's bytes."""
 
     name: str
     series: str
@@ -38,7 +38,7 @@ class Picture(NamedTuple):
 
 
 def is_stills(path: str | Path) -> bool:
-    """Whether a folder is read as a video: a frame database, or pictures and no track."""
+    """Whether a folder is read as a video: a frame database, or images and no track."""
     path = Path(path)
     if not path.is_dir():
         return False
@@ -51,10 +51,10 @@ def is_stills(path: str | Path) -> bool:
 
 
 def of_stills(path: Path, fps: Fraction | None) -> VideoInfo:
-    """What a folder of pictures is as a video.
+    """Metadata of an image folder as a video.
 
     Raises:
-        InputError: If it holds no picture, or one that cannot be read or has another size.
+        InputError: If it holds no image, or one that cannot be read or differs in size.
     """
     with series(path) as pictures:
         kinds, sizes, depth, alpha = [], [], 8, False
@@ -93,7 +93,7 @@ def of_stills(path: Path, fps: Fraction | None) -> VideoInfo:
 
 @contextlib.contextmanager
 def series(path: Path) -> Generator[list[Picture], None, None]:
-    """The pictures of a folder or a frame database, in the order of their numbers.
+    """The images of a folder or a frame database, ordered by number.
 
     Raises:
         InputError: If there is none.
@@ -109,16 +109,16 @@ def series(path: Path) -> Generator[list[Picture], None, None]:
 
 
 def decoded(path: Path, skip: int) -> Generator[UInt8[np.ndarray, "H W 3"], None, None]:
-    """The pictures of a folder or a frame database after the first so many."""
+    """The images of a folder or a frame database, after skipping the first `skip`."""
     with series(path) as pictures:
         for picture in pictures[skip:]:
             yield images.decode(picture.data(), path / picture.name)
 
 
 def times(pictures: Sequence[Picture], fps: Fraction) -> list[Fraction]:
-    """When each picture is shown: by its number, where these count in even steps with gaps.
+    """Presentation time of each image: by its number, if numbers are evenly spaced with gaps.
 
-    A gap holds the picture before it. Series without numbers, or of several names, run one after another.
+    A gap holds the previous image. Series without numbers, or of several names, are played without gaps.
     """
     numbers = [picture.number for picture in pictures if picture.number is not None]
     if len({picture.series for picture in pictures}) > 1 or len(numbers) < len(pictures):
@@ -127,7 +127,7 @@ def times(pictures: Sequence[Picture], fps: Fraction) -> list[Fraction]:
     step = min(steps, default=1) or 1
     if any(each % step for each in steps):
         step = math.gcd(*steps) or 1
-    if not all(steps):  # a number that is there twice, in two ways of writing
+    if not all(steps):  # a number that occurs twice, written differently
         return [number / fps for number in range(len(pictures))]
     return [Fraction(number - numbers[0], step) / fps for number in numbers]
 
@@ -159,14 +159,14 @@ def _natural(text: str) -> list[tuple[int, int, str]]:
 
 
 def _header(picture: Picture, path: Path) -> tuple[str, tuple[int, int], int, bool]:
-    """Kind, upright size, bits a channel and transparency of a picture, without decoding it."""
+    """Format, upright size, bits per channel and transparency of an image, without decoding it."""
     try:
         with Image.open(io.BytesIO(picture.data())) as image:
             sideways = image.getexif().get(_ORIENTATION) in _SIDEWAYS
             size = image.size[::-1] if sideways else image.size
             bits = 16 if image.mode.startswith("I") else 8
             return image.format or "unknown", size, bits, images.seen_through(image)
-    except Exception:  # the whole reader says it in words
+    except Exception:  # the full reader reports it
         decoded = images.decode(picture.data(), path / picture.name)
         return "unknown", (decoded.shape[1], decoded.shape[0]), 8, False
 

@@ -1,16 +1,16 @@
-"""HDR and wide-gamut pictures as BT.709: transfer functions, the tone curve, primaries.
+"""Conversion of HDR and wide-gamut images to BT.709: transfer functions, tone curve, primaries.
 
-HDR (PQ or HLG) is display-referred light in cd/m2. As ITU-R BT.2408 says, HDR reference white, 203 cd/m2, is the white
-of SDR. Above a knee the light rolls off smoothly, so that highlights keep their shape: with x the light in units of
+HDR (PQ or HLG) is display-referred light in cd/m2. Following ITU-R BT.2408, HDR reference white, 203 cd/m2, maps to SDR
+white. Above a knee the light rolls off smoothly to preserve detail in highlights: with x the light in units of
 reference white,
 
     y(x) = x                                     for x <= k
     y(x) = k + (1 - k) t / (1 + t),  t = (x - k) / (1 - k)   for x > k,   k = 0.85
 
 which has slope 1 at the knee and tends to 1. Reference white becomes 0.925 (247 of 255), 1000 cd/m2 becomes 0.994 (254).
-The curve acts on the largest of R, G and B and scales the three alike, so hues stay. Primaries are converted in linear
-light; what lies outside BT.709 is clipped (ITU-R BT.2407). SDR light is taken to be shown by a display of gamma 2.4
-(ITU-R BT.1886), before and after.
+The curve is applied to the largest of R, G and B and scales all three alike, which preserves hue. Primaries are
+converted in linear light; colours outside BT.709 are clipped (ITU-R BT.2407). SDR assumes a display of gamma 2.4 (ITU-R
+BT.1886), before and after.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from jaxtyping import Float, UInt8, UInt16
 REFERENCE_WHITE = 203.0  # cd/m2, ITU-R BT.2408
 KNEE = 0.85
 GAMMA = 2.4  # ITU-R BT.1886
-HLG_PEAK = 1000.0  # cd/m2, the display for which BT.2100 gives a system gamma of 1.2
+HLG_PEAK = 1000.0  # cd/m2, the display for which BT.2100 specifies a system gamma of 1.2
 HLG_GAMMA = 1.2
 _LEVELS = 65536
-_FINE = 16384  # steps of the table from light to bytes, in square roots of light
+_FINE = 16384  # entries of the table from light to uint8, spaced in square roots of light
 
-#: FFmpeg's numbers for transfer functions and primaries.
+#: FFmpeg's constants for transfer functions and primaries.
 PQ, HLG = 16, 18
 BT709, BT2020, P3_DCI, P3_D65 = 1, 9, 11, 12
 
@@ -43,11 +43,11 @@ _XY = {
 
 
 class Light(NamedTuple):
-    """What the numbers of a film mean.
+    """Colour encoding of a video.
 
     Attributes:
-        transfer: FFmpeg's number of the transfer function.
-        primaries: FFmpeg's number of the primaries.
+        transfer: FFmpeg's constant of the transfer function.
+        primaries: FFmpeg's constant of the primaries.
     """
 
     transfer: int
@@ -65,11 +65,11 @@ class Light(NamedTuple):
 
 
 def to_bt709(pixels: UInt16[np.ndarray, "H W 3"], light: Light) -> UInt8[np.ndarray, "H W 3"]:
-    """RGB of an HDR or wide-gamut film as RGB for a BT.709 display.
+    """Convert RGB of an HDR or wide-gamut video to RGB for a BT.709 display.
 
     Args:
-        pixels: (H, W, 3), non-linear RGB over the whole range of 16 bits.
-        light: What they mean; HDR without known primaries is taken as BT.2020.
+        pixels: (H, W, 3), non-linear RGB, full range of 16 bits.
+        light: Their encoding; HDR with unknown primaries is assumed to be BT.2020.
 
     Returns:
         (H, W, 3) non-linear BT.709 RGB.
@@ -84,7 +84,7 @@ def to_bt709(pixels: UInt16[np.ndarray, "H W 3"], light: Light) -> UInt8[np.ndar
     """
     linear = _table(light.transfer)[pixels]
     if light.transfer == HLG:
-        # The system gamma acts on luminance; black stays black.
+        # The system gamma applies to luminance; black stays black.
         luminance = np.maximum(linear @ _luminance(light.primaries), 1e-6)
         linear = linear * (luminance ** (HLG_GAMMA - 1.0))[..., None] * np.float32(HLG_PEAK / REFERENCE_WHITE)
     if light.hdr:
@@ -97,7 +97,7 @@ def to_bt709(pixels: UInt16[np.ndarray, "H W 3"], light: Light) -> UInt8[np.ndar
 
 
 def roll_off(light: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """The tone curve: light in units of reference white to light in units of SDR's white, in [0, 1)."""
+    """The tone curve: light in units of reference white to light in units of SDR white, in [0, 1)."""
     over = np.maximum(light - KNEE, 0.0) / (1.0 - KNEE)
     return np.minimum(light, KNEE) + (1.0 - KNEE) * over / (1.0 + over)
 
@@ -127,7 +127,7 @@ def hlg_scene(signal: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"
 
 @functools.cache
 def _table(transfer: int) -> Float[np.ndarray, "65536"]:
-    """Linear light of every code: in units of reference white for PQ, of the scene for HLG, of white for SDR."""
+    """Linear light of every code: relative to reference white for PQ, to the scene for HLG, to white for SDR."""
     signal = np.arange(_LEVELS) / (_LEVELS - 1)
     if transfer == PQ:
         return (pq_light(signal) / REFERENCE_WHITE).astype(np.float32)

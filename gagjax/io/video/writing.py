@@ -1,4 +1,4 @@
-"""Frames written as a film (H.264 or VP9 with its sound), a GIF or a folder of PNG pictures."""
+"""Write frames as a video (H.264 or VP9, with audio), a GIF or a folder of PNG images."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ def write(
     aspect: Fraction = Fraction(1),
     force: bool = False,
 ) -> int:
-    """Write frames as H.264 (yuv420p, BT.709, tagged as such), readable by every player, or as the suffix says.
+    """Write frames as H.264 (yuv420p, tagged BT.709) for all players, or in another format by suffix.
 
     Args:
         path: `.mp4`, `.mov`, `.m4v` or `.mkv` for H.264, `.webm` for VP9, `.gif`, or no suffix for a folder of PNG
-            pictures.
-        frames: (H, W, 3) each, uint8, or floats in [0, 1]; all of one size. Films need even sizes: an odd one gets
-            its last row or column twice.
+            images.
+        frames: (H, W, 3) each, uint8, or floats in [0, 1]; all of the same size. Videos need even sizes: for odd ones
+            the last row or column is repeated.
         fps: Frame rate; see `gagjax.track.as_rate`.
-        audio_from: A file whose audio is copied as it is, not encoded again, in step with its first frame that is
-            shown. A file without audio adds none; a GIF and pictures hold none.
-        times: When each frame is shown, in seconds from the first; for a source whose rate varies.
+        audio_from: A file whose audio is copied without re-encoding, synchronised with its first shown frame. Files
+            without audio add none; GIFs and images hold none.
+        times: Presentation time of each frame, in seconds from the first; for a source of variable frame rate.
         crf: Constant rate factor: 0 is lossless, 18 looks like the source, 28 is small.
-        aspect: Width of a pixel over its height. All but H.264 is scaled to square pixels.
+        aspect: Pixel aspect ratio, width over height. Formats other than H.264 are scaled to square pixels.
         force: Replace an existing output.
 
     Returns:
-        How many frames were written.
+        The number of frames written.
 
     Raises:
-        InputError: If there is no frame, the output exists, or the container cannot hold the audio.
+        InputError: If there are no frames, the output exists, or the container cannot hold the audio.
         ValueError: If a frame has another shape or type.
     """
     path = Path(path)
@@ -84,7 +84,7 @@ def write(
 def _timed(
     path: Path, frames: Iterable[Any], coding: Coding, times: Iterable[float | Fraction] | None
 ) -> Iterator[tuple[UInt8[np.ndarray, "H W 3"], Fraction]]:
-    """Frames as bytes as they are stored, each with its time; all of one size, and at least one."""
+    """Frames as stored uint8, each with its time; all of the same size, and at least one."""
     stamps = None if times is None else iter(times)
     shape = None
     for count, frame in enumerate(frames):

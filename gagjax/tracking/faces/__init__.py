@@ -1,1 +1,1 @@
-"""Faces in pictures: found, followed from picture to picture, marked with 478 points."""
+"""Faces in images: detection, tracking from frame to frame, and 478 landmarks."""

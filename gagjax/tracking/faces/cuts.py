@@ -1,4 +1,4 @@
-"""Cuts, found on the pictures themselves: a new face in the old one's place moves no landmark far."""
+"""Cut detection on the images, since landmarks move little if a new face replaces the old one in place."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ SIZE = 24
 
 @dataclasses.dataclass
 class CutFinder:
-    """Tells, picture by picture, where a film cuts.
+    """Detects the cuts of a video, frame by frame.
 
-    A picture begins a shot where its thumbnail is far from the one before, both absolutely and against what changes
-    from picture to picture lately (a pan, a shaking camera, flicker).
+    A frame begins a shot if its thumbnail differs much from the previous one, both absolutely and relative to recent
+    changes between frames (a pan, a shaking camera, flicker).
 
     Args:
-        least: Mean absolute difference of thumbnails, of values in [0, 1], below which nothing is a cut.
-        factor: How many times the recent median difference a cut is.
-        memory: How many differences are remembered.
+        least: Minimum mean absolute difference of thumbnails at a cut, for values in [0, 1].
+        factor: Minimum ratio of a cut's difference to the recent median.
+        memory: Number of recent differences to keep.
 
     Example:
         >>> finder = CutFinder()
@@ -37,13 +37,13 @@ class CutFinder:
     recent: tuple[float, ...] = ()
 
     def __call__(self, picture: UInt8[np.ndarray, "H W 3"]) -> bool:
-        """Whether a shot begins with this picture."""
+        """Whether a shot begins with this frame."""
         small = Image.fromarray(picture).resize((SIZE, SIZE), Image.Resampling.BOX, reducing_gap=2.0)
         now = np.asarray(small, np.float32) / 255
         before, self.before = self.before, now
         if before is None:
             return False
-        # A change of brightness alone (a flash, fading) is no cut: compare what is left after a gain.
+        # A pure change of brightness (a flash, a fade) is not a cut: compare after compensating a gain.
         gain = float((before * now).sum() / max((before**2).sum(), 1e-6))
         change = min(float(np.abs(now - before).mean()), float(np.abs(now - gain * before).mean()) * 1.5)
         usual = float(np.median(self.recent)) if self.recent else 0.0

@@ -1,4 +1,4 @@
-"""Faces in a picture: MediaPipe's two detectors, tiles for small faces, and the picture turned for rolled ones.
+"""Face detection: MediaPipe's two detectors, tiles for small faces, and rotated images for rolled ones.
 
 Source: Bazarevsky, Kartynnik, Vakunov, Raveendran, Grundmann, "BlazeFace: Sub-millisecond Neural Face Detection on
 Mobile GPUs", 2019; overlapping detections are averaged by score as it describes.
@@ -18,11 +18,11 @@ from PIL import Image
 from gagjax.tracking import models
 from gagjax.tracking.faces.regions import Region, of_box
 
-LEAST = 0.5  # score of a face
-TILE_LEAST = 0.6  # a tile shows textures at a size at which more of them look like faces
+LEAST = 0.5  # minimum score of a face
+TILE_LEAST = 0.6  # stricter, because enlarged textures in tiles look like faces more often
 _OVERLAP = 0.3
 _TILE_BATCH = 4
-SMALLEST = 0.25  # a tile's side over the picture's shorter side, at least
+SMALLEST = 0.25  # minimum side of a tile over the image's shorter side
 
 
 class Face(NamedTuple):
@@ -39,7 +39,7 @@ class Face(NamedTuple):
 
     @property
     def region(self) -> Region:
-        """The upright square that the mesh network looks at."""
+        """The upright square for the mesh network."""
         return of_box(*self.points[:4])
 
     @property
@@ -72,18 +72,18 @@ def _anchors(size: int, stride: int, count: int) -> Float[np.ndarray, "N 2"]:
 
 
 def detect(picture: UInt8[np.ndarray, "H W 3"], *, tiles: bool = True, turns: bool = True) -> list[Face]:
-    """The faces of a picture, best first.
+    """Detect the faces in an image, best first.
 
-    The short-range detector is asked first, then the full-range one, then the full-range one in overlapping tiles of a
-    large picture, then both with the picture turned by quarters; each only where those before have found nothing.
+    The short-range detector runs first, then the full-range one, then the full-range one on overlapping tiles of a
+    large image, then both on the image in quarter turns; each only if the previous ones found nothing.
 
     Args:
         picture: RGB, (H, W, 3).
-        tiles: Whether to look for small faces in tiles.
-        turns: Whether to look for lying and upside-down faces.
+        tiles: Whether to search tiles for small faces.
+        turns: Whether to search for sideways and upside-down faces.
 
     Returns:
-        The faces; empty where there is none.
+        The faces; empty if there are none.
 
     Raises:
         InputError: If the models are not installed.
@@ -97,16 +97,16 @@ def detect(picture: UInt8[np.ndarray, "H W 3"], *, tiles: bool = True, turns: bo
 
 
 def upright(picture: UInt8[np.ndarray, "H W 3"], region: Region) -> Region:
-    """The region turned by the multiple of 90 degrees at which it looks most like a face.
+    """The region rotated by the multiple of 90 degrees with the highest face score.
 
-    The mesh network takes an upside-down face for an upright one; the detector, asked at all four turns, does not.
+    The mesh network mistakes an upside-down face for an upright one; the detector at all four rotations does not.
 
     Args:
         picture: RGB, (H, W, 3).
         region: A region around a face.
 
     Returns:
-        The region at the best turn.
+        The region at the best rotation.
     """
     from gagjax.tracking.faces.regions import cut
 
@@ -116,7 +116,7 @@ def upright(picture: UInt8[np.ndarray, "H W 3"], region: Region) -> Region:
     found = _in_pictures("detector_near", [cut(picture, each, size) for each in options], 0.1)
     scores = []
     for k, faces in enumerate(found):
-        # A face that lies on its side in the cut-out is another turn's face.
+        # A face that is sideways in the crop belongs to another rotation.
         straight = [f.score for f in faces if abs(np.degrees(f.region.angle)) < 50]
         scores.append(max(straight, default=0.0) + (0.05 if k == 0 else 0.0))
     best = int(np.argmax(scores))
@@ -124,15 +124,15 @@ def upright(picture: UInt8[np.ndarray, "H W 3"], region: Region) -> Region:
 
 
 def choose(faces: Sequence[Face], which: str | int = "largest", near: Region | None = None) -> Face | None:
-    """One face of several.
+    """Select one face of several.
 
     Args:
         faces: The detections.
-        which: "largest", or a number counted from the left, from 0.
-        near: Where the face that is followed was last; it is preferred to all rules.
+        which: "largest", or an index from the left, starting at 0.
+        near: Last region of the tracked face; takes precedence over `which`.
 
     Returns:
-        The face, or None where there is no such face.
+        The face, or None if there is no such face.
     """
     if not faces:
         return None
@@ -177,7 +177,7 @@ def _decoded(
 
 
 def _merged(scores: np.ndarray, points: np.ndarray) -> list[Face]:
-    """Overlapping detections as one, averaged by score."""
+    """Merge overlapping detections, averaged by score."""
     faces = []
     rest = np.argsort(-scores)
     while rest.size:
@@ -215,7 +215,7 @@ def _in_tiles(picture: UInt8[np.ndarray, "H W 3"]) -> list[Face]:
 
 
 def _steps(length: int, side: int) -> list[int]:
-    """Starts of tiles that cover a length with a quarter's overlap at least."""
+    """Start positions of tiles that cover a length with at least a quarter overlap."""
     count = max(1, int(np.ceil((length - side) / (0.75 * side))) + 1)
     return [round(i) for i in np.linspace(0, length - side, count)]
 
@@ -234,7 +234,7 @@ def _turned(picture: UInt8[np.ndarray, "H W 3"]) -> list[Face]:
 
 
 def _back(points: np.ndarray, quarter: int, height: int, width: int) -> np.ndarray:
-    """Points of a picture turned by `np.rot90(picture, quarter)`, in the picture; the box made upright again."""
+    """Map points from `np.rot90(picture, quarter)` back to the original image, with an axis-aligned box."""
     x, y = points[:, 0], points[:, 1]
     back = {1: (width - y, x), 2: (width - x, height - y), 3: (y, height - x)}[quarter]
     turned = np.stack(back, -1)

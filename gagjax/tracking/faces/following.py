@@ -1,4 +1,4 @@
-"""One face through a film: found, followed from picture to picture, lost, found again."""
+"""Track one face through a video: detection, tracking, loss and re-detection."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from gagjax.tracking.faces import detection, mesh, regions
 from gagjax.tracking.faces.cuts import CutFinder
 from gagjax.tracking.faces.regions import Region
 
-LEAST = 0.5  # the mesh network's confidence
-SETTLED = 0.02  # a region that moves less than this from look to look has settled
+LEAST = 0.5  # minimum confidence of the mesh network
+SETTLED = 0.02  # a region that changes less than this between iterations has converged
 _LOOKS = 4
 
 
 class Look(NamedTuple):
-    """What one picture gave.
+    """The result for one frame.
 
     Attributes:
-        points: (478, 3) pixels, NaN where no face was found.
-        confidence: The mesh network's, 0 where no face was found.
-        cut: Whether a shot begins with this picture.
-        detected: Whether the detector was asked.
+        points: (478, 3) pixels, NaN if no face was found.
+        confidence: Confidence of the mesh network, 0 if no face was found.
+        cut: Whether a shot begins with this frame.
+        detected: Whether the detector was run.
     """
 
     points: Float[np.ndarray, "478 3"]
@@ -35,13 +35,13 @@ class Look(NamedTuple):
 
 @dataclasses.dataclass
 class Follower:
-    """Follows one face, a picture at a time.
+    """Tracks one face, frame by frame.
 
     Args:
-        which: "largest", or the number of the face from the left (from 0), at the start of each shot.
-        tiles_every: After a picture without a face, tiles are searched again only every so many pictures (they cost
-            some hundred milliseconds).
-        patience: For how many pictures a lost face is looked for at its place before any face will do.
+        which: "largest", or the index of the face from the left (from 0), at the start of each shot.
+        tiles_every: After a frame without a face, tiles are searched only once per this many frames (they cost some
+            hundred milliseconds).
+        patience: Number of frames for which a lost face is searched at its last position before any face is accepted.
 
     Example:
         `look = Follower()(picture)`
@@ -56,13 +56,13 @@ class Follower:
     cuts: CutFinder = dataclasses.field(default_factory=CutFinder)
 
     def __call__(self, picture: UInt8[np.ndarray, "H W 3"]) -> Look:
-        """The followed face's landmarks in the next picture.
+        """The tracked face's landmarks in the next frame.
 
         Args:
             picture: RGB, (H, W, 3).
 
         Returns:
-            The look; its points are NaN where there is no face.
+            The result; its points are NaN if there is no face.
 
         Raises:
             InputError: If the models are not installed.
@@ -78,7 +78,7 @@ class Follower:
         region = self._detect(picture)
         if region is not None:
             points, confidence = _mesh(picture, region)
-            for _ in range(_LOOKS):  # the detector's box is rough: look again with the mesh's own
+            for _ in range(_LOOKS):  # the detector's box is rough: iterate with the mesh's own region
                 after = regions.of_landmarks(points)
                 if confidence <= LEAST or regions.differ(region, after) < SETTLED:
                     break
@@ -109,6 +109,6 @@ def _mesh(picture: np.ndarray, region: Region) -> tuple[np.ndarray, float]:
 
 
 def _plausible(points: np.ndarray) -> bool:
-    """Whether the face has the size of one: a region that collapses or explodes has lost it."""
+    """Whether the face has a plausible size: a region that collapses or explodes has lost it."""
     extent = np.ptp(points[:468, :2], axis=0)
     return bool(np.isfinite(points).all() and extent.min() > 8 and extent.max() < 6 * extent.min())

@@ -1,4 +1,4 @@
-"""478 landmarks of faces whose regions are known, by MediaPipe's attention mesh."""
+"""478 landmarks of faces in known regions, by MediaPipe's attention mesh."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def _mesh() -> _Mesh:
 def landmarks(
     pictures: Sequence[UInt8[np.ndarray, "H W 3"]], where: Sequence[Region]
 ) -> tuple[Float[np.ndarray, "B 478 3"], Float[np.ndarray, "B"]]:
-    """Landmarks of one face per picture.
+    """Landmarks of one face per image.
 
     Args:
-        pictures: RGB pictures.
-        where: The region of the face in each.
+        pictures: RGB images.
+        where: The face region in each.
 
     Returns:
-        Points in pixels of the picture (depth in the same unit, smaller is nearer), and the network's own confidence
-        that there is a face, 0 to 1; it does not see occlusion.
+        Points in pixels of the image (depth in the same unit, smaller is nearer), and the network's confidence that
+        there is a face, 0 to 1, which does not account for occlusion.
 
     Raises:
         InputError: If the models are not installed.
@@ -60,7 +60,7 @@ def landmarks(
 
 
 def in_cuts(cuts: UInt8[np.ndarray, "B 192 192 3"]) -> tuple[Float[np.ndarray, "B 478 3"], Float[np.ndarray, "B"]]:
-    """As `landmarks`, of pictures that are cut out already, in their pixels."""
+    """Like `landmarks`, but for crops and in their pixels."""
     mesh = _mesh()
     count = len(cuts)
     outputs = mesh.run(cuts.astype(np.float32) / 255)

@@ -1,4 +1,4 @@
-"""Square, turned regions of a picture, and their pixels."""
+"""Square, rotated image regions and their pixels."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ ROOM = 1.5  # side of a region over the longer side of the face's box, as MediaP
 
 
 class Region(NamedTuple):
-    """A square of a picture, which may be turned and may reach beyond the picture.
+    """A square image region, which may be rotated and may extend beyond the image.
 
     Attributes:
         x, y: Its centre in pixels.
         side: Its side in pixels.
-        angle: By how much its x axis is turned against the picture's, radians, clockwise as seen.
+        angle: Rotation of its x axis against the image's, radians, clockwise in the image.
     """
 
     x: float
@@ -29,14 +29,14 @@ class Region(NamedTuple):
 
 
 def of_landmarks(points: Float[np.ndarray, "478 3"]) -> Region:
-    """The upright region around a face's landmarks, by which the next frame is cut out."""
+    """The upright region around a face's landmarks, used to crop the next frame."""
     left, right = points[263, :2], points[33, :2]
     angle = float(np.arctan2(left[1] - right[1], left[0] - right[0]))
     return _around(points[: numbering.MESH, :2], angle)
 
 
 def of_box(low: np.ndarray, high: np.ndarray, right_eye: np.ndarray, left_eye: np.ndarray) -> Region:
-    """The upright region of a detection: its box and its two eyes, in pixels."""
+    """The upright region of a detection, from its box and eyes in pixels."""
     angle = float(np.arctan2(left_eye[1] - right_eye[1], left_eye[0] - right_eye[0]))
     centre = (low + high) / 2
     return Region(float(centre[0]), float(centre[1]), ROOM * float(max(high - low)), angle)
@@ -51,14 +51,14 @@ def _around(plane: np.ndarray, angle: float) -> Region:
 
 
 def differ(a: Region, b: Region) -> float:
-    """How far two regions are apart, as a part of their side: place, size and angle together."""
+    """Difference of two regions in position, size and angle, relative to their side."""
     side = max(a.side, b.side, 1e-6)
     turn = abs((a.angle - b.angle + np.pi) % (2 * np.pi) - np.pi)
     return float(np.hypot(a.x - b.x, a.y - b.y) / side + abs(a.side - b.side) / side + turn)
 
 
 def matrix(region: Region, size: int) -> tuple[Float[np.ndarray, "2 2"], Float[np.ndarray, "2"]]:
-    """The map from the region's pixels (size x size) to the picture's: `p @ linear.T + shift`."""
+    """The affine map from the region's pixels (size x size) to the image's: `p @ linear.T + shift`."""
     step = region.side / size
     cos, sin = np.cos(region.angle) * step, np.sin(region.angle) * step
     linear = np.array([[cos, -sin], [sin, cos]])
@@ -66,7 +66,7 @@ def matrix(region: Region, size: int) -> tuple[Float[np.ndarray, "2 2"], Float[n
 
 
 def cut(picture: UInt8[np.ndarray, "H W 3"], region: Region, size: int) -> UInt8[np.ndarray, "size size 3"]:
-    """The pixels of a region, bilinear; a large region is averaged down first, beyond the picture it is black."""
+    """The pixels of a region, bilinear; large regions are area-averaged first, black outside the image."""
     linear, shift = matrix(region, size)
     factor = max(1, int(region.side / size / 1.5))
     image, origin = Image.fromarray(picture), np.zeros(2)

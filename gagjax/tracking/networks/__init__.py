@@ -1,4 +1,4 @@
-"""MediaPipe's face networks in JAX: read once from TFLite, run as jitted functions of batches of pictures."""
+"""MediaPipe's face networks in JAX: converted once from TFLite, run as jitted functions on batches of images."""
 
 from __future__ import annotations
 

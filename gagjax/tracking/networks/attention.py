@@ -1,7 +1,7 @@
-"""The three custom operators of MediaPipe's attention mesh: look closer at a region, and put its points back.
+"""The three custom operators of MediaPipe's attention mesh: crop a region and map its points back.
 
-The mesh network finds all points roughly, cuts the lips and each eye out of its own feature maps, upright and at one
-size, and finds their points again in the cut-out.
+The mesh network first estimates all points roughly, then crops lips and eyes from its own feature maps, upright and at
+a fixed size, and refines their points in the crops.
 
 Source: Grishchenko, Ablavatski, Kartynnik, Raveendran, Grundmann, "Attention Mesh: High-fidelity Face Mesh Prediction in
 Real-time", 2020; the operators' behaviour is that of MediaPipe's CPU kernels of the same names.
@@ -22,20 +22,20 @@ _PRECISION = jax.lax.Precision.HIGHEST
 
 
 def region_matrix(points: Float[AnyArray, "B L D"], options: Mapping[str, Any]) -> Float[Array, "B 4 4"]:
-    """The map from cut-out pixels to picture pixels of the box around some points, turned by two of them.
+    """The map from crop pixels to image pixels for the box around some points, rotated to align two of them.
 
     Args:
-        points: Points in pixels of the picture; x and y are used.
-        options: `subset_idxs` (the points), `left_rotation_idx` and `right_rotation_idx` (the cut-out's x axis),
-            `output_width` and `output_height` of the cut-out, `scale_x` and `scale_y` (room around the points).
+        points: Points in pixels of the image; x and y are used.
+        options: `subset_idxs` (the points), `left_rotation_idx` and `right_rotation_idx` (the crop's x axis),
+            `output_width` and `output_height` of the crop, `scale_x` and `scale_y` (margin around the points).
 
     Returns:
-        Homogeneous matrices; x and y alone are mapped.
+        Homogeneous matrices; only x and y are mapped.
     """
     plane = points[..., :2]
     across = plane[:, options["right_rotation_idx"]] - plane[:, options["left_rotation_idx"]]
     right = across / jnp.sqrt((across**2).sum(-1, keepdims=True) + 1e-12)
-    turn = jnp.stack([right, jnp.stack([-right[:, 1], right[:, 0]], -1)], 1)  # rows: the cut-out's axes
+    turn = jnp.stack([right, jnp.stack([-right[:, 1], right[:, 0]], -1)], 1)  # rows: the crop's axes
     upright = jnp.einsum("bnc,bkc->bnk", plane[:, jnp.asarray(options["subset_idxs"])], turn, precision=_PRECISION)
     low, high = upright.min(1), upright.max(1)
     centre = jnp.einsum("bk,bkc->bc", (low + high) / 2, turn, precision=_PRECISION)
@@ -51,15 +51,15 @@ def region_matrix(points: Float[AnyArray, "B L D"], options: Mapping[str, Any]) 
 def crop(
     features: Float[AnyArray, "B H W C"], matrix: Float[AnyArray, "B 4 4"], options: Mapping[str, Any]
 ) -> Float[Array, "B h w C"]:
-    """The cut-out of a feature map by bilinear interpolation; zero where it leaves the map.
+    """Crop a feature map with bilinear interpolation; zero outside the map.
 
     Args:
-        features: The map.
-        matrix: From pixels of the cut-out to pixels of the map.
+        features: The feature map.
+        matrix: Map from crop pixels to feature map pixels.
         options: `output_width` and `output_height`.
 
     Returns:
-        The cut-out.
+        The crop.
     """
     height, width = options["output_height"], options["output_width"]
     y, x = jnp.meshgrid(jnp.arange(height) + 0.5, jnp.arange(width) + 0.5, indexing="ij")
@@ -84,6 +84,6 @@ def crop(
 
 
 def placed(points: Float[AnyArray, "B N D"], matrix: Float[AnyArray, "B 4 4"]) -> Float[Array, "B N 2"]:
-    """Points found in a cut-out, in pixels of the picture; what they have beyond x and y is dropped."""
+    """Map points from a crop to image pixels; coordinates beyond x and y are dropped."""
     plane = jnp.einsum("bij,bnj->bni", matrix[:, :2, :2], points[..., :2], precision=_PRECISION)
     return plane + matrix[:, None, :2, 3]

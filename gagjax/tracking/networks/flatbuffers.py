@@ -1,7 +1,7 @@
 """A bounded reader of FlatBuffers and FlexBuffers, the two encodings inside a TFLite file.
 
-It is used once, when a network is installed. Every offset and length is checked against the file before it is followed,
-vectors and nesting are bounded, and nothing is executed, so that a damaged or hostile file ends in an `InputError`.
+It is used once, when a network is installed. Every offset and length is checked against the file before use, vectors
+and nesting are bounded, and nothing is executed, so that a damaged or hostile file raises an `InputError`.
 
 Source: the FlatBuffers and FlexBuffers internals documents (flatbuffers.dev).
 """
@@ -17,7 +17,7 @@ from jaxtyping import Shaped
 
 from gagjax.errors import InputError
 
-MAX_BYTES = 64 << 20  # the largest network that gagjax installs has 2.5 MB
+MAX_BYTES = 64 << 20  # the largest network installed by gagjax has 2.5 MB
 MAX_ITEMS = 1 << 24
 MAX_DEPTH = 8
 
@@ -47,7 +47,7 @@ class Buffer:
             raise self.damaged(f"has {len(data)} bytes")
 
     def damaged(self, problem: str) -> InputError:
-        """The error to raise where the bytes are not what the format promises."""
+        """The error to raise for bytes that violate the format."""
         return InputError(f"is no valid FlatBuffer: {problem}", file=self.file, fix="Run `gagjax models --force` again")
 
     def scalar(self, place: int, code: str) -> Any:
@@ -58,7 +58,7 @@ class Buffer:
         return struct.unpack_from(code, self.data, place)[0]
 
     def indirect(self, place: int) -> int:
-        """The position that the unsigned offset stored at `place` points to."""
+        """The target position of the unsigned offset stored at `place`."""
         target = place + self.scalar(place, "<I")
         if target <= place or target >= len(self.data):
             raise self.damaged(f"an offset at byte {place} leaves the file")
@@ -69,14 +69,14 @@ class Buffer:
         return Table(self, self.indirect(0))
 
     def span(self, place: int, count: int, size: int) -> int:
-        """The position, once `count` items of `size` bytes are known to lie in the file."""
+        """The position, after checking that `count` items of `size` bytes are inside the file."""
         if not 0 <= count <= MAX_ITEMS or place < 0 or place + count * size > len(self.data):
             raise self.damaged(f"a vector of {count} items at byte {place} leaves the file")
         return place
 
 
 class Table:
-    """A FlatBuffer table: fields by number, absent ones read as their default.
+    """A FlatBuffer table: fields by number, with defaults for absent ones.
 
     Args:
         buffer: The file.
@@ -108,7 +108,7 @@ class Table:
         return None if place is None else Table(self.buffer, self.buffer.indirect(place))
 
     def array(self, number: int, dtype: str) -> Shaped[np.ndarray, "N"]:
-        """A vector of numbers; empty where absent."""
+        """A vector of numbers; empty if absent."""
         place = self._field(number)
         if place is None:
             return np.zeros(0, dtype)
@@ -118,7 +118,7 @@ class Table:
         return np.frombuffer(self.buffer.data, dtype, count, start + 4)
 
     def tables(self, number: int) -> list[Table]:
-        """A vector of tables; empty where absent."""
+        """A vector of tables; empty if absent."""
         place = self._field(number)
         if place is None:
             return []
@@ -128,12 +128,12 @@ class Table:
         return [Table(self.buffer, self.buffer.indirect(start + 4 + 4 * i)) for i in range(count)]
 
     def text(self, number: int) -> str:
-        """A text field; empty where absent."""
+        """A string field; empty if absent."""
         return bytes(self.array(number, "u1")).decode("utf-8", "replace")
 
 
 def flexbuffer(data: bytes, file: str | Path) -> Any:
-    """The value of a FlexBuffer: maps, vectors, numbers and texts as Python objects.
+    """The value of a FlexBuffer: maps, vectors, numbers and strings as Python objects.
 
     Args:
         data: The encoded value; empty bytes give an empty dictionary.
@@ -183,7 +183,7 @@ class _Flex:
         return count
 
     def value(self, place: int, width: int, packed: int, depth: int) -> Any:
-        """The value of packed type `packed` whose slot of `width` bytes lies at `place`."""
+        """The value of packed type `packed` in a slot of `width` bytes at `place`."""
         kind, inner = packed >> 2, 1 << (packed & 3)
         if depth > MAX_DEPTH:
             raise self._damaged()

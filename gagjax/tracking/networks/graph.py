@@ -1,4 +1,4 @@
-"""A network as data: operations in order, constants, shapes; kept as one safetensors file with a JSON description."""
+"""A network as data: ordered operations, constants and shapes, stored as one safetensors file with JSON metadata."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Operation(NamedTuple):
     """One operator of a graph.
 
     Attributes:
-        name: The operator, as TFLite names it ("CONV_2D", or a custom operator's name).
-        inputs: Tensor numbers, -1 for one that is left out.
+        name: TFLite's name of the operator ("CONV_2D", or a custom operator's name).
+        inputs: Tensor numbers, -1 for an omitted one.
         outputs: Tensor numbers.
-        options: Its settings: texts, numbers and lists of numbers.
+        options: Its options: strings, numbers and lists of numbers.
     """
 
     name: str
@@ -32,12 +32,12 @@ class Operation(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """A network: what to compute, in order, and with which constants.
+    """A network: ordered operations with constants.
 
     Attributes:
-        operations: In an order in which every input is there before it is used.
+        operations: In topological order.
         constants: Weights by tensor number.
-        shapes: The shape of every tensor that an operation makes and of the inputs, batch first.
+        shapes: The shape of every operation output and of the inputs, batch first.
         inputs: Tensor numbers of the inputs.
         outputs: Tensor numbers of the outputs.
     """
@@ -69,7 +69,7 @@ def save(graph: Graph, path: str | Path) -> None:
 
 
 def load(path: str | Path) -> Graph:
-    """A graph that `save` wrote; constants of half precision come as float32.
+    """Read a graph written by `save`; half-precision constants become float32.
 
     Args:
         path: The file.
@@ -78,7 +78,7 @@ def load(path: str | Path) -> Graph:
         The network.
 
     Raises:
-        InputError: If it is no such file.
+        InputError: If it is not such a file.
     """
     from safetensors import SafetensorError, safe_open
 

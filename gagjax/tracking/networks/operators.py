@@ -1,7 +1,7 @@
-"""The operators of a `Graph` in JAX, and a graph as one jitted function of a batch of pictures.
+"""The operators of a `Graph` in JAX, and a graph as one jitted function on a batch of images.
 
-Convolutions by channel are sums of shifted pictures and point-wise ones are matrix products: both are many times faster
-on a CPU than XLA's general convolution. Pictures are NHWC, float32.
+Depthwise convolutions are sums of shifted images and pointwise ones are matrix products: both are many times faster on
+a CPU than XLA's general convolution. Images are NHWC, float32.
 
 Source: the TFLite operator reference (kernels' own padding rule: the odd pixel goes to the far side).
 """
@@ -31,11 +31,11 @@ def function(graph: Graph) -> Callable[[Float[Array, "B H W C"]], list[Float[Arr
         graph: The network.
 
     Returns:
-        A function of a batch of pictures (B, H, W, C), which gives the graph's outputs in order, each (B, ...).
-        Another batch size is another program.
+        A function of a batch of images (B, H, W, C) that returns the graph's outputs in order, each (B, ...). It
+        compiles once per batch size.
 
     Raises:
-        InputError: If the graph holds an operator that gagjax has not.
+        InputError: If the graph holds an unsupported operator.
 
     Example:
         >>> import numpy as np
@@ -55,7 +55,7 @@ def function(graph: Graph) -> Callable[[Float[Array, "B H W C"]], list[Float[Arr
         def get(number: int) -> Any:
             if number in values:
                 return values[number]
-            # Whole numbers are sizes and paddings: known while tracing.
+            # Integers are sizes and paddings: known while tracing.
             return weights[number] if number in weights else graph.constants[number]
 
         for operation in graph.operations:
@@ -130,7 +130,7 @@ def _depthwise(inputs: list[Array], operation: Operation, shape: tuple[int, ...]
 
 
 def _doubled(inputs: list[Array], operation: Operation, shape: tuple[int, ...]) -> list[Array]:
-    """A transposed convolution whose windows meet without overlap: each pixel becomes its own block of pixels."""
+    """A transposed convolution with non-overlapping windows: each pixel becomes a separate block of pixels."""
     x, kernel, bias = inputs  # kernel: (out, height, width, in)
     rows, columns = kernel.shape[1:3]
     if tuple(shape[1:3]) != (x.shape[1] * rows, x.shape[2] * columns):
@@ -171,7 +171,7 @@ def _resize(inputs: list[Any], operation: Operation, shape: tuple[int, ...]) -> 
 
 
 def _corner_weights(size: int, wanted: int, align: bool) -> np.ndarray:
-    """Linear interpolation weights, (wanted, size), with pixel centres on whole numbers."""
+    """Linear interpolation weights, (wanted, size), with pixel centres at integers."""
     scale = (size - 1) / max(wanted - 1, 1) if align else size / wanted
     place = np.arange(wanted) * scale
     low = np.minimum(place.astype(int), size - 1)

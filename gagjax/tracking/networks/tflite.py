@@ -1,4 +1,4 @@
-"""A TFLite file as a `Graph`: used once, when a network is installed.
+"""Convert a TFLite file to a `Graph`; used once, when a network is installed.
 
 Source: the TFLite schema (tensorflow/lite/schema/schema.fbs); only the operators of MediaPipe's face networks.
 """
@@ -50,7 +50,7 @@ _OPTIONS: dict[str, dict[str, tuple[int, str]]] = {
     "RESIZE_BILINEAR": {"align_corners": (2, "<b"), "half_pixel": (3, "<b")},
 }
 _ONE = ("stride_w", "stride_h", "dilation_w", "dilation_h", "depth_multiplier")
-_RAW_OPTIONS = ("Convolution2DTransposeBias",)  # a C struct whose content follows from the shapes
+_RAW_OPTIONS = ("Convolution2DTransposeBias",)  # a C struct whose content is implied by the shapes
 MAX_OPERATIONS = 4096
 
 
@@ -62,10 +62,10 @@ def read(data: bytes, file: str | Path) -> Graph:
         file: Its name, for messages.
 
     Returns:
-        The graph with half-precision constants kept as they are stored.
+        The graph, with half-precision constants as stored.
 
     Raises:
-        InputError: If the file is damaged or holds an operator that gagjax has not.
+        InputError: If the file is damaged or holds an unsupported operator.
     """
     buffer = Buffer(data, file)
     if data[4:8] != b"TFL3":
