@@ -322,8 +322,9 @@ def _check_stack(stack: object) -> None:
             else f"Make one: {', '.join(f'Stack.{n}()' for n in known)}"
         )
         raise InputError(f"is the name {stack!r}, not a stack", field="stack", fix=fix)
-    if callable(stack) and getattr(stack, "__name__", "") in known:
-        raise InputError("is a function", field="stack", fix=f"Call it: gagjax.Stack.{stack.__name__}()")
+    stack_name = getattr(stack, "__name__", "")
+    if callable(stack) and stack_name in known:
+        raise InputError("is a function", field="stack", fix=f"Call it: gagjax.Stack.{stack_name}()")
     raise InputError(
         f"is of type {type(stack).__name__}",
         field="stack",

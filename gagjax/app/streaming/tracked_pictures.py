@@ -131,5 +131,7 @@ class TrackedSession:
 
 
 def _channels(found: LiveFrame) -> Channels:
-    values = (np.asarray(x, np.float32) for x in (found.expression, found.jaw, found.eyes, found.transform))
-    return Channels(*values, extra={})
+    expression, jaw, eyes, transform = (
+        np.asarray(x, np.float32) for x in (found.expression, found.jaw, found.eyes, found.transform)
+    )
+    return Channels(expression, jaw, eyes, transform, extra={})

@@ -313,7 +313,7 @@ def parameters_of(track: Track, *, camera: bool = False) -> dict[str, np.ndarray
         camera: The camera is written beside them. Otherwise a head at rest takes the camera's turns over.
     """
     frames = len(track)
-    turned = rotation_of(track.extra)
+    turned: AnyArray | None = rotation_of(track.extra)
     if turned is None:
         turned = np.tile(np.eye(3), (frames, 1, 1)) if camera else head_rotation(track)
     return {

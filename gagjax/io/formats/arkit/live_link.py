@@ -132,14 +132,15 @@ def write(track: Track, path: Path) -> None:
     weights = common.weights_in(track, path)
     origin = of(track, "livelink")
     text = io.StringIO(newline="")
+    valid = np.asarray(track.valid).tolist()
     lines = csv.writer(text, lineterminator="\n")
     values = _values(track, weights, radians=origin is not None and bool(origin.content.get("radians")))
     if origin is None:
         names = [*(name[0].upper() + name[1:] for name in NAMES), *(a + b for a in _TURNS for b in _PARTS)]
         lines.writerow(["Timecode", "BlendShapeCount", *names])
-        for i in range(len(track)):
-            cells = [_cell(value) for value in values[i]] if track.valid[i] else ["0"] * len(names)
-            lines.writerow([_timecode(i, track.fps), len(names) if track.valid[i] else 0, *cells])
+        for i, seen in enumerate(valid):
+            cells = [_cell(value) for value in values[i]] if seen else ["0"] * len(names)
+            lines.writerow([_timecode(i, track.fps), len(names) if seen else 0, *cells])
     else:
         lines.writerow(origin.content["header"])
         was = read(origin.content, path, radians=bool(origin.content.get("radians")))
@@ -149,7 +150,7 @@ def write(track: Track, path: Path) -> None:
             if frame < 0:
                 continue
             row = origin.content["rows"][int(frame)]
-            lost = not track.valid[i]  # stays lost
+            lost = not valid[i]  # stays lost
             lines.writerow(row if lost else _changed(origin.content, int(frame), before[back[int(frame)]], values[i]))
     path.write_text(text.getvalue(), encoding="utf-8")
 

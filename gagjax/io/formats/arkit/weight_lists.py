@@ -204,10 +204,9 @@ def _fresh(track: Track, weights: Float[np.ndarray, "T 52"], kind: str) -> Any:
             "weightMat": rows,
         }
     if kind == "mediapipe":
-        named = ((name, row) for name, row in zip(range(len(rows)), rows, strict=True))
         entries = [
-            [{"categoryName": n, "score": v} for n, v in zip(names, row, strict=True)] if track.valid[i] else []
-            for i, row in named
+            [{"categoryName": n, "score": v} for n, v in zip(names, row, strict=True)] if valid else []
+            for row, valid in zip(rows, np.asarray(track.valid).tolist(), strict=True)
         ]
         return {"fps": rate, "frames": entries}
     return {

@@ -88,4 +88,4 @@ def _lens(content: Mapping[str, Any], file: Path) -> Intrinsics:
         or not (min(height, width) >= 1 and max(height, width) <= 1 << 16)
     ):
         raise InputError("is no lens of a picture", file=file, field="fx, fy, resolutions", fix="Fit the clip again")
-    return Intrinsics(np.float32([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), int(width), int(height))
+    return Intrinsics(np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float32), int(width), int(height))

@@ -154,7 +154,7 @@ def finished(track: Track, content: Any, found: Records, file: Path, source: str
     names = found.names if found.names is not None and len(found.names) == len(track) else None
     unread = sorted({str(name)[:60] for record in found.records for name in record} - set(known))
     origin = Origin(source, {"unread": unread, "frames": len(track)}, np.arange(len(track)))
-    track = dataclasses.replace(track, names=names, source=source, origin=origin)
+    track = dataclasses.replace(track, names=None if names is None else tuple(names), source=source, origin=origin)
     filled = None if found.numbers is None or names is None else numbering.filled(found.numbers, file)
     if filled is None or names is None or found.numbers is None:
         return track

@@ -43,7 +43,7 @@ _NOT = {"transform_matrix", "eyecode", "eye_pose", "head_pose", "flame", "motion
 #: Files that a folder holds for each frame.
 FILES = ("exp.npy", "expcode.npy", "expression_params.npy")
 #: Rows of a bare array, which does not say what it is: by format, the widths of its parts.
-BARE = {
+BARE: dict[str, dict[int, tuple[str, ...]]] = {
     NAME: {56: ("exp", "pose"), 59: ("exp", "pose", "cam")},
     SMIRK: {55: ("expression_params", "jaw_params", "eyelid_params")},
 }
@@ -113,9 +113,9 @@ def read(content: Any, file: Path, format: str) -> Track:
         raise InputError(f"has {len(shape)} frames, exp has {count}", file=file, field="shape")
     known = camera is not None
     if not known:
-        camera = np.tile(np.float32([FOCAL * UNITS_PER_METRE / DISTANCE, 0, 0]), (count, 1))
+        camera = np.tile(np.array([FOCAL * UNITS_PER_METRE / DISTANCE, 0, 0], np.float32), (count, 1))
     broken = ~(np.isfinite(camera).all(1) & np.isfinite(pose).all(1))
-    steady = np.where(broken[:, None], np.float32([6.45, 0, 0]), camera)
+    steady = np.where(broken[:, None], np.array([6.45, 0, 0], np.float32), camera)
     codes = {
         "shape": np.broadcast_to(shape, (count, SHAPES)),
         "exp": expression,
