@@ -54,11 +54,19 @@ def compare(settings: Settings, record: Record, name: str, channels: int) -> Non
     note = f"{len(gaussians):,} Gaussians, {channels} channels, {view.width} px"
     worst, share = pictures_apart(found, expected)
     good = share <= STEPPED and worst <= STEP
-    record.check(f"values: {name}", good, f"worst {shown(worst)}, {100 * share:.2g} % of pixels over {CLOSE}", note)
+    record.check(
+        f"values: {name}, {channels} channels",
+        good,
+        f"worst {shown(worst)}, {100 * share:.2g} % of pixels over {CLOSE}",
+        note,
+    )
     errors = gradients_apart(grads, truth)
     worst_name = max(errors, key=lambda key: errors[key])
     record.check(
-        f"gradients: {name}", errors[worst_name] <= GRADIENT, f"{shown(errors[worst_name])} ({worst_name})", note
+        f"gradients: {name}, {channels} channels",
+        errors[worst_name] <= GRADIENT,
+        f"{shown(errors[worst_name])} ({worst_name})",
+        note,
     )
 
 

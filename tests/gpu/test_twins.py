@@ -19,14 +19,10 @@ ROOT = Path(__file__).resolve().parents[2]
 LAZY = ("av", "lmdb", "tyro", "matplotlib", "viser", "platformdirs", "beartype", "kornia", "cv2", "smplx", "tqdm")
 
 BLOCKER = """
-import sys
+from importlib.machinery import PathFinder
 
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {blocked!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}: the GPU suite must do without it", name=name)
-
-sys.meta_path.insert(0, Blocker())
+found = PathFinder.find_spec
+PathFinder.find_spec = lambda name, *more: None if name.split(".")[0] in {blocked!r} else found(name, *more)
 """
 
 
@@ -56,7 +52,7 @@ def test_what_the_suite_imports_is_blocked_by_the_blocker(tmp_path: Path) -> Non
     done = subprocess.run(
         [sys.executable, "-c", "import benchmarks"], cwd=ROOT, env=environment, capture_output=True, text=True
     )
-    assert "must do without it" in done.stderr
+    assert "No module named 'benchmarks'" in done.stderr
 
 
 def test_a_part_that_needs_a_card_says_so_and_does_not_run_on_the_host(tmp_path: Path) -> None:
