@@ -15,6 +15,8 @@ from gagjax.io.identity import content_hash
 Executor = Callable[[Sequence[Job], Mapping[str, Any], int], Iterator[tuple[Job, str | None]]]
 
 
+#: Suffixes of files that hold a track or something else: networks, cameras, tables.
+LOOKED_INTO = (".pt", ".pth", ".json", ".csv", ".npy", ".mat")
 #: Size in bytes above which a torch file in a folder is taken to be a network; a one-hour track is half of it.
 TORCH_TRACK = 1 << 29
 
@@ -107,7 +109,7 @@ def _clips_in(place: str) -> Iterator[str]:
 
 
 def _is_clip(path: Path, *, listed: bool = False) -> bool:
-    """Whether a path is a clip; a torch file listed from a folder only if it holds a track: others are networks."""
+    """Whether a path is a clip; of a folder's files, those that may be anything are only if they hold a track."""
     from gagjax.io.tracks import find, holds_track
 
     if path.is_dir():
@@ -115,7 +117,7 @@ def _is_clip(path: Path, *, listed: bool = False) -> bool:
     suffix = path.suffix.lower()
     if path.name.startswith(".") or not (suffix in TRACKS or is_film(str(path))):
         return False
-    if not listed or suffix not in (".pt", ".pth"):
+    if not listed or suffix not in LOOKED_INTO:
         return True
     try:
         return path.stat().st_size < TORCH_TRACK and find(path).format != "portraits"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -106,14 +107,12 @@ def column(
 
 
 def _rows(value: np.ndarray, width: int, exact: bool) -> np.ndarray | None:
-    """Rows of numbers out of (n,), (T, n), (T, 1, n), (1, T, n), or (T, k, n / k); None where they do not come out."""
-    if value.ndim == 1:
-        value = value[None]
-    elif value.ndim > 2:
-        lead = [n for n in value.shape[:-1] if n != 1]
-        value = value.reshape(lead[0] if len(lead) == 1 else value.shape[0], -1)
-    last = value.shape[1]
-    return value if last == width or (not exact and 0 < last < width) else None
+    """Rows of numbers out of (n,), (T, n), (T, 1, n), (1, T, n), or (T, a, b) with a b = n; None where they do not come out."""
+    for axis in range(value.ndim):
+        if math.prod(value.shape[axis:]) == width:
+            return value.reshape(-1, width)
+    last = value.shape[-1]
+    return value.reshape(-1, last) if not exact and 0 < last < width else None
 
 
 def needed(value: Any, what: str, file: Path) -> Any:
