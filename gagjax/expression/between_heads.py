@@ -108,7 +108,7 @@ def _fit(
 def _apart(
     track: Track, made: Track, model: FlameModel, other: FlameModel, places: Places | None
 ) -> tuple[float, float]:
-    frames = np.unique(np.linspace(0, len(track) - 1, min(len(track), MEASURED)).astype(int))
+    frames = np.unique(np.linspace(0, len(track) - 1, min(len(track), MEASURED)).astype(int)).tolist()
 
     def mesh(each: Track, head: FlameModel, i: int) -> np.ndarray:
         shape = np.zeros(0, np.float32) if each.shape is None else np.asarray(each.shape, np.float32)

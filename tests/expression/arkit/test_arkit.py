@@ -48,19 +48,18 @@ def test_every_shape_moves_its_own_side(moved, head):
 
 
 def test_left_and_right_are_mirror_images(moved):
-    vertices, rest = neutral_mesh().vertices, neutral_mesh().rest
-    side = neutral_mesh().side
-    skin = np.flatnonzero(neutral_mesh().part == 0)
-    key = {
-        (round(float(a), 3), round(float(b), 3), int(s)): i
-        for i, ((a, b), s) in enumerate(zip(rest, side, strict=True))
-        if i in set(skin)
-    }
-    pairs = [(i, key[(-round(float(rest[i, 0]), 3), round(float(rest[i, 1]), 3), int(side[i]))]) for i in skin[::7]
-             if (-round(float(rest[i, 0]), 3), round(float(rest[i, 1]), 3), int(side[i])) in key]  # fmt: skip
-    assert len(pairs) > 200
+    parts = neutral_mesh()
+    front = np.flatnonzero((parts.part == 0) & (parts.vertices[:, 2] > 30) & (abs(parts.rest[:, 0]) > 0.5))
+
+    def key(i: int, way: int) -> tuple[float, float, int]:
+        x, y = parts.rest[i]
+        return round(way * float(x), 3) + 0.0, round(float(y), 3), int(parts.side[i])
+
+    places = {key(i, 1): i for i in front}
+    pairs = [(i, places[key(i, -1)]) for i in front if key(i, -1) in places]
+    assert len(pairs) > 1000
     here, there = np.array(pairs).T
-    np.testing.assert_allclose(vertices[here] * [-1, 1, 1], vertices[there], atol=0.2)
+    np.testing.assert_allclose(parts.vertices[here] * [-1, 1, 1], parts.vertices[there], atol=0.2)
     for name in arkit.NAMES:
         if not name.endswith("Left"):
             continue
@@ -169,14 +168,17 @@ def test_shapes_of_another_head_come_near_the_builtin_ones(head):
         "jawRight",
         *(f"eyeLook{way}{s}" for way in ("In", "Out") for s in ("Left", "Right")),
     }
-    share = fitted.residual[fitted.size > 0] / fitted.size[fitted.size > 0]
+    tongue = arkit.NAMES.index("tongueOut")  # no skin, on which places are found: said to be missing
+    assert fitted.residual[tongue] == fitted.size[tongue] > 5
+    said = (fitted.size > 0) & (np.arange(52) != tongue)
+    share = fitted.residual[said] / fitted.size[said]
     assert np.median(share) < 0.15 and share.max() < 0.6
     ours = mesh(head, np.eye(52)) - 1000 * np.asarray(head.v_template)
     theirs = mesh(other, np.eye(52), fitted.shapes)[:, place] - 1000 * np.asarray(other.v_template)[place]
     skin = (neutral_mesh().part == 0) & (neutral_mesh().vertices[:, 2] > 20) & (neutral_mesh().vertices[:, 1] > -90)
     for name, a, b in zip(arkit.NAMES, ours, theirs, strict=True):
-        if name == "tongueOut":
-            continue  # inside the mouth, where no landmark is
+        if np.linalg.norm(a[skin], axis=1).max() < 0.5:
+            continue  # eyes and tongue alone
         alike = (a[skin] * b[skin]).sum() / np.sqrt((a[skin] ** 2).sum() * (b[skin] ** 2).sum())
         assert alike > 0.85, (name, alike)
 
@@ -204,7 +206,7 @@ def test_lid_parameters_close_the_lids(head):
     still = np.zeros((3, 3), np.float32)
     opening = np.asarray(apertures(at_landmarks(head), np.zeros(0, np.float32), made.expression, still))[:, :2]
     share = opening / opening[0]
-    assert share[1, 0] < 0.1 and share[1, 1] > 0.95 and share[2, 1] < 0.1 and 0.3 < share[2, 0] < 0.7
+    assert share[1, 0] < 0.2 and share[1, 1] > 0.95 and share[2, 1] < 0.2 and 0.3 < share[2, 0] < 0.7
 
 
 @pytest.mark.parametrize(("given", "found"), [("eyeBlink_L", 0), ("JAW_OPEN", 17), (" TongueOut", 51), ("smile", None)])

@@ -89,7 +89,7 @@ def test_the_crop_camera_shows_the_head_in_its_size_and_turn(name, tmp_path):
     flat = scale * (turned[..., :2] + shift)  # half crops, x right, y up
     want = np.stack([256 + 256 * flat[..., 0], 256 - 256 * flat[..., 1]], -1)
     got = np.asarray(project(np.tile(5 * points, (made.FRAMES, 1, 1)), track.camera))
-    assert np.abs(got - want).max() < 5  # pixels of 512: what perspective changes
+    assert np.abs(got - want).max() < 8  # pixels of 512: what perspective changes
 
 
 def test_a_frame_that_is_missing_is_lost(tmp_path):
@@ -100,7 +100,7 @@ def test_a_frame_that_is_missing_is_lost(tmp_path):
 
 
 def test_what_is_not_read_is_named(tmp_path):
-    with pytest.warns(UserWarning, match="unread: light"):
+    with pytest.warns(UserWarning, match="unread: blendshape_scores"):
         gj.save_track(gj.load_track(made.head_tracker(tmp_path).path), tmp_path / "a.npz")
     assert gj.load_track(tmp_path / "a.npz").expression.shape == (4, 100)
     assert "blendshape_scores" in dict(describe(tmp_path / "a.npz")[1])["left unread"]

@@ -64,7 +64,7 @@ def load(file: Path) -> dict[str, Any]:
 
 def is_take(content: object) -> bool:
     """Whether a table looks like this format."""
-    return isinstance(content, Mapping) and (columns_of_table(content) >= 0).sum() > 10
+    return isinstance(content, Mapping) and int((columns_of_table(content) >= 0).sum()) > 10
 
 
 def columns_of_table(content: Mapping[str, Any]) -> np.ndarray:
