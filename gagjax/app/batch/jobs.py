@@ -29,14 +29,25 @@ class Counts(NamedTuple):
     failed: int
 
 
-def config_of(preset: str, fps: str | None = None) -> dict[str, Any]:
-    """Configuration for `process_clip`; includes the text of a preset file, which a worker may not be able to read."""
+def config_of(preset: str, fps: str | None = None, *, keep: bool = False) -> dict[str, Any]:
+    """Configuration for `process_clip`; includes the text of a preset file, which a worker may not be able to read.
+
+    Args:
+        preset: Name of a preset, or its file.
+        fps: Frame rate of tracks whose file has none.
+        keep: Tracks keep their format, as `jobs_of` was told.
+    """
     text = Path(preset).read_text(encoding="utf-8") if Path(preset).is_file() else None
-    return {"preset": preset, "text": text, "fps": fps}
+    return {"preset": preset, "text": text, "fps": fps} | ({"keep": True} if keep else {})
 
 
-def jobs_of(inputs: Sequence[str], out: str) -> list[Job]:
+def jobs_of(inputs: Sequence[str], out: str, *, keep: bool = False) -> list[Job]:
     """The clips of the inputs, each with its own result path.
+
+    Args:
+        inputs: Tracks and videos, folders of them, or URLs.
+        out: Where results go, a folder or a URL.
+        keep: Tracks keep their names and with them their formats, instead of becoming `.npz`.
 
     Raises:
         InputError: If an input does not exist or holds no clip, or two clips would have the same result.
@@ -46,7 +57,8 @@ def jobs_of(inputs: Sequence[str], out: str) -> list[Job]:
         path = Path(source)
         film = is_film(source)
         whole = path.is_dir() or not (film or path.suffix.lower() in TRACKS)
-        name = f"{path.name if whole else path.stem}{'.mp4' if film else '.npz'}"
+        kept = keep and not film
+        name = path.name if kept else f"{path.name if whole else path.stem}{'.mp4' if film else '.npz'}"
         result = f"{out.rstrip('/')}/{name}" if is_url(out) else str(Path(out) / name)
         if name in jobs:
             raise InputError(

@@ -194,3 +194,31 @@ def test_damaged_files_are_refused(name, said, tmp_path):
     file = _damaged(name, tmp_path)
     with pytest.raises(InputError, match=said):
         gj.load_track(file)
+
+
+def test_a_take_drives_the_builtin_avatar(tmp_path):
+    """Frames of a take in which one shape after another is at work, as `reenact` draws them."""
+    from gagjax.app.cli import main
+    from gagjax.io import video
+
+    names = ("jawOpen", "eyeBlinkLeft", "mouthSmileRight", "browInnerUp")
+    file = made.live_link(tmp_path, frames=61)
+    rows = list(csv.reader(file.path.open(newline="")))
+    for i, row in enumerate(rows[1:]):
+        row[2:] = ["0"] * 61
+        row[rows[0].index(names[i // 16][0].upper() + names[i // 16][1:])] = "0.9"
+    with file.path.open("w", newline="") as out:
+        csv.writer(out).writerows(rows)
+    film = tmp_path / "a.mp4"
+    assert main(["reenact", "-d", str(file.path), "-o", str(film), "--size", "128"]) == 0
+    frames = np.stack([np.asarray(frame, float) for frame in video.read(film)[0]])
+    assert len(frames) == 61
+    mouth, left, brow = frames[:, 78:104, 44:84], frames[:, 50:62, 66:84], frames[:, 38:50, 44:84]
+    parts = [slice(4, 12), slice(20, 28), slice(36, 44), slice(52, 60)]
+
+    def moved(area, a, b):
+        return np.abs(area[parts[a]].mean(0) - area[parts[b]].mean(0)).mean()
+
+    assert moved(mouth, 0, 1) > 4 * moved(mouth, 1, 3)  # the jaw was open in the first part alone
+    assert moved(left, 1, 0) > 2 * moved(left, 0, 2)  # the left eye shut in the second
+    assert moved(brow, 3, 0) > 2 * moved(brow, 0, 1)  # brows up in the last

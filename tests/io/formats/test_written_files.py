@@ -263,3 +263,25 @@ def test_footage_from_lam_over_gagjax_to_vhap(shared: Path, tmp_path):
     cameras = transforms.read(tmp_path / "vhap" / "transforms.json")
     published = transforms.read(source.with_name("transforms.json"))
     np.testing.assert_allclose(cameras.transform, published.transform, atol=1e-6)
+
+
+def test_batch_keeps_formats_where_asked(tmp_path):
+    torch = pytest.importorskip("torch")
+    from gagjax.app.cli import main
+
+    (tmp_path / "in").mkdir()
+    content = {k: {n: torch.tensor(x) for n, x in v.items()} for k, v in make.records(6).items()}
+    torch.save(content, tmp_path / "in" / "records.pt")
+    made.artalk(tmp_path / "in")
+    (tmp_path / "in" / "template.pkl").write_bytes(pickle.dumps(make.template(6, ratios="")))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        code = main(["batch", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--keep-format", "--preset", "fast"])
+    assert code == 0
+    found = {path.name: tracks.find(path).format for path in (tmp_path / "out").iterdir() if path.suffix != ".jsonl"}
+    assert found == {
+        "records.pt": "gagavatar",
+        "template.pkl": "liveportrait",
+        "hello_natural_0_mesh_motions.pt": "artalk",
+    }
+    assert len(torch.load(tmp_path / "out" / "records.pt", weights_only=True)) == 6
