@@ -85,7 +85,7 @@ def test_batch_finds_what_info_finds(tmp_path):
     found = {pathlib.Path(job.source).name for job in jobs_of([str(tmp_path / "in")], str(tmp_path / "out"))}
     assert found == {"folder", "frames", "bare", "t.pt"}
     assert run("enhance", tmp_path / "in" / "t.pt", tmp_path / "in" / "folder", "-o", tmp_path / "both", *FAST) == 0
-    assert sorted(p.name for p in (tmp_path / "both").iterdir()) == ["folder", "t.pkl"]
+    assert sorted(p.name for p in (tmp_path / "both").iterdir()) == ["folder", "t.pt"]
     for name in found:
         assert "frames" in dict(info.describe(tmp_path / "in" / name)[1])
     (job,) = jobs_of([str(tmp_path / "in" / "t.pt")], str(tmp_path / "out"))
