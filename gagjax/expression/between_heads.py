@@ -78,7 +78,7 @@ def carried_over(track: Track, model: FlameModel, other: FlameModel) -> Carried:
         own = np.asarray(other.shapedirs, np.float64)[rows][..., :wanted_count]
         found, apart = _fit(own, wanted, weights)
         padded = np.pad(found.T, ((0, 0), (0, SHAPES - wanted_count))).astype(np.float32)
-        shape = padded if np.ndim(track.shape) == 2 else padded[0]
+        shape = padded if np.asarray(track.shape).ndim == 2 else padded[0]
     wanted = seen(np.asarray(model.expression_basis, np.float64)) @ np.asarray(track.expression, np.float64).T
     found, off = _fit(np.asarray(other.expression_basis, np.float64)[rows], wanted, weights)
     made = dataclasses.replace(track, shape=shape, expression=found.T.astype(np.float32))

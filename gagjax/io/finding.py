@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -149,7 +149,7 @@ def _frames_in(folder: Path) -> Found | None:
 class _Frames:
     """Files of frames that are read when the track is: `contents` gives them by name."""
 
-    def __init__(self, paths: list[Path], reader: Any) -> None:
+    def __init__(self, paths: list[Path], reader: Callable[[Path], Any]) -> None:
         self.paths, self.reader = paths, reader
 
     def first(self) -> Any:

@@ -12,6 +12,7 @@ rotation was in both. A track with neither pose nor intrinsics is still written 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -49,11 +50,11 @@ FRAMES_OF: dict[str, Callable[[Any], int]] = {
     "lam": lambda content: len(content["rotation"]),
     "artalk": lambda content: len(np.asarray(content).reshape(-1, artalk.COLUMNS)),
     "livelink": lambda content: len(content["rows"]),
-    **{kind: (lambda content, kind=kind: weight_lists.frame_count(content, kind)) for kind in weight_lists.KINDS},
+    **{kind: functools.partial(weight_lists.frame_count, kind=kind) for kind in weight_lists.KINDS},
 }
 
 
-def _unread_count(content: Any) -> int:
+def _unread_count(content: Mapping[str, Any]) -> int:
     """How many frames an origin has of which only the names of unread fields are kept."""
     count = content["frames"]
     if type(count) is not int:

@@ -134,22 +134,24 @@ def write(track: Track, path: Path) -> None:
     text = io.StringIO(newline="")
     lines = csv.writer(text, lineterminator="\n")
     values = _values(track, weights, radians=origin is not None and bool(origin.content.get("radians")))
+    seen = np.asarray(track.valid)
     if origin is None:
         names = [*(name[0].upper() + name[1:] for name in NAMES), *(a + b for a in _TURNS for b in _PARTS)]
         lines.writerow(["Timecode", "BlendShapeCount", *names])
         for i in range(len(track)):
-            cells = [_cell(value) for value in values[i]] if track.valid[i] else ["0"] * len(names)
-            lines.writerow([_timecode(i, track.fps), len(names) if track.valid[i] else 0, *cells])
+            cells = [_cell(value) for value in values[i]] if seen[i] else ["0"] * len(names)
+            lines.writerow([_timecode(i, track.fps), len(names) if seen[i] else 0, *cells])
     else:
         lines.writerow(origin.content["header"])
         was = read(origin.content, path, radians=bool(origin.content.get("radians")))
+        assert was.origin is not None
         back = {int(frame): i for i, frame in enumerate(was.origin.frames) if frame >= 0}
         before = _values(was, np.asarray(was.extra["arkit"]), radians=bool(origin.content.get("radians")))
         for i, frame in enumerate(origin.frames):
             if frame < 0:
                 continue
             row = origin.content["rows"][int(frame)]
-            lost = not track.valid[i]  # stays lost
+            lost = not seen[i]  # stays lost
             lines.writerow(row if lost else _changed(origin.content, int(frame), before[back[int(frame)]], values[i]))
     path.write_text(text.getvalue(), encoding="utf-8")
 

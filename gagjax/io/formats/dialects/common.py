@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +17,7 @@ from gagjax.io.formats import fields, numbering
 from gagjax.io.formats.origin import Origin
 from gagjax.track import Track
 
+Value = TypeVar("Value")
 _FLIP = np.diag([-1.0, -1.0, 1.0])  # OpenCV's camera (x right, y down) to a track's (x left, y up)
 
 
@@ -46,7 +47,7 @@ def records_in(content: object, known: Collection[str]) -> list[Mapping[str, Any
     return found if len(found) == len(content) else []
 
 
-def ordered(content: Any, known: Collection[str], file: Path) -> Records:
+def ordered(content: object, known: Collection[str], file: Path) -> Records:
     """The records of a content in time order.
 
     Args:
@@ -115,7 +116,7 @@ def _rows(value: np.ndarray, width: int, exact: bool) -> np.ndarray | None:
     return value.reshape(-1, last) if not exact and 0 < last < width else None
 
 
-def needed(value: Any, what: str, file: Path) -> Any:
+def needed(value: Value | None, what: str, file: Path) -> Value:
     """A field that has to be there.
 
     Raises:
@@ -126,7 +127,7 @@ def needed(value: Any, what: str, file: Path) -> Any:
     return value
 
 
-def same_length(file: Path, **given: Any) -> int:
+def same_length(file: Path, **given: np.ndarray | None) -> int:
     """How many frames fields have.
 
     Raises:
@@ -139,13 +140,12 @@ def same_length(file: Path, **given: Any) -> int:
     return next(iter(lengths.values()))
 
 
-def finished(track: Track, content: Any, found: Records, file: Path, source: str, known: Collection[str]) -> Track:
+def finished(track: Track, found: Records, file: Path, source: str, known: Collection[str]) -> Track:
     """A track with its frames' names, gaps in their numbers as frames marked invalid, and what was left unread.
 
     Args:
         track: The frames that are there.
-        content: What the file holds.
-        found: Its records.
+        found: The records of its file.
         file: For messages.
         source: What the track says of its origin, and the origin's format.
         known: Fields that were read.
@@ -153,7 +153,7 @@ def finished(track: Track, content: Any, found: Records, file: Path, source: str
     names = found.names if found.names is not None and len(found.names) == len(track) else None
     unread = sorted({str(name)[:60] for record in found.records for name in record} - set(known))
     origin = Origin(source, {"unread": unread, "frames": len(track)}, np.arange(len(track)))
-    track = dataclasses.replace(track, names=names, source=source, origin=origin)
+    track = dataclasses.replace(track, names=None if names is None else tuple(names), source=source, origin=origin)
     filled = None if found.numbers is None or names is None else numbering.filled(found.numbers, file)
     if filled is None or names is None or found.numbers is None:
         return track
