@@ -17,6 +17,8 @@ ALSO = (
     "gagjax.avatars.personal.clip",
     "gagjax.avatars.personal.deformation",
     "gagjax.avatars.personal.training",
+    "gagjax.expression.arkit",
+    "gagjax.expression.between_heads",
     "gagjax.pytree",
 )
 

@@ -78,7 +78,7 @@ def carried_over(track: Track, model: FlameModel, other: FlameModel) -> Carried:
         own = np.asarray(other.shapedirs, np.float64)[rows][..., :wanted_count]
         found, apart = _fit(own, wanted, weights)
         padded = np.pad(found.T, ((0, 0), (0, SHAPES - wanted_count))).astype(np.float32)
-        shape = padded if track.shape is not None and track.shape.ndim == 2 else padded[0]
+        shape = padded if np.asarray(track.shape).ndim == 2 else padded[0]
     wanted = seen(np.asarray(model.expression_basis, np.float64)) @ np.asarray(track.expression, np.float64).T
     found, off = _fit(np.asarray(other.expression_basis, np.float64)[rows], wanted, weights)
     made = dataclasses.replace(track, shape=shape, expression=found.T.astype(np.float32))
@@ -108,7 +108,7 @@ def _fit(
 def _apart(
     track: Track, made: Track, model: FlameModel, other: FlameModel, places: Places | None
 ) -> tuple[float, float]:
-    frames = np.unique(np.linspace(0, len(track) - 1, min(len(track), MEASURED)).astype(int))
+    frames = np.unique(np.linspace(0, len(track) - 1, min(len(track), MEASURED)).astype(int)).tolist()
 
     def mesh(each: Track, head: FlameModel, i: int) -> np.ndarray:
         shape = np.zeros(0, np.float32) if each.shape is None else np.asarray(each.shape, np.float32)

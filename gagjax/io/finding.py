@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -134,7 +134,7 @@ def _frames_in(folder: Path) -> Found | None:
     )
     archives = [file for file in numbered if file.suffix.lower() == ".npz"]
     if archives and {"exp", "eye_pose"} <= set(_names(archives[0])):
-        return Found(head_tracker.NAME, folder, _Frames(archives, lambda file: load_npz(file, _FRAME_FIELDS)))
+        return Found(head_tracker.NAME, folder, _Frames(archives, _frame))
     arrays = [file for file in numbered if file.suffix.lower() == ".npy"]
     if arrays and not archives and head_tracker.matches(_tried(arrays[0])):
         return Found(head_tracker.NAME, folder, _Frames(arrays, load_npy))
@@ -149,7 +149,7 @@ def _frames_in(folder: Path) -> Found | None:
 class _Frames:
     """Files of frames that are read when the track is: `contents` gives them by name."""
 
-    def __init__(self, paths: list[Path], reader: Any) -> None:
+    def __init__(self, paths: list[Path], reader: Callable[[Path], Any]) -> None:
         self.paths, self.reader = paths, reader
 
     def first(self) -> Any:
@@ -162,6 +162,12 @@ class _Frames:
 def contents(found: Found) -> Any:
     """The content of what was found, files of single frames by name."""
     return found.content.contents() if isinstance(found.content, _Frames) else found.content
+
+
+def _frame(file: Path) -> dict[str, np.ndarray]:
+    """The arrays of a frame's archive that are read, and the names of the others."""
+    left = {name: np.zeros(0) for name in npz_names(file) if name not in _FRAME_FIELDS}
+    return {**left, **load_npz(file, _FRAME_FIELDS)}
 
 
 def _codes_in(folder: Path) -> dict[str, Any]:

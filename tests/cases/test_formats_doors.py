@@ -85,7 +85,7 @@ def test_batch_finds_what_info_finds(tmp_path):
     found = {pathlib.Path(job.source).name for job in jobs_of([str(tmp_path / "in")], str(tmp_path / "out"))}
     assert found == {"folder", "frames", "bare", "t.pt"}
     assert run("enhance", tmp_path / "in" / "t.pt", tmp_path / "in" / "folder", "-o", tmp_path / "both", *FAST) == 0
-    assert sorted(p.name for p in (tmp_path / "both").iterdir()) == ["folder", "t.pkl"]
+    assert sorted(p.name for p in (tmp_path / "both").iterdir()) == ["folder", "t.pt"]
     for name in found:
         assert "frames" in dict(info.describe(tmp_path / "in" / name)[1])
     (job,) = jobs_of([str(tmp_path / "in" / "t.pt")], str(tmp_path / "out"))
@@ -175,8 +175,8 @@ def test_an_output_without_suffix_is_explained(tmp_path, capsys):
         assert tracks.find(path).format == "liveportrait"
     assert run("enhance", dump(tmp_path / "optim.pkl", make.records(4)), "-o", tmp_path / "driver", *FAST) == 0
     assert "a folder, since it has no suffix" in capsys.readouterr().out
-    said = refusal(capsys, "enhance", template, "-o", tmp_path / "a.pt", *FAST)
-    assert "suffix .pt" in said and "Use .npz, .pkl, or none" in said
+    said = refusal(capsys, "enhance", template, "-o", tmp_path / "a.yaml", *FAST)
+    assert "suffix .yaml" in said and "Use .npz, .pkl, .pt, .csv, .json, or none" in said
 
 
 def test_two_keys_of_one_number_and_absurd_gaps_have_a_way_out(tmp_path, capsys):
@@ -267,8 +267,8 @@ def test_torch_files_under_other_names_and_in_the_old_format(tmp_path, capsys):
 def test_torch_files_are_told_apart(tmp_path, capsys):
     torch = pytest.importorskip("torch")
     for name, content in {
-        "motion": {"expcode": torch.zeros(9, 100), "posecode": torch.zeros(9, 6)},
-        "tensor": torch.zeros(9, 106),
+        "motion": {"expcode": torch.zeros(9, 100), "mood": torch.zeros(9, 6)},
+        "tensor": torch.zeros(9, 107),
     }.items():
         torch.save(content, tmp_path / f"{name}.pt")
         said = refusal(capsys, "info", tmp_path / f"{name}.pt")

@@ -36,6 +36,8 @@ def full_track(format: str) -> Track:
         extra |= {"R": np.tile(np.eye(3, dtype=np.float32), (FRAMES, 1, 1)), "exp": noise(21, 3), "t": noise(3)}
         extra |= {"scale": noise(1) + 1}
         rotations = ("R",)
+    if format in ("livelink", "arkit", "audio2face", "mediapipe"):  # written only for what carries weights
+        extra |= {"arkit": abs(noise(52))}
     return Track(
         noise(100),
         noise(3),

@@ -326,7 +326,7 @@ def test_existing_output_is_kept_without_force(tmp_path):
         assert len(gj.load_track(tmp_path / name)) == 3
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.json", "a.pt"])
+@pytest.mark.parametrize("name", ["a.mp4", "a.yaml", "a.frame"])
 def test_unknown_output_formats_are_refused(tmp_path, name):
     with pytest.raises(InputError, match="suffix"):
         gj.save_track(make.track(), tmp_path / name)

@@ -15,6 +15,8 @@ from gagjax.io.identity import content_hash
 Executor = Callable[[Sequence[Job], Mapping[str, Any], int], Iterator[tuple[Job, str | None]]]
 
 
+#: Suffixes of files that hold a track or something else: networks, cameras, tables.
+LOOKED_INTO = (".pt", ".pth", ".json", ".csv", ".npy", ".mat")
 #: Size in bytes above which a torch file in a folder is taken to be a network; a one-hour track is half of it.
 TORCH_TRACK = 1 << 29
 
@@ -27,14 +29,25 @@ class Counts(NamedTuple):
     failed: int
 
 
-def config_of(preset: str, fps: str | None = None) -> dict[str, Any]:
-    """Configuration for `process_clip`; includes the text of a preset file, which a worker may not be able to read."""
+def config_of(preset: str, fps: str | None = None, *, keep: bool = False) -> dict[str, Any]:
+    """Configuration for `process_clip`; includes the text of a preset file, which a worker may not be able to read.
+
+    Args:
+        preset: Name of a preset, or its file.
+        fps: Frame rate of tracks whose file has none.
+        keep: Tracks keep their format, as `jobs_of` was told.
+    """
     text = Path(preset).read_text(encoding="utf-8") if Path(preset).is_file() else None
-    return {"preset": preset, "text": text, "fps": fps}
+    return {"preset": preset, "text": text, "fps": fps} | ({"keep": True} if keep else {})
 
 
-def jobs_of(inputs: Sequence[str], out: str) -> list[Job]:
+def jobs_of(inputs: Sequence[str], out: str, *, keep: bool = False) -> list[Job]:
     """The clips of the inputs, each with its own result path.
+
+    Args:
+        inputs: Tracks and videos, folders of them, or URLs.
+        out: Where results go, a folder or a URL.
+        keep: Tracks keep their names and with them their formats, instead of becoming `.npz`.
 
     Raises:
         InputError: If an input does not exist or holds no clip, or two clips would have the same result.
@@ -44,7 +57,8 @@ def jobs_of(inputs: Sequence[str], out: str) -> list[Job]:
         path = Path(source)
         film = is_film(source)
         whole = path.is_dir() or not (film or path.suffix.lower() in TRACKS)
-        name = f"{path.name if whole else path.stem}{'.mp4' if film else '.npz'}"
+        kept = keep and not film
+        name = path.name if kept else f"{path.name if whole else path.stem}{'.mp4' if film else '.npz'}"
         result = f"{out.rstrip('/')}/{name}" if is_url(out) else str(Path(out) / name)
         if name in jobs:
             raise InputError(
@@ -107,7 +121,7 @@ def _clips_in(place: str) -> Iterator[str]:
 
 
 def _is_clip(path: Path, *, listed: bool = False) -> bool:
-    """Whether a path is a clip; a torch file listed from a folder only if it holds a track: others are networks."""
+    """Whether a path is a clip; of a folder's files, those that may be anything are only if they hold a track."""
     from gagjax.io.tracks import find, holds_track
 
     if path.is_dir():
@@ -115,7 +129,7 @@ def _is_clip(path: Path, *, listed: bool = False) -> bool:
     suffix = path.suffix.lower()
     if path.name.startswith(".") or not (suffix in TRACKS or is_film(str(path))):
         return False
-    if not listed or suffix not in (".pt", ".pth"):
+    if not listed or suffix not in LOOKED_INTO:
         return True
     try:
         return path.stat().st_size < TORCH_TRACK and find(path).format != "portraits"

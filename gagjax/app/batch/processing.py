@@ -48,7 +48,7 @@ def process_clip(source: str, result: str, config: Mapping[str, Any]) -> None:
 
     Args:
         source: A track or a video; a path or a URL that fsspec supports.
-        result: The `.npz` or `.mp4` to write; replaced if it exists.
+        result: The `.npz` or `.mp4` to write, or a file of the clip's own format; replaced if it exists.
         config: From `config_of`.
 
     Raises:
@@ -90,7 +90,8 @@ def _process(source: Path, result: Path, config: Mapping[str, Any]) -> None:
     import numpy as np
 
     from gagjax.app.workflows.enhance import fitting
-    from gagjax.io.tracks import find, read, save_track
+    from gagjax.io.formats.catalogue import SUFFIXES
+    from gagjax.io.tracks import FORMATS, find, layout_of, read, save_track
     from gagjax.stack import enhance_track
 
     found = find(source)
@@ -100,7 +101,16 @@ def _process(source: Path, result: Path, config: Mapping[str, Any]) -> None:
     if len(track) < 2:
         raise InputError("has one frame", file=source, fix="A clip has at least two")
     after = jax.tree.map(np.asarray, enhance_track(fitting(stack, track)[0], track))
-    save_track(dataclasses.replace(after, origin=track.origin), result, format="gagjax", force=True)
+    after = dataclasses.replace(after, origin=track.origin)
+    if not config.get("keep"):
+        save_track(after, result, format="gagjax", force=True)
+        return
+    if found.format not in SUFFIXES:
+        raise InputError(
+            f"is a {FORMATS[found.format]}, which is not written", file=source, fix="Leave --keep-format away"
+        )
+    layout = layout_of(after, result, like=found.format)
+    save_track(after, result, format=layout, force=True, frames_from=source if source.is_dir() else None)
 
 
 def _fsspec() -> Any:

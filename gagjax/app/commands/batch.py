@@ -16,7 +16,7 @@ class Batch:
     """Enhance many clips into a folder; run the same command again to resume.
 
     Inputs are tracks and videos, folders of them, or URLs that fsspec supports (s3://, gs://, file://). A track becomes
-    OUT/NAME.npz, a video OUT/NAME.mp4. OUT/manifest.jsonl records for each clip whether it is done or why it failed;
+    OUT/NAME.npz (with --keep-format a file of its own format), a video OUT/NAME.mp4. OUT/manifest.jsonl records for each clip whether it is done or why it failed;
     a failing clip does not stop the others. The next run skips clips that are done.
 
     examples:
@@ -44,6 +44,8 @@ class Batch:
     """Process every clip again, whatever the manifest says, and replace the results."""
     fps: str | None = None
     """Frame rate to assume for tracks whose file has none; 25 by default."""
+    keep_format: bool = False
+    """Write each track in the format and under the name that it has, instead of as .npz."""
 
     def run(self) -> int:
         if not self.inputs:
@@ -57,13 +59,13 @@ class Batch:
         from gagjax.app.batch.processing import is_url
 
         presets.stack_of(self.preset)  # report an unusable preset before any work
-        jobs = jobs_of(self.inputs, self.out)
+        jobs = jobs_of(self.inputs, self.out, keep=self.keep_format)
         where = self.manifest
         if where is None:
             if is_url(self.out):
                 raise InputError("is to be given", field="--manifest", fix="A URL cannot be appended to: name a file")
             where = Path(self.out) / "manifest.jsonl"
-        config = config_of(self.preset, self.fps)
+        config = config_of(self.preset, self.fps, keep=self.keep_format)
         with Manifest.opened(where, config, force=self.force) as manifest:
             counts = run_jobs(
                 jobs, manifest, config, executor=EXECUTORS[self.engine], workers=self.workers, retry=self.retry

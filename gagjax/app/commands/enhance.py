@@ -87,9 +87,7 @@ class Enhance:
         found: dict[str, Path] = {}
         for source in self.track:
             name = source.resolve().name if source.name in ("", "..") else source.name
-            if source.suffix.lower() in (".pt", ".pth"):  # records of a torch file are written as a pickle
-                name = f"{source.stem}.pkl"
-            elif is_film(source):
+            if is_film(source):
                 name = f"{source.stem}.npz"
             if name in found:
                 raise InputError(

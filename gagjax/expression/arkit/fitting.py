@@ -66,6 +66,9 @@ def shapes_for(model: FlameModel) -> FittedShapes:
     moving = (np.linalg.norm(wanted, axis=2) > 0.1) * weights
     amount = np.maximum(moving.sum(1), 1e-12)
     residual, size = (np.sqrt(((each**2).sum(2) * moving).sum(1) / amount) for each in (off, wanted))
+    own = MILLIMETRES * np.linalg.norm(target, axis=2)
+    for i in np.flatnonzero((own.max(1) > 0.1) & (moving.sum(1) == 0)):  # such as the tongue: there is no place for it
+        residual[i] = size[i] = np.sqrt((own[i][own[i] > 0.1] ** 2).mean())
     shapes = Shapes(coefficients.astype(np.float32), defined.jaw, defined.eyes)
     return FittedShapes(shapes, residual, size)
 

@@ -54,7 +54,7 @@ FRAMES_OF: dict[str, Callable[[Any], int]] = {
 }
 
 
-def _unread_count(content: Any) -> int:
+def _unread_count(content: Mapping[str, Any]) -> int:
     """How many frames an origin has of which only the names of unread fields are kept."""
     count = content["frames"]
     if type(count) is not int:

@@ -182,8 +182,8 @@ def _kept(file: Path, track: Track, matrices: Float[np.ndarray, "T 4 4"], number
         was = read(file).at(np.asarray(numbers), file)
     except InputError:
         return False
-    moved = np.flatnonzero(np.abs(was.transform - np.asarray(track.transform)).max((1, 2)) > 1e-6)
-    if not moved.size:
+    moved = np.flatnonzero(np.abs(was.transform - np.asarray(track.transform)).max((1, 2)) > 1e-6).tolist()
+    if not moved:
         return True
     changed = {numbers[i]: matrices[i].tolist() for i in moved.tolist()}
     first = content["frames"][0].get("camera_index", 0)

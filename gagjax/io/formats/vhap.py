@@ -313,9 +313,9 @@ def parameters_of(track: Track, *, camera: bool = False) -> dict[str, np.ndarray
         camera: The camera is written beside them. Otherwise a head at rest takes the camera's turns over.
     """
     frames = len(track)
-    turned: AnyArray | None = rotation_of(track.extra)
-    if turned is None:
-        turned = np.tile(np.eye(3), (frames, 1, 1)) if camera else head_rotation(track)
+    held = rotation_of(track.extra)
+    at_rest = np.tile(np.eye(3), (frames, 1, 1)) if camera else head_rotation(track)
+    turned = at_rest if held is None else np.asarray(held)
     return {
         "expr": np.asarray(track.expression, np.float32),
         "jaw_pose": np.asarray(track.jaw, np.float32),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -25,7 +24,7 @@ def track_of(
     weights: Float[np.ndarray, "T 52"],
     fps: Fraction,
     source: str,
-    content: Any,
+    content: object,
     *,
     valid: Bool[np.ndarray, "T"] | None = None,
     rotation: Float[np.ndarray, "T 3 3"] | None = None,

@@ -64,7 +64,7 @@ def load(file: Path) -> dict[str, Any]:
 
 def is_take(content: object) -> bool:
     """Whether a table looks like this format."""
-    return isinstance(content, Mapping) and (columns_of_table(content) >= 0).sum() > 10
+    return isinstance(content, Mapping) and int((columns_of_table(content) >= 0).sum()) > 10
 
 
 def columns_of_table(content: Mapping[str, Any]) -> np.ndarray:
@@ -132,25 +132,26 @@ def write(track: Track, path: Path) -> None:
     weights = common.weights_in(track, path)
     origin = of(track, "livelink")
     text = io.StringIO(newline="")
-    valid = np.asarray(track.valid).tolist()
     lines = csv.writer(text, lineterminator="\n")
     values = _values(track, weights, radians=origin is not None and bool(origin.content.get("radians")))
+    seen = np.asarray(track.valid)
     if origin is None:
         names = [*(name[0].upper() + name[1:] for name in NAMES), *(a + b for a in _TURNS for b in _PARTS)]
         lines.writerow(["Timecode", "BlendShapeCount", *names])
-        for i, seen in enumerate(valid):
-            cells = [_cell(value) for value in values[i]] if seen else ["0"] * len(names)
-            lines.writerow([_timecode(i, track.fps), len(names) if seen else 0, *cells])
+        for i in range(len(track)):
+            cells = [_cell(value) for value in values[i]] if seen[i] else ["0"] * len(names)
+            lines.writerow([_timecode(i, track.fps), len(names) if seen[i] else 0, *cells])
     else:
         lines.writerow(origin.content["header"])
         was = read(origin.content, path, radians=bool(origin.content.get("radians")))
+        assert was.origin is not None
         back = {int(frame): i for i, frame in enumerate(was.origin.frames) if frame >= 0}
         before = _values(was, np.asarray(was.extra["arkit"]), radians=bool(origin.content.get("radians")))
         for i, frame in enumerate(origin.frames):
             if frame < 0:
                 continue
             row = origin.content["rows"][int(frame)]
-            lost = not valid[i]  # stays lost
+            lost = not seen[i]  # stays lost
             lines.writerow(row if lost else _changed(origin.content, int(frame), before[back[int(frame)]], values[i]))
     path.write_text(text.getvalue(), encoding="utf-8")
 

@@ -36,6 +36,8 @@ _HELD = ("blendshapes", "categories", "faceBlendshapes", "face_blendshapes")
 _LISTS = ("frames", "results")
 _NAMED = ("categoryName", "category_name", "displayName", "name")
 _FIX = "Export the weights again"
+#: What a JSON file of one of the forms holds.
+Json = dict[str, Any] | list[Any]
 KINDS = ("arkit", "audio2face", "mediapipe")
 
 
@@ -52,7 +54,7 @@ def kind_of(content: object) -> str | None:
     return None
 
 
-def read(content: Any, file: Path, kind: str) -> Track:
+def read(content: Json, file: Path, kind: str) -> Track:
     """The weights as a track; see `gagjax.io.formats.arkit.common.track_of`.
 
     Args:
@@ -85,11 +87,12 @@ def write(track: Track, path: Path, kind: str) -> None:
     path.write_text(json.dumps(made, indent=None if kind == "audio2face" else 1), encoding="utf-8")
 
 
-def frame_count(content: Any, kind: str) -> int:
+def frame_count(content: Json, kind: str) -> int:
     """How many frames a content of one of the forms has."""
     if kind == "mediapipe":
         return len(_entries(content))
-    return len(content["weightMat" if kind == "audio2face" else "frames"])
+    whole: Any = content
+    return len(whole["weightMat" if kind == "audio2face" else "frames"])
 
 
 class _Table(NamedTuple):
@@ -98,9 +101,11 @@ class _Table(NamedTuple):
     rate: Fraction
 
 
-def _table(content: Any, file: Path, kind: str) -> _Table:
+def _table(content: Json, file: Path, kind: str) -> _Table:
     if kind == "mediapipe":
         return _of_scores(content, file)
+    if not isinstance(content, dict):
+        raise InputError("is no dict", file=file, fix=_FIX)
     names = fields.member(content, "facsNames" if kind == "audio2face" else "names", file)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InputError("is no list of names", file=file, field="names", fix=_FIX)
@@ -123,7 +128,7 @@ def _table(content: Any, file: Path, kind: str) -> _Table:
     return _Table(weights, np.ones(len(table), bool), _rate(rate, file))
 
 
-def _of_scores(content: Any, file: Path) -> _Table:
+def _of_scores(content: Json, file: Path) -> _Table:
     entries = _entries(content)
     weights, valid = np.zeros((len(entries), len(NAMES)), np.float32), np.zeros(len(entries), bool)
     for i, entry in enumerate(entries):
@@ -204,9 +209,10 @@ def _fresh(track: Track, weights: Float[np.ndarray, "T 52"], kind: str) -> Any:
             "weightMat": rows,
         }
     if kind == "mediapipe":
+        seen = np.asarray(track.valid)
         entries = [
-            [{"categoryName": n, "score": v} for n, v in zip(names, row, strict=True)] if valid else []
-            for row, valid in zip(rows, np.asarray(track.valid).tolist(), strict=True)
+            [{"categoryName": n, "score": v} for n, v in zip(names, row, strict=True)] if seen[i] else []
+            for i, row in enumerate(rows)
         ]
         return {"fps": rate, "frames": entries}
     return {
@@ -216,7 +222,7 @@ def _fresh(track: Track, weights: Float[np.ndarray, "T 52"], kind: str) -> Any:
     }
 
 
-def _put(content: Any, weights: Float[np.ndarray, "T 52"], frames: np.ndarray, kind: str, path: Path) -> None:
+def _put(content: Json, weights: Float[np.ndarray, "T 52"], frames: np.ndarray, kind: str, path: Path) -> None:
     """Put the weights that changed into a copy of a file's content, and keep only the frames that are left."""
     was = _table(content, path, kind).weights
     kept = [(i, int(frame)) for i, frame in enumerate(frames) if frame >= 0]
@@ -225,25 +231,23 @@ def _put(content: Any, weights: Float[np.ndarray, "T 52"], frames: np.ndarray, k
             _set(content, kind, frame, int(place), float(f"{weights[i, place]:.7g}"))
     if [frame for _, frame in kept] == list(range(len(was))):
         return
-    holder, key = _list_of(content, kind)
-    rows = content if holder is None else holder[key]
+    rows = _rows_of(content, kind)
     rows[:] = [rows[frame] for _, frame in kept]
-    if kind == "audio2face" and "numFrames" in content:
+    if kind == "audio2face" and isinstance(content, dict) and "numFrames" in content:
         content["numFrames"] = len(kept)
 
 
-def _list_of(content: Any, kind: str) -> tuple[Any, str]:
-    if kind == "audio2face":
-        return content, "weightMat"
-    if isinstance(content, Mapping):
-        return content, next(name for name in _LISTS if name in content)
-    return None, ""
+def _rows_of(content: Json, kind: str) -> list[Any]:
+    """The list that has an entry a frame."""
+    if isinstance(content, dict):
+        name = "weightMat" if kind == "audio2face" else next(name for name in _LISTS if name in content)
+        return content[name]
+    return content
 
 
-def _set(content: Any, kind: str, frame: int, place: int, value: float) -> None:
-    holder, key = _list_of(content, kind)
-    rows = content if holder is None else holder[key]
-    if kind != "mediapipe":
+def _set(content: Json, kind: str, frame: int, place: int, value: float) -> None:
+    rows = _rows_of(content, kind)
+    if kind != "mediapipe" and isinstance(content, dict):
         names = content["facsNames" if kind == "audio2face" else "names"]
         column = int(np.flatnonzero(columns_of(names) == place)[0]) if (columns_of(names) == place).any() else -1
         row = rows[frame] if kind == "audio2face" else rows[frame]["weights"]
@@ -253,16 +257,17 @@ def _set(content: Any, kind: str, frame: int, place: int, value: float) -> None:
     _set_score(rows, frame, place, value)
 
 
-def _set_score(holder: Any, key: Any, place: int, value: float) -> None:
-    entry = holder[key]
-    if isinstance(entry, Mapping):
+def _set_score(holder: Json, key: int | str, place: int, value: float) -> None:
+    inside: Any = holder
+    entry = inside[key]
+    if isinstance(entry, dict):
         inner = next((name for name in _HELD if name in entry), None)
         if inner is not None:
             _set_score(entry, inner, place, value)
             return
         for name in entry:
             if column_of(str(name)) == place:
-                entry[name] = value  # type: ignore[index]
+                entry[name] = value
     elif isinstance(entry, list):
         if len(entry) == 1 and not _name(entry[0]):
             _set_score(entry, 0, place, value)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -31,7 +30,7 @@ def matches(content: object) -> bool:
     return isinstance(content, np.ndarray) and content.ndim in (2, 3) and content.shape[-1] == COLUMNS
 
 
-def read(content: Any, file: Path) -> Track:
+def read(content: np.ndarray, file: Path) -> Track:
     """The motion as a track, the head's rotation in `extra`, in front of a frontal camera.
 
     Raises:

@@ -73,7 +73,7 @@ def read(content: Mapping[str, Any], file: Path) -> Track:
         rotations=("rotation",) if moves else (),
         intrinsics=_lens(content, file),
     )
-    return common.finished(track, content, common.Records([content], None, None), file, NAME, _KNOWN)
+    return common.finished(track, common.Records([content], None, None), file, NAME, _KNOWN)
 
 
 def _lens(content: Mapping[str, Any], file: Path) -> Intrinsics:
@@ -88,4 +88,4 @@ def _lens(content: Mapping[str, Any], file: Path) -> Intrinsics:
         or not (min(height, width) >= 1 and max(height, width) <= 1 << 16)
     ):
         raise InputError("is no lens of a picture", file=file, field="fx, fy, resolutions", fix="Fit the clip again")
-    return Intrinsics(np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float32), int(width), int(height))
+    return Intrinsics(np.asarray([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float32), int(width), int(height))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +17,7 @@ from gagjax.io.formats import fields, numbering
 from gagjax.io.formats.origin import Origin
 from gagjax.track import Track
 
+Value = TypeVar("Value")
 _FLIP = np.diag([-1.0, -1.0, 1.0])  # OpenCV's camera (x right, y down) to a track's (x left, y up)
 
 
@@ -45,7 +47,7 @@ def records_in(content: object, known: Collection[str]) -> list[Mapping[str, Any
     return found if len(found) == len(content) else []
 
 
-def ordered(content: Any, known: Collection[str], file: Path) -> Records:
+def ordered(content: object, known: Collection[str], file: Path) -> Records:
     """The records of a content in time order.
 
     Args:
@@ -106,17 +108,15 @@ def column(
 
 
 def _rows(value: np.ndarray, width: int, exact: bool) -> np.ndarray | None:
-    """Rows of numbers out of (n,), (T, n), (T, 1, n), (1, T, n), or (T, k, n / k); None where they do not come out."""
-    if value.ndim == 1:
-        value = value[None]
-    elif value.ndim > 2:
-        lead = [n for n in value.shape[:-1] if n != 1]
-        value = value.reshape(lead[0] if len(lead) == 1 else value.shape[0], -1)
-    last = value.shape[1]
-    return value if last == width or (not exact and 0 < last < width) else None
+    """Rows of numbers out of (n,), (T, n), (T, 1, n), (1, T, n), or (T, a, b) with a b = n; None where they do not come out."""
+    for axis in range(value.ndim):
+        if math.prod(value.shape[axis:]) == width:
+            return value.reshape(-1, width)
+    last = value.shape[-1]
+    return value.reshape(-1, last) if not exact and 0 < last < width else None
 
 
-def needed(value: Any, what: str, file: Path) -> Any:
+def needed(value: Value | None, what: str, file: Path) -> Value:
     """A field that has to be there.
 
     Raises:
@@ -127,7 +127,7 @@ def needed(value: Any, what: str, file: Path) -> Any:
     return value
 
 
-def same_length(file: Path, **given: Any) -> int:
+def same_length(file: Path, **given: np.ndarray | None) -> int:
     """How many frames fields have.
 
     Raises:
@@ -140,13 +140,12 @@ def same_length(file: Path, **given: Any) -> int:
     return next(iter(lengths.values()))
 
 
-def finished(track: Track, content: Any, found: Records, file: Path, source: str, known: Collection[str]) -> Track:
+def finished(track: Track, found: Records, file: Path, source: str, known: Collection[str]) -> Track:
     """A track with its frames' names, gaps in their numbers as frames marked invalid, and what was left unread.
 
     Args:
         track: The frames that are there.
-        content: What the file holds.
-        found: Its records.
+        found: The records of its file.
         file: For messages.
         source: What the track says of its origin, and the origin's format.
         known: Fields that were read.

@@ -80,7 +80,7 @@ def of_bare(content: np.ndarray, file: Path, format: str) -> dict[str, np.ndarra
     return dict(zip(parts, np.split(content, edges, axis=1), strict=True))
 
 
-def read(content: Any, file: Path, format: str) -> Track:
+def read(content: object, file: Path, format: str) -> Track:
     """The codes as a track: the head at rest, its rotation and place in the camera, as GAGAvatar has them.
 
     Args:
@@ -113,9 +113,9 @@ def read(content: Any, file: Path, format: str) -> Track:
         raise InputError(f"has {len(shape)} frames, exp has {count}", file=file, field="shape")
     known = camera is not None
     if not known:
-        camera = np.tile(np.array([FOCAL * UNITS_PER_METRE / DISTANCE, 0, 0], np.float32), (count, 1))
+        camera = np.tile(np.asarray([FOCAL * UNITS_PER_METRE / DISTANCE, 0, 0], np.float32), (count, 1))
     broken = ~(np.isfinite(camera).all(1) & np.isfinite(pose).all(1))
-    steady = np.where(broken[:, None], np.array([6.45, 0, 0], np.float32), camera)
+    steady = np.where(broken[:, None], np.asarray([6.45, 0, 0], np.float32), camera)
     codes = {
         "shape": np.broadcast_to(shape, (count, SHAPES)),
         "exp": expression,
@@ -136,4 +136,4 @@ def read(content: Any, file: Path, format: str) -> Track:
         shape=person[0] if (person == person[0]).all() else person,
         extra={} if lids is None else {EYELIDS: lids},
     )
-    return common.finished(track, content, found, file, format if known else f"{format}-without-camera", KNOWN)
+    return common.finished(track, found, file, format if known else f"{format}-without-camera", KNOWN)

@@ -43,4 +43,4 @@ def read(content: Mapping[str, Any], file: Path) -> Track:
         vhap.frontal(np.zeros((count, 3), np.float32)),
         fps=smplx.rate_of(content.get("fps", 30), file),
     )
-    return common.finished(track, content, common.Records([content], None, None), file, NAME, _KNOWN)
+    return common.finished(track, common.Records([content], None, None), file, NAME, _KNOWN)

@@ -31,7 +31,7 @@ def matches(content: object) -> bool:
     return bool(found) and "exp" in found[0] and ("jaw_pose" in found[0] or "pose" in found[0])
 
 
-def read(content: Any, file: Path) -> Track:
+def read(content: object, file: Path) -> Track:
     """The frames as a track; with the camera from version 3.4 on, else in front of a frontal one.
 
     Raises:
@@ -71,7 +71,7 @@ def read(content: Any, file: Path) -> Track:
         intrinsics=lens,
     )
     read_fields = FIELDS if known else tuple(name for name in FIELDS if name != "cam")
-    return common.finished(track, content, found, file, NAME if known else OLD, read_fields)
+    return common.finished(track, found, file, NAME if known else OLD, read_fields)
 
 
 def _lens(k: np.ndarray, file: Path) -> Intrinsics:

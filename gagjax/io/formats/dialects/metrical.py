@@ -33,7 +33,7 @@ def matches(content: object) -> bool:
     return bool(found) and isinstance(found[0].get("flame"), Mapping)
 
 
-def read(content: Any, file: Path) -> Track:
+def read(content: object, file: Path) -> Track:
     """The frames as a track with their camera.
 
     Raises:
@@ -64,7 +64,7 @@ def read(content: Any, file: Path) -> Track:
         intrinsics=Intrinsics(_plain(k if np.ptp(k, axis=0).any() else k[0], file), int(size[1]), int(size[0])),
     )
     known = {"flame", "opencv", "img_size", "frame_id", "global_step", "camera"}
-    return common.finished(track, content, found, file, NAME, known)
+    return common.finished(track, found, file, NAME, known)
 
 
 def _plain(k: np.ndarray, file: Path) -> np.ndarray:

@@ -76,7 +76,7 @@ def read(content: Mapping[str, Any], file: Path) -> Track:
         neck=_turned(parts["neck"], parts["head"]) if "neck" in parts else None,
         fps=rate_of(rate, file),
     )
-    return common.finished(track, content, common.Records([content], None, None), file, NAME, _KNOWN)
+    return common.finished(track, common.Records([content], None, None), file, NAME, _KNOWN)
 
 
 def _turned(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
@@ -87,13 +87,13 @@ def _turned(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
     return made
 
 
-def rate_of(value: Any, file: Path) -> Fraction:
+def rate_of(value: object, file: Path) -> Fraction:
     """A foreign frame rate.
 
     Raises:
         InputError: If it is none.
     """
     try:
-        return as_rate(value.reshape(()).item() if isinstance(value, np.ndarray) else value)
+        return as_rate(value.reshape(()).item() if isinstance(value, np.ndarray) else value)  # type: ignore[arg-type]
     except (InputError, ValueError, TypeError) as error:
         raise InputError(f"{quoted(value)} is no frame rate", file=file, field="mocap_frame_rate") from error
