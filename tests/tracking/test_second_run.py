@@ -12,7 +12,7 @@ import pytest
 from gagjax.io import images
 
 #: Heavy packages that no part of tracking needs.
-IDLE = ("torch", "viser", "matplotlib", "tensorflow", "pandas", "sklearn", "skimage", "ray", "optax", "lmdb")
+IDLE = ("torch", "viser", "matplotlib", "tensorflow", "pandas", "sklearn", "skimage", "ray", "optax")
 COUNTED = """
 import json, sys
 from gagjax.app import cli
