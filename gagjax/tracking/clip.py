@@ -17,6 +17,7 @@ from gagjax.tracking.faces.cover import covered
 from gagjax.tracking.fit.gaze import EyeModel, gaze
 from gagjax.tracking.fit.shot import ShotFit, Subject, eye_radius, fit_shot, valid_frames
 from gagjax.tracking.sources import Source
+from gagjax.typing import AnyArray
 
 SOURCE = "gagjax-tracking"
 #: A head that the fit finds turned so far, radians, is seen from the side (it falls short: renderings turned by 70
@@ -198,14 +199,14 @@ def _shot(
     return Shot(start, stop, camera, crop, found, valid, residual, transform[at]), values
 
 
-def turned_away(rotation: Float[np.ndarray, "T 3 3"], shift: Float[np.ndarray, "T 3"]) -> Float[np.ndarray, "T"]:
+def turned_away(rotation: Float[AnyArray, "T 3 3"], shift: Float[AnyArray, "T 3"]) -> Float[np.ndarray, "T"]:
     """By how much a head looks away from the camera, radians.
 
     Args:
         rotation: Head to camera for row vectors.
         shift: The head's origin in the camera's axes.
     """
-    towards = -np.asarray(shift) / np.linalg.norm(shift, axis=-1, keepdims=True)
+    towards = -np.asarray(shift) / np.linalg.norm(np.asarray(shift), axis=-1, keepdims=True)
     return np.arccos(np.clip((np.asarray(rotation)[:, 2] * towards).sum(-1), -1, 1))
 
 
