@@ -82,7 +82,8 @@ def row(name: str, frames: list[np.ndarray], expected: str) -> list[Any]:
     source = Source(Path("film.mp4"), "film", width, height, len(frames), Fraction(25))
     marks, cuts = np.stack([x.points for x in looks]), np.array([x.cut for x in looks])
     try:
-        clip = track_clip(subject(flame.builtin()), marks, cuts, source)
+        mouths = np.stack([x.mouth for x in looks])
+        clip = track_clip(subject(flame.builtin()), marks, cuts, source, mouths=mouths)
     except InputError as error:
         return [name, expected, f"0/{len(frames)}", f"0/{len(frames)}", 0, "-", error.problem]
     valid, found = np.asarray(clip.track.valid), np.isfinite(marks[:, 0, 0])

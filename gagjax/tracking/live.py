@@ -13,7 +13,9 @@ from gagjax import flame
 from gagjax.flame.model import EXPRESSIONS
 from gagjax.tracking import points as numbering
 from gagjax.tracking.camera import PictureCamera
+from gagjax.tracking.clip import MOST_TURNED, turned_away
 from gagjax.tracking.faces import detection, mesh
+from gagjax.tracking.faces.cover import CoverWatch
 from gagjax.tracking.faces.following import Follower
 from gagjax.tracking.faces.regions import Region
 from gagjax.tracking.fit.gaze import EyeModel, eye_angles, together
@@ -71,6 +73,7 @@ class LiveTracker:
         self._seen: list[np.ndarray] = []
         self._last: LiveFrame | None = None
         self._fresh = True
+        self._cover = CoverWatch()
 
     @property
     def lens(self) -> PictureCamera | None:
@@ -129,9 +132,13 @@ class LiveTracker:
             self._pose = None
         if look.cut:
             self.person, self._seen, self._fresh = None, [], True
+            self._cover = CoverWatch()
         if not np.isfinite(look.points[0, 0]):
             return None if self._last is None else self._last._replace(valid=False, residual=float("nan"))
         frame = self._fitted(look.points[None])
+        away = turned_away(frame.transform[None, :, :3], frame.transform[None, :, 3])[0]
+        if frame.valid and (away > MOST_TURNED or self._cover(look.mouth)):
+            frame = frame._replace(valid=False)
         if frame.valid or self._last is None:
             self._last, fresh = frame, self._fresh
             self._fresh = False

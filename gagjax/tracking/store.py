@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
-from gagjax.tracking.faces.cuts import CutFinder
 from gagjax.tracking.faces.following import Follower
 from gagjax.tracking.faces.regions import Region
 from gagjax.tracking.sources import Source
 
 EVERY = 50  # frames from one note of progress to the next
-_ROW = 478 * 3 + 2  # landmarks, confidence, whether a shot begins
+_POINTS, _MOUTH = 478 * 3, 12 * 12 * 3
+_ROW = _POINTS + 2 + _MOUTH  # landmarks, confidence, whether a shot begins, the mouth's pixels
 
 
 class LandmarkStore:
@@ -54,7 +54,7 @@ class LandmarkStore:
             tell(done)
             for picture in self.source.frames(done):
                 look = follower(picture)
-                row = np.concatenate([look.points.ravel(), [look.confidence, float(look.cut)]])
+                row = np.concatenate([look.points.ravel(), [look.confidence, float(look.cut)], look.mouth.ravel()])
                 file.write(row.astype("<f4").tobytes())
                 done += 1
                 tell(done)
@@ -66,11 +66,15 @@ class LandmarkStore:
 
     def landmarks(self) -> Float[np.ndarray, "T 478 3"]:
         """The landmarks in pixels, NaN where no face was found; read from the disk as they are used."""
-        return self._mapped()[:, : _ROW - 2].reshape(-1, 478, 3)
+        return self._mapped()[:, :_POINTS].reshape(-1, 478, 3)
 
     def cuts(self) -> np.ndarray:
         """Whether a shot begins with each frame, (T,)."""
-        return np.asarray(self._mapped()[:, -1]) > 0.5
+        return np.asarray(self._mapped()[:, _POINTS + 1]) > 0.5
+
+    def mouths(self) -> UInt8[np.ndarray, "T 12 12 3"]:
+        """The mouths' surroundings, for `gagjax.tracking.faces.cover`."""
+        return np.asarray(self._mapped()[:, _POINTS + 2 :]).astype(np.uint8).reshape(-1, 12, 12, 3)
 
     def remove(self) -> None:
         """Remove what was kept, and folders that were made for it and hold nothing else."""
@@ -94,21 +98,22 @@ class LandmarkStore:
                 follower.region = Region(*state["region"]) if state["region"] else None
                 follower.last = Region(*state["last"]) if state["last"] else None
                 follower.missing = int(state["missing"])
-                before = state["before"]
-                thumbnail = None if before is None else np.array(before, np.float32)
-                follower.cuts = CutFinder(before=thumbnail, recent=tuple(state["recent"]))
+                for name in ("cuts", "brows"):
+                    finder, kept = getattr(follower, name), state[name]
+                    finder.before = None if kept["before"] is None else np.array(kept["before"], np.float32)
+                    finder.recent = tuple(kept["recent"])
                 return int(note["done"]), follower
         return 0, follower
 
     def _write(self, done: int, follower: Follower) -> None:
-        cuts = follower.cuts
-        state = {
+        state: dict[str, Any] = {
             "region": follower.region,
             "last": follower.last,
             "missing": follower.missing,
-            "before": None if cuts.before is None else cuts.before.tolist(),
-            "recent": list(cuts.recent),
         }
+        for name, finder in (("cuts", follower.cuts), ("brows", follower.brows)):
+            before = None if finder.before is None else finder.before.tolist()
+            state[name] = {"before": before, "recent": list(finder.recent)}
         temporary = self._note.with_suffix(".new")
         temporary.write_text(json.dumps({"key": self._key(), "done": done, "state": state}), "utf-8")
         temporary.replace(self._note)

@@ -56,8 +56,7 @@ class Incoming:
             raise InputError("has no pictures", file=self.name, fix="Choose a file with pictures")
         self._first = first
         place = colour.placement(first)
-        aspect = Fraction(first.sample_aspect_ratio or 0) if hasattr(first, "sample_aspect_ratio") else Fraction(0)
-        aspect = aspect or Fraction(self._container.streams.video[0].sample_aspect_ratio or 1)
+        aspect = Fraction(self._container.streams.video[0].sample_aspect_ratio or 1)
         self.aspect = 1 / aspect if place.sideways else aspect
         size = (first.width, first.height)
         self.width, self.height = size[::-1] if place.sideways else size

@@ -68,7 +68,7 @@ def track_file(
     landmarks, cuts = store.landmarks(), store.cuts()
     try:
         with waiting(f"fitting the head to {len(landmarks)} frames"):
-            clip = track_clip(head, landmarks, cuts, source, focal=focal)
+            clip = track_clip(head, landmarks, cuts, source, focal=focal, mouths=store.mouths())
     except NoFaceError:
         store.remove()
         raise

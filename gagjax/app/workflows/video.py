@@ -90,10 +90,16 @@ def enhance_video(
         ) as bar:
             times = _times(info, kept.frames)
             # Decoding, enhancing and encoding run as a pipeline.
-            made = enhanced(
-                stack, ahead(frames, chunk), chunk, kept.state, faces=faces, region=region, start=kept.frames
+            # Nothing else may refer to the stages: they end from the last one to the first.
+            chunks = ahead(
+                _shown(
+                    enhanced(
+                        stack, ahead(frames, chunk), chunk, kept.state, faces=faces, region=region, start=kept.frames
+                    ),
+                    show,
+                ),
+                1,
             )
-            chunks = ahead(_shown(made, show), 1)
             try:
                 while _one_part(kept, itertools.islice(chunks, max(1, part // chunk)), times, coding, bar):
                     pass

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -88,12 +88,30 @@ def detect(picture: UInt8[np.ndarray, "H W 3"], *, tiles: bool = True, turns: bo
     Raises:
         InputError: If the models are not installed.
     """
+    return next(stages(picture, tiles=tiles, turns=turns), [])
+
+
+def stages(picture: UInt8[np.ndarray, "H W 3"], *, tiles: bool = True, turns: bool = True) -> Iterator[list[Face]]:
+    """What each way of looking finds, in the order of `detect`, and only as far as it is asked for.
+
+    Args:
+        picture: RGB, (H, W, 3).
+        tiles: Whether to look for small faces in tiles.
+        turns: Whether to look for lying and upside-down faces.
+
+    Yields:
+        Faces, best first, never none.
+
+    Raises:
+        InputError: If the models are not installed.
+    """
     for name in ("detector_near", "detector_far"):
         if faces := _in_pictures(name, [picture], LEAST)[0]:
-            return faces
+            yield faces
     if tiles and (faces := _in_tiles(picture)):
-        return faces
-    return _turned(picture) if turns else []
+        yield faces
+    if turns and (faces := _turned(picture)):
+        yield faces
 
 
 def upright(picture: UInt8[np.ndarray, "H W 3"], region: Region) -> Region:
