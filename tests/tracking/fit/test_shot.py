@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -93,14 +95,13 @@ def test_columns_equal_automatic_derivatives(subject):
     _, person, pose = exact(subject, 4, camera)
     one = Pose(*(v[2] for v in pose))
     count = subject.head.count
-    # The marks' slide over the skin is held fixed within a step.
-    still = subject.head.__class__(subject.head.model, subject.head.basis, 0 * subject.head.slides, subject.head.shapes)
+    still = dataclasses.replace(subject.head, slides=0 * subject.head.slides)
     seen = solver.Observed(jnp.zeros((count, 2)), jnp.ones(count), jnp.ones(()))
     settings = shot.settings_for(subject.priors, camera, 1)
     flat = settings.__class__(
         *(getattr(settings, k) for k in ("expression", "jaw", "shape", "focal", "usual_focal")),
         jnp.asarray(1e9),
-        settings.non_negative,
+        settings.bounded,
     )
     linear = solver._linear(still, person, flat, one, seen, shared=True)
 
