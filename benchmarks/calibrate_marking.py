@@ -69,9 +69,7 @@ def main(target: Path) -> None:
 @functools.partial(jax.jit, static_argnums=5)
 def _picture(avatar: Any, transform: Any, expression: Any, jaw: Any, eyes: Any, focal: float) -> jax.Array:
     pose = jnp.concatenate([jnp.zeros(3), jaw])
-    shown = Parameters(
-        expression, pose, eyes, jnp.zeros(3), jnp.zeros(300), from_track(transform, SIZE, focal)
-    )
+    shown = Parameters(expression, pose, eyes, jnp.zeros(3), jnp.zeros(300), from_track(transform, SIZE, focal))
     return drawn(avatar, shown, jnp.asarray([0.80, 0.83, 0.86]))[0]
 
 
@@ -160,9 +158,7 @@ def _rms(values: np.ndarray) -> str:
     return f"{1e3 * np.sqrt((values**2).sum(-1).mean()):.2f} mm"
 
 
-def departures(
-    points: Embedding, seed: int, images: Look
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def departures(points: Embedding, seed: int, images: Look) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Of each image: marks off their true places, metres across the line of sight (T, N, 2); the camera's two axes in
     the head's frame (T, 2, 3); the regressors (T, F); and how much each point faces the camera (T, N)."""
     actor = flame.builtin(seed)
