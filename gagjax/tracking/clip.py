@@ -176,9 +176,9 @@ def _shot(
     crop = crop_of(boxes)
     transform = np.concatenate([fit.pose.rotation, fit.pose.shift[..., None]], -1)
     expression = np.zeros((len(seen), EXPRESSIONS))
-    expression[:, subject.priors.columns] = fit.pose.expression
+    expression[:, subject.priors.columns] = fit.pose.expression[:, : len(subject.priors.columns)]
     shape = np.zeros(SHAPES)
-    shape[: subject.priors.shapes] = np.asarray(fit.person.shape)
+    shape[: subject.priors.shapes] = np.asarray(fit.person.shape)[: subject.priors.shapes]
     box = (boxes - np.tile([crop.x, crop.y], 2)) / crop.side
     # A lost frame repeats the one before it, or the first that was found.
     at = np.maximum(np.cumsum(found) - 1, 0)
@@ -214,7 +214,7 @@ def eyes_of(
     subject: Subject, fit: ShotFit, landmarks: Float[np.ndarray, "T 478 3"], camera: PictureCamera
 ) -> Float[np.ndarray, "T 6"]:
     """Eye rotations of a fitted shot."""
-    shape = np.asarray(fit.person.shape, np.float32)
+    shape = np.asarray(fit.person.shape, np.float32)[: subject.priors.shapes]
     centres = np.asarray(flame.eye_centres(subject.model, shape))[[1, 0]]  # subject's right first
     model = EyeModel(centres, eye_radius(subject.model))
     middle = (camera.cx, camera.cy)

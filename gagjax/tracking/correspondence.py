@@ -23,10 +23,35 @@ from gagjax.tracking import points as numbering
 __all__ = ["Embedding", "closest", "embed", "fitted_points", "outer_skin"]
 
 _DATA = Path(__file__).parent / "data" / "builtin_head.npz"
+_MARKING = Path(__file__).parent / "data" / "builtin_marking.npz"
 #: How much of the slide measured on renderings counts, with yaw and with pitch. Chosen on the rendered films of
 #: benchmarks/tracking_truth.py: pitch comes out a third too small without it, and yaw too large with it.
 SLIDE = np.array([0.0, 1.0], np.float32)
 _CHIN = 8  # of iBUG's jaw line only the chin is one place on the skin
+
+
+class Marking(NamedTuple):
+    """How the network's marks depart from their places on a head, metres in the head's frame.
+
+    The network has its own idea of a face: marks do not follow a turned head, an open jaw or a smile exactly. What is
+    alike for all faces is a displacement that is known; what differs is an error with a known covariance, given by
+    modes: errors that come and go from frame to frame, and habits that stay with a person.
+
+    Attributes:
+        rest: Displacement of a face at rest seen from the front, (N, 3).
+        slides: With the head's yaw and pitch, per radian, (2, N, 3).
+        jaw: With the jaw's opening, per radian, (N, 3).
+        controls: With each expression column that is fitted, per unit, (E, N, 3); E may be 0.
+        errors: One standard deviation of each mode of a frame's error, (M, N, 3).
+        habits: One standard deviation of each mode of a person's error, (Q, N, 3).
+    """
+
+    rest: Float[np.ndarray, "N 3"]
+    slides: Float[np.ndarray, "2 N 3"]
+    jaw: Float[np.ndarray, "N 3"]
+    controls: Float[np.ndarray, "E N 3"]
+    errors: Float[np.ndarray, "M N 3"]
+    habits: Float[np.ndarray, "Q N 3"]
 
 
 class Embedding(NamedTuple):
@@ -37,15 +62,14 @@ class Embedding(NamedTuple):
         faces: Triangle of each, (N,).
         bary: Barycentric weights in it, (N, 3).
         weights: How much each is trusted in a fit, (N,), about 1 for a firm point.
-        slides: How the network's mark moves over the skin as the head turns, metres a radian of yaw and of pitch,
-            (2, N, 3).
+        marking: How the network's marks depart from these points.
     """
 
     numbers: Int[np.ndarray, "N"]
     faces: Int[np.ndarray, "N"]
     bary: Float[np.ndarray, "N 3"]
     weights: Float[np.ndarray, "N"]
-    slides: Float[np.ndarray, "2 N 3"]
+    marking: Marking
 
 
 def embed(model: FlameModel) -> Embedding:
@@ -60,6 +84,12 @@ def embed(model: FlameModel) -> Embedding:
     Raises:
         InputError: If the model has fewer than 68 landmarks.
     """
+    points = surface_points(model)
+    return points._replace(marking=_measured_marking()) if is_builtin(model) else points
+
+
+def surface_points(model: FlameModel) -> Embedding:
+    """As `embed`, with no more of the marking than the slides."""
     if np.shape(model.landmark_faces)[0] < 68:
         raise InputError(
             f"has {np.shape(model.landmark_faces)[0]} landmarks, tracking needs the 68 iBUG landmarks",
@@ -77,9 +107,22 @@ def embed(model: FlameModel) -> Embedding:
         face[chosen], bary[chosen] = np.asarray(model.mediapipe_faces), np.asarray(model.mediapipe_bary)
         weights[chosen] = 1.0
     use = fitted_points()
-    return Embedding(
-        use, np.asarray(face)[use], np.asarray(bary)[use], weights[use], SLIDE[:, None, None] * data["slides"][:, use]
-    )
+    marking = _slides_alone(SLIDE[:, None, None] * data["slides"][:, use])
+    return Embedding(use, np.asarray(face)[use], np.asarray(bary)[use], weights[use], marking)
+
+
+def _slides_alone(slides: Float[np.ndarray, "2 N 3"]) -> Marking:
+    """The marking of a head of which no more than the slides is known."""
+    count = slides.shape[1]
+    still, none = np.zeros((count, 3), np.float32), np.zeros((0, count, 3), np.float32)
+    return Marking(still, slides, still, none, none, none)
+
+
+@functools.cache
+def _measured_marking() -> Marking:
+    """The built-in head's, measured on renderings of it (`benchmarks/calibrate_marking.py`)."""
+    with np.load(_MARKING) as file:
+        return Marking(*(file[name].astype(np.float32) for name in Marking._fields))
 
 
 def fitted_points() -> Int[np.ndarray, "N"]:

@@ -149,7 +149,7 @@ class LiveTracker:
         assert self.camera is not None
         person = self._learned(points)
         seen = observed(self.subject, points, self.camera)
-        settings = settings_for(self.subject.priors, self.camera, 1)
+        settings = settings_for(self.subject, self.camera, 1)
         one, damping = jnp.ones(()), jnp.asarray(3e-3, jnp.float32)
         steps = 2
         if self._pose is None:
@@ -165,7 +165,7 @@ class LiveTracker:
 
         residual = float(residual_of(self.subject, plane, points)[0])
         expression = np.zeros(EXPRESSIONS, np.float32)
-        expression[self.subject.priors.columns] = pose.expression[0]
+        expression[self.subject.priors.columns] = pose.expression[0, : len(self.subject.priors.columns)]
         transform = np.concatenate([pose.rotation[0], pose.shift[0][:, None]], 1)
         return LiveFrame(
             expression,
@@ -178,7 +178,8 @@ class LiveTracker:
 
     def _eyes(self, person: Person, pose: Pose, plane: np.ndarray, points: np.ndarray) -> np.ndarray:
         assert self.camera is not None
-        centres = np.asarray(flame.eye_centres(self.subject.model, np.asarray(person.shape)))[[1, 0]]
+        shape = np.asarray(person.shape)[: self.subject.priors.shapes]
+        centres = np.asarray(flame.eye_centres(self.subject.model, shape))[[1, 0]]
         model = EyeModel(centres, eye_radius(self.subject.model))
         corners = corners_of(self.subject, plane)
         middle = (self.camera.cx, self.camera.cy)

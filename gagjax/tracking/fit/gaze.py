@@ -23,6 +23,10 @@ CLOSED = 0.45  # of a clip's usual lid opening: below it the pupil is not seen
 VERGENCE = (np.deg2rad(0.0), np.deg2rad(4.0))
 USUAL_VERGENCE = np.deg2rad(1.0)  # of each eye, for something two metres away
 CORNERS = 0.1  # how much of the corners' own displacement counts: the network draws them after the iris
+#: Pitch from what moves with it: the iris's own pitch, and how far the upper lid, the lower lid and the marked corners
+#: lie below the fitted corners, radians a distance between the eyes. Least squares on the films of known truth that
+#: are not held out. The network draws an iris it hardly sees at the middle of the opening; lids follow the gaze.
+PITCH = np.array([0.66, 2.35, 5.64, 15.4])
 _IRISES = np.array([[468, 469, 470, 471, 472], [473, 474, 475, 476, 477]])
 
 
@@ -76,10 +80,31 @@ def gaze(
     # Where one eye counts for more, its own share of the vergence comes out again.
     lean = (weights[:, 0] - weights[:, 1]) / np.maximum(total, 1e-6)
     both_eyes[:, 1] -= lean * apart
+    both_eyes[:, 0] = _pitch(both_eyes[:, 0], landmarks, corners, seen)
     usual_gaze = np.median(both_eyes[seen], 0)
     both_eyes -= usual_gaze - np.clip(usual_gaze, -STANDING, STANDING)
     half = float(np.clip(apart, *VERGENCE))
     return _as_track(np.clip(_held(both_eyes, seen), -MOST, MOST), half), seen
+
+
+def _pitch(
+    iris: Float[np.ndarray, "T"],
+    landmarks: Float[np.ndarray, "T 478 3"],
+    corners: Float[np.ndarray, "T 2 2"],
+    seen: Bool[np.ndarray, "T"],
+) -> Float[np.ndarray, "T"]:
+    """The eyes' common pitch from iris, lids and corners, about the clip's usual pitch."""
+    plane = np.asarray(landmarks, float)[..., :2]
+    across = corners[:, 1] - corners[:, 0]
+    size = np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-6)
+    down = np.stack([-across[:, 1], across[:, 0]], 1) / size**2
+    lids = plane[:, numbering.LID_PAIRS].mean(2)  # (T, eye, upper or lower, 2)
+    marked = plane[:, numbering.LIDS[:, :2]].mean(2)
+    places = np.stack([lids[:, :, 0], lids[:, :, 1], marked], 1) - corners[:, None]
+    below = np.einsum("tkec,tc->tk", places, down) / 2
+    told = np.concatenate([iris[:, None], below], 1)
+    usual = np.median(told[seen], 0)
+    return usual[0] + (told - usual) @ PITCH
 
 
 def together(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import jax
@@ -18,6 +19,7 @@ from gagjax.tracking.fit.priors import Priors
 from gagjax.typing import AnyArray
 
 UNITS = 5.0  # GAGAvatar's units in a metre
+_MOST_TURN = 0.6  # radians; beyond what was measured, slides stay as they are
 _PRECISION = jax.lax.Precision.HIGHEST
 
 
@@ -58,14 +60,17 @@ class PointHead:
     Args:
         model: Points as vertices, then the five joints as in `gagjax.flame.restrict`; expression columns are those
             that are fitted, then zeros.
-        basis: Shape and expression columns of the points, (N, 3, S + E), metres per coefficient.
+        basis: Columns of the points, (N, 3, S + E), metres per coefficient: shape and the person's habits, then
+            expression and the network's errors.
         slides: How the marks move over the skin with the head's yaw and pitch, metres a radian, (2, N, 3).
+        by_jaw: How they move beside the jaw as it opens, metres a radian, (N, 3).
         shapes: S.
     """
 
     model: FlameModel
     basis: Float[Array, "N 3 K"]
     slides: Float[Array, "2 N 3"]
+    by_jaw: Float[Array, "N 3"]
     shapes: int = static(default=0)
 
     @property
@@ -84,8 +89,10 @@ def point_head(model: FlameModel, embedding: Embedding, priors: Priors) -> Point
     """
     corners = np.asarray(model.faces)[embedding.faces]
     count, shapes = len(corners), priors.shapes
-    chosen = np.r_[0:shapes, model.shapes + priors.columns]
-    idle = np.zeros((count + 5, 3, EXPRESSIONS - len(priors.columns)), np.float32)
+    marking = embedding.marking
+    shape_columns, columns = np.arange(shapes), model.shapes + priors.columns
+    nuisance = len(columns) + len(marking.errors)
+    idle = np.zeros((count + 5, 3, EXPRESSIONS - nuisance), np.float32)
 
     def averaged(values: AnyArray) -> np.ndarray:
         return np.einsum("nk...,nk->n...", np.asarray(values)[corners], embedding.bary)
@@ -93,9 +100,19 @@ def point_head(model: FlameModel, embedding: Embedding, priors: Priors) -> Point
     def joined(values: AnyArray) -> np.ndarray:
         return np.concatenate([averaged(values), np.tensordot(np.asarray(model.J_regressor), np.asarray(values), 1)])
 
-    directions = joined(np.asarray(model.shapedirs)[..., chosen]).astype(np.float32)
+    def modes(values: np.ndarray) -> np.ndarray:
+        return np.concatenate([np.transpose(values, (1, 2, 0)), np.zeros((5, 3, len(values)))])
+
+    basis = np.asarray(model.shapedirs)
+    expression = joined(basis[..., columns])
+    if len(marking.controls):
+        expression = expression + modes(marking.controls)
+    directions = np.concatenate(
+        [joined(basis[..., shape_columns]), modes(marking.habits), expression, modes(marking.errors)], -1
+    ).astype(np.float32)
+    rest = np.concatenate([marking.rest, np.zeros((5, 3))])
     small = FlameModel(
-        v_template=joined(model.v_template),
+        v_template=joined(model.v_template) + rest,
         shapedirs=np.concatenate([directions, idle], -1),
         posedirs=np.concatenate([averaged(model.posedirs), np.zeros((5, 3, 36))]),
         J_regressor=np.eye(5, count + 5, count),
@@ -105,7 +122,14 @@ def point_head(model: FlameModel, embedding: Embedding, priors: Priors) -> Point
         landmark_bary=np.zeros((0, 3)),
         parents=model.parents,
     )
-    return PointHead(small, jnp.asarray(directions[:count]), jnp.asarray(embedding.slides, jnp.float32), shapes)
+    as_float = functools.partial(jnp.asarray, dtype=jnp.float32)
+    return PointHead(
+        small,
+        as_float(directions[:count]),
+        as_float(marking.slides),
+        as_float(marking.jaw),
+        shapes + len(marking.habits),
+    )
 
 
 def slid(head: PointHead, rotation: Float[AnyArray, "3 3"]) -> Float[Array, "N 3"]:
@@ -113,12 +137,15 @@ def slid(head: PointHead, rotation: Float[AnyArray, "3 3"]) -> Float[Array, "N 3
 
     The network half expects a frontal face, and draws the marks of a turned one after it.
     """
+    return jnp.einsum("k,knc->nc", head_turns(rotation), head.slides)
+
+
+def head_turns(rotation: Float[Array, "3 3"]) -> Float[Array, "2"]:
+    """Yaw and pitch of a head, radians, as far as the slides were measured."""
     away = -rotation[2]  # where the face looks, in the camera's axes, seen from it
     yaw = jnp.arctan2(away[0], away[2])
     pitch = jnp.arctan2(away[1], jnp.hypot(away[0], away[2]))
-    limit = 0.6  # beyond what was measured it stays as it is
-    turns = jnp.clip(jnp.stack([yaw, pitch]), -limit, limit)
-    return jnp.einsum("k,knc->nc", turns, head.slides)
+    return jnp.clip(jnp.stack([yaw, pitch]), -_MOST_TURN, _MOST_TURN)
 
 
 def head_points(
@@ -129,7 +156,9 @@ def head_points(
     rotation: Float[AnyArray, "3 3"] | None = None,
 ) -> Float[Array, "N 3"]:
     """The points in the head's frame, metres, eyes at rest; as the network marks them where the rotation is given."""
-    places = person.offsets if rotation is None else person.offsets + slid(head, rotation)
+    places = person.offsets + jaw[0] * head.by_jaw
+    if rotation is not None:
+        places = places + slid(head, rotation)
     template = jnp.asarray(head.model.v_template).at[: head.count].add(places)
     model = dataclasses.replace(head.model, v_template=template)
     pose = jnp.concatenate([jnp.zeros(3), jaw])

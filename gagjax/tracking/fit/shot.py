@@ -97,7 +97,7 @@ def fit_shot(
         The fit.
     """
     seen = observed(subject, landmarks, camera)
-    settings = settings_for(subject.priors, camera, min(len(landmarks), KEYS))
+    settings = settings_for(subject, camera, min(len(landmarks), KEYS))
     costs: list[float] = []
     if person is None:
         keys = key_frames(landmarks)
@@ -142,20 +142,22 @@ def key_frames(landmarks: Float[np.ndarray, "T 478 3"], count: int = KEYS) -> np
     return np.unique(np.round(np.linspace(0, frames - 1, min(count, frames))).astype(int))
 
 
-def settings_for(priors: Priors, camera: PictureCamera, frames: int) -> Settings:
+def settings_for(subject: Subject, camera: PictureCamera, frames: int) -> Settings:
     """The priors as numbers for the solver, for a person learned from so many frames."""
     # Errors of one clip's frames are alike: a hundred frames are worth a dozen. Frames cannot be weighted down, since
     # each has its own unknowns; what they have in common gets a firmer prior instead.
+    priors = subject.priors
     alike = max(1.0, frames / priors.frames)
+    errors = np.ones(len(subject.embedding.marking.errors))
     as_float = functools.partial(jnp.asarray, dtype=jnp.float32)
     return Settings(
-        as_float(priors.expression),
+        as_float(np.concatenate([priors.expression, errors])),
         as_float(priors.jaw),
         as_float(alike / priors.shape**2),
         as_float(alike / priors.focal**2),
         as_float(camera.focal),
         as_float(priors.robust),
-        priors.non_negative,
+        len(priors.expression) if priors.non_negative else 0,
     )
 
 
@@ -182,12 +184,12 @@ def _some(seen: Observed, chosen: np.ndarray | slice) -> Observed:
 def begin(subject: Subject, person: Person, landmarks: np.ndarray, camera: PictureCamera) -> Pose:
     """A first pose of each frame, by its rigid points; face at rest."""
     rest = np.full((numbering.MESH, 3), np.nan)
-    idle = jnp.zeros(len(subject.priors.columns))
+    idle = jnp.zeros(subject.head.basis.shape[-1] - subject.head.shapes)
     rest[subject.embedding.numbers] = np.asarray(head_points(subject.head, person, jnp.zeros(3), idle))
     centred = landmarks - np.array([camera.cx, camera.cy, 0], np.float32)
     rotation, shift = first_poses(rest, centred, float(person.focal))
     frames = len(landmarks)
-    zeros = (np.zeros((frames, 3)), np.zeros((frames, len(subject.priors.columns))))
+    zeros = (np.zeros((frames, 3)), np.zeros((frames, len(idle))))
     return Pose(*(jnp.asarray(v, jnp.float32) for v in (rotation, shift, *zeros)))
 
 
@@ -211,7 +213,7 @@ def _learned(
     fixed_focal: bool,
 ) -> tuple[Person, list[float]]:
     person = Person(
-        jnp.zeros(subject.priors.shapes), jnp.zeros((subject.head.count, 3)), jnp.asarray(camera.focal, jnp.float32)
+        jnp.zeros(subject.head.shapes), jnp.zeros((subject.head.count, 3)), jnp.asarray(camera.focal, jnp.float32)
     )
     landmarks, seen, real = _padded(landmarks, seen, KEYS if len(landmarks) > 1 else 1)
     pose = begin(subject, person, landmarks, camera)

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from gagjax import so3
 from gagjax.pytree import pytree, static
-from gagjax.tracking.fit.head import UNITS, Person, PointHead, Pose, head_points, in_camera, linear_columns
+from gagjax.tracking.fit.head import UNITS, Person, PointHead, Pose, head_points, head_turns, in_camera, linear_columns
 from gagjax.typing import AnyArray
 
 _PRECISION = jax.lax.Precision.HIGHEST
@@ -31,13 +31,13 @@ class Settings:
     """Priors as numbers for the step; see `priors.Priors`.
 
     Args:
-        expression: Standard deviations, (E,).
+        expression: Standard deviations of the expression coefficients and the network's errors, (E,).
         jaw: Standard deviations, (3,).
         shape: Precision of a shape coefficient over the whole clip.
         focal: Precision of the focal length's logarithm over the whole clip.
         usual_focal: The likely focal length, pixels.
         robust: Residual from which points count less.
-        non_negative: Whether negative expression coefficients are unlikely.
+        bounded: The number of coefficients, from the first on, for which negative values are unlikely.
     """
 
     expression: Float[Array, "E"]
@@ -46,7 +46,7 @@ class Settings:
     focal: Float[Array, ""]
     usual_focal: Float[Array, ""]
     robust: Float[Array, ""]
-    non_negative: bool = static(default=False)
+    bounded: int = static(default=0)
 
 
 class Observed(NamedTuple):
@@ -68,7 +68,7 @@ class _Linear(NamedTuple):
 
     residual: Array  # (2N,)
     own: Array  # (2N, P): pose, jaw, expression
-    common: Array  # (2N, S + 1): shape, log focal
+    common: Array  # (2N, S + 1): shape, log focal (the distance grows with it)
     offsets: Array  # (N, 2, 3): by each point's own place
     cost: Array
 
@@ -102,8 +102,12 @@ def _linear(
     shapes = head.shapes if shared else 0
     columns = jnp.einsum("nab,nbk->nak", from_head, jnp.concatenate([by_jaw, linear], -1), precision=_PRECISION)
     by_turn = jnp.einsum("nac,nck->nak", to_plane, by_turn, precision=_PRECISION)
+    sliding = jax.jacfwd(lambda turn: head_turns(_times(pose.rotation, so3.exp(turn))))(jnp.zeros(3))
+    by_slide = jnp.einsum("kt,knc->nct", sliding, head.slides, precision=_PRECISION)
+    by_turn = by_turn + jnp.einsum("nac,nct->nat", from_head, by_slide, precision=_PRECISION)
     own = jnp.concatenate([by_turn, to_plane, columns[..., :JAW], columns[..., JAW + shapes :]], -1)
-    by_focal = (plane * (root / seen.scale)[:, None])[..., None]
+    # A longer lens goes with a greater distance, so that the head keeps its size: what remains is perspective alone.
+    by_focal = (plane * (root / seen.scale)[:, None] + to_plane[..., 2] * pose.shift[2])[..., None]
     common = jnp.concatenate([columns[..., JAW : JAW + shapes], by_focal], -1)
     cost = (seen.weights * settings.robust**2 * jnp.log1p(far / settings.robust**2)).sum()
     return _Linear(
@@ -125,7 +129,7 @@ def _prior(settings: Settings, pose: Pose) -> tuple[Array, Array, Array]:
     curve = jnp.concatenate([jnp.zeros(POSE), 1 / settings.jaw**2, 1 / settings.expression**2])
     low = jnp.concatenate([jnp.full(POSE, jnp.inf), pose.jaw[:1], jnp.full(JAW - 1, jnp.inf), pose.expression])
     width = jnp.concatenate([jnp.ones(POSE), jnp.full(JAW, 0.05), jnp.full(pose.expression.shape, 0.1)])
-    bounded = jnp.arange(low.size) < (low.size if settings.non_negative else POSE + JAW)
+    bounded = jnp.arange(low.size) < POSE + JAW + settings.bounded
     negative = (low < 0) & bounded
     centred = centred + jnp.where(negative, low / width**2, 0.0)
     curve = curve + jnp.where(negative, 1 / width**2, 0.0)
@@ -259,8 +263,9 @@ def step(
     limit = offset_precision * jnp.diag(jnp.array([1.0, 1.0, 4.0]))
     wanted = jnp.linalg.solve(blocks + limit, (pull + person.offsets @ limit)[..., None])[..., 0]
     offsets = person.offsets - 0.7 * moves.offsets * wanted
-    log_focal = jnp.log(person.focal) + jnp.clip(shared[-1], -0.3, 0.3)
-    return Person(person.shape + shared[:-1], offsets, jnp.exp(log_focal)), after, cost
+    longer = jnp.exp(jnp.clip(shared[-1], -0.3, 0.3))
+    after = after._replace(shift=after.shift.at[:, 2].add(pose.shift[:, 2] * (longer - 1)))
+    return Person(person.shape + shared[:-1], offsets, person.focal * longer), after, cost
 
 
 @jax.jit

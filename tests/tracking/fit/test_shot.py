@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,10 +30,10 @@ def exact(subject, frames: int, camera: PictureCamera, seed: int = 0):
     rotation = np.swapaxes(np.asarray(so3.exp(angles)), 1, 2) @ np.diag([-1.0, 1.0, -1.0]).astype(np.float32)
     shift = np.stack([0.2 * np.sin(t), 0.1 * np.cos(t), 5 + 0.2 * np.sin(t)], 1)
     jaw = np.stack([0.08 + 0.08 * np.sin(3 * t), 0 * t, 0 * t], 1)
-    expression = np.zeros((frames, len(subject.priors.columns)))
+    expression = np.zeros((frames, subject.head.basis.shape[-1] - subject.head.shapes))
     expression[:, list(subject.priors.columns).index(flame.CONTROLS["smile"])] = 0.4 + 0.4 * np.sin(t)
     person = Person(
-        jnp.asarray(rng.normal(0, 0.4, subject.priors.shapes), jnp.float32),
+        jnp.asarray(rng.normal(0, 0.4, subject.head.shapes), jnp.float32),
         jnp.zeros((subject.head.count, 3)),
         jnp.asarray(camera.focal, jnp.float32),
     )
@@ -93,14 +95,13 @@ def test_columns_equal_automatic_derivatives(subject):
     _, person, pose = exact(subject, 4, camera)
     one = Pose(*(v[2] for v in pose))
     count = subject.head.count
-    # The marks' slide over the skin is held fixed within a step.
-    still = subject.head.__class__(subject.head.model, subject.head.basis, 0 * subject.head.slides, subject.head.shapes)
+    still = dataclasses.replace(subject.head, slides=0 * subject.head.slides)
     seen = solver.Observed(jnp.zeros((count, 2)), jnp.ones(count), jnp.ones(()))
-    settings = shot.settings_for(subject.priors, camera, 1)
+    settings = shot.settings_for(subject, camera, 1)
     flat = settings.__class__(
         *(getattr(settings, k) for k in ("expression", "jaw", "shape", "focal", "usual_focal")),
         jnp.asarray(1e9),
-        settings.non_negative,
+        settings.bounded,
     )
     linear = solver._linear(still, person, flat, one, seen, shared=True)
 
@@ -109,7 +110,7 @@ def test_columns_equal_automatic_derivatives(subject):
         camera_points = heads.in_camera(heads.head_points(still, person, moved.jaw, moved.expression), moved)
         return (-person.focal * camera_points[:, :2] / camera_points[:, 2:]).reshape(-1)
 
-    zeros = (jnp.zeros(3), jnp.zeros(3), jnp.zeros(len(subject.priors.columns)))
+    zeros = (jnp.zeros(3), jnp.zeros(3), jnp.zeros(len(settings.expression)))
     by_turn, by_shift, by_expression = jax.jacfwd(plane, (0, 1, 2))(*zeros)
     scale = float(jnp.abs(by_turn).max())
     np.testing.assert_allclose(linear.own[:, :3], by_turn, atol=1e-3 * scale)
