@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from gagjax.errors import InputError
-from gagjax.expression import LiveRetargeter, PCA, Retargeter
+from gagjax.expression import PCA, LiveRetargeter, Retargeter
 from gagjax.reference.expression import ReferenceExpression
 from gagjax.track import EXPRESSIONS
 

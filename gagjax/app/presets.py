@@ -115,7 +115,9 @@ def _adjusted(stack: Any, options: Options) -> Any:
         except ValueError:
             equals = ""
         if not equals or len(setting) > 200:
-            raise InputError(f"is {quoted(setting)}", field="--set", fix="Use PATH=NUMBER, such as temporal.jaw.highest=8")
+            raise InputError(
+                f"is {quoted(setting)}", field="--set", fix="Use PATH=NUMBER, such as temporal.jaw.highest=8"
+            )
         whole = int(value) if value.is_integer() and abs(value) <= COUNT else value
         stack = _with(stack, name.strip().split("."), whole, Path("--set"), name)
     return stack

@@ -35,7 +35,9 @@ def optical_flow(now: Float[AnyArray, "H W"], before: Float[AnyArray, "H W"]) ->
     for x, y in reversed(pyramid):
         if flow.shape[:2] != x.shape:
             factors = [a / b for a, b in zip(x.shape, flow.shape[:2], strict=True)]
-            flow = np.stack([ndimage.zoom(2 * flow[..., k], factors, order=1, grid_mode=True, mode="nearest") for k in (0, 1)], -1)
+            flow = np.stack(
+                [ndimage.zoom(2 * flow[..., k], factors, order=1, grid_mode=True, mode="nearest") for k in (0, 1)], -1
+            )
         flow = _refined(x, y, flow)
     return flow
 

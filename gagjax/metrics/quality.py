@@ -94,9 +94,7 @@ def eye_sharpness(
     return 255 * jnp.sqrt(jnp.sum(weight * (dx**2 + dy**2), (1, 2)) / jnp.sum(weight, (1, 2)))
 
 
-def average_keypoint_distance(
-    points: Float[AnyArray, "T N 2"], truth: Float[AnyArray, "T N 2"]
-) -> float:
+def average_keypoint_distance(points: Float[AnyArray, "T N 2"], truth: Float[AnyArray, "T N 2"]) -> float:
     """AKD: the mean Euclidean distance of landmarks found in the frames and in the true ones, pixels of the frames.
 
     Args:

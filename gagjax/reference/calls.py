@@ -122,7 +122,9 @@ class TemporalSmoother:
             raise InputError("is not finite", field=name, fix="Leave such frames out")
         shape, state = self._states.get(name, (x.shape, None))
         if shape != x.shape:
-            raise InputError(f"has shape {x.shape}, before it had {shape}", field=name, fix="Call reset() between clips")
+            raise InputError(
+                f"has shape {x.shape}, before it had {shape}", field=name, fix="Call reset() between clips"
+            )
         state, y = _step(filter_, filter_.init(x) if state is None else state, x)
         self._states[name] = (shape, state)
         return np.asarray(y)
@@ -246,7 +248,9 @@ class ExpressionOptimizer:
         self.pca = PCA.fit(rows, min(self.num_components, *rows.shape))
         return self
 
-    def optimize_expression(self, expcode: AnyArray | object, identity_features: AnyArray | object | None = None) -> Any:
+    def optimize_expression(
+        self, expcode: AnyArray | object, identity_features: AnyArray | object | None = None
+    ) -> Any:
         """Weighted expressions.
 
         Args:

@@ -147,7 +147,9 @@ def test_flags_of_reenact(clips, tmp_path, capsys):
     words = ["reenact", "-d", str(clips[0]), "--size", "64", "--preset", "reference", "--variant", "code", "--identity"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert main([*words, "-o", str(tmp_path / "a.gif"), "--set", "temporal.codes.alpha=.4", "--strength", "1.2"]) == 0
+        assert (
+            main([*words, "-o", str(tmp_path / "a.gif"), "--set", "temporal.codes.alpha=.4", "--strength", "1.2"]) == 0
+        )
     assert main(["reenact", "-d", str(clips[0]), "-o", str(tmp_path / "b.gif"), "--variant", "code"]) == 2
     assert "--variant" in capsys.readouterr().err
     assert main(["tune", str(clips[0]), "-o", str(tmp_path / "c.yaml"), "--rank", "3"]) == 2

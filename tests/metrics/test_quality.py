@@ -16,7 +16,9 @@ from gagjax.metrics.image import warping_error
 
 def picture(seed=0, size=96):
     rng = np.random.default_rng(seed)
-    x = ndimage.gaussian_filter(rng.random((size, size, 3)), (2, 2, 0)) + 0.3 * ndimage.gaussian_filter(rng.random((size, size, 3)), (0.7, 0.7, 0))
+    x = ndimage.gaussian_filter(rng.random((size, size, 3)), (2, 2, 0)) + 0.3 * ndimage.gaussian_filter(
+        rng.random((size, size, 3)), (0.7, 0.7, 0)
+    )
     return ((x - x.min()) / np.ptp(x)).astype(np.float32)
 
 
@@ -41,7 +43,9 @@ def test_detail_fidelity_falls_for_blur_and_for_too_much():
     x = picture()[None]
     blurred = ndimage.gaussian_filter(x, (0, 1.5, 1.5, 0))
     sharp = x + 2 * (x - blurred)
-    same, soft, hard, other = (float(quality.detail_fidelity(each.astype(np.float32), x)[0]) for each in (x, blurred, sharp, picture(1)[None]))
+    same, soft, hard, other = (
+        float(quality.detail_fidelity(each.astype(np.float32), x)[0]) for each in (x, blurred, sharp, picture(1)[None])
+    )
     assert same == pytest.approx(1, abs=1e-6) and soft < 0.9 and hard < 0.9 and abs(other) < 0.2
     flat = np.full((1, 64, 64, 3), 0.5, np.float32)
     assert float(quality.detail_fidelity(flat, flat)[0]) == 1
@@ -52,7 +56,9 @@ def test_detail_fidelity_is_the_formula():
     x = picture()[None] - 0.5
     x = x - ndimage.gaussian_filter(x, (0, 1, 1, 0))
     scaled = 0.5 * x
-    assert float(quality.detail_fidelity(scaled.astype(np.float32), x.astype(np.float32))[0]) == pytest.approx(0.8, abs=1e-3)
+    assert float(quality.detail_fidelity(scaled.astype(np.float32), x.astype(np.float32))[0]) == pytest.approx(
+        0.8, abs=1e-3
+    )
 
 
 def test_eye_sharpness_is_the_gradient_inside_the_mask():
@@ -74,7 +80,9 @@ def test_keypoints_and_embeddings():
     a = np.zeros((3, 4, 2))
     b = a + np.array([3.0, 4.0])
     b[1] = np.nan
-    assert quality.average_keypoint_distance(a, b) == 5 and np.isnan(quality.average_keypoint_distance(a[:1] * np.nan, a[:1]))
+    assert quality.average_keypoint_distance(a, b) == 5 and np.isnan(
+        quality.average_keypoint_distance(a[:1] * np.nan, a[:1])
+    )
     rows = np.array([[1.0, 0], [0, 2.0], [-1, 0]])
     np.testing.assert_allclose(quality.identity_similarity(rows, np.array([[3.0, 0]])), [1, 0, -1])
     for truth in (np.ones((2, 2)), np.ones((3, 3)), np.zeros((1, 2))):

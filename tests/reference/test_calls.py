@@ -112,7 +112,9 @@ def test_gaze(golden, kind):
     corrector = GazeCorrector()
     eyes, target = kind(golden["gaze/eyecode"]), kind(golden["gaze/target"])
     np.testing.assert_allclose(corrector.correct_gaze(eyes, target), golden["gaze/output"], atol=TRACK)
-    np.testing.assert_allclose(corrector.estimate_gaze(golden["gaze/landmarks_3d"]), golden["gaze/estimated"], atol=TRACK)
+    np.testing.assert_allclose(
+        corrector.estimate_gaze(golden["gaze/landmarks_3d"]), golden["gaze/estimated"], atol=TRACK
+    )
     record = {"eyecode": eyes, "posecode": 1}
     made = corrector.correct(record, target)
     np.testing.assert_allclose(made["eyecode"], golden["gaze/output"], atol=TRACK)

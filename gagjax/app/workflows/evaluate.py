@@ -36,7 +36,9 @@ class Row(NamedTuple):
 #: What the enhancements' document names, and LPIPS; `gagjax.metrics.quality` defines them.
 QUALITY: dict[str, report.Measure] = {
     "fidelity": report.Measure("detail fidelity", "", "high", "Agreement of the three finest Laplacian bands.", 3),
-    "stability": report.Measure("temporal stability", "", "none", "1 for stillness and steady change, 0 for back and forth.", 3),
+    "stability": report.Measure(
+        "temporal stability", "", "none", "1 for stillness and steady change, 0 for back and forth.", 3
+    ),
     "stability_true": report.Measure("temporal stability of the truth", "", "none", "The same of the true frames.", 3),
     "lpips": report.Measure("LPIPS", "", "low", "Perceptual distance, AlexNet.", 4),
 }

@@ -126,7 +126,9 @@ def _warped(now: list[np.ndarray], before: list[np.ndarray]) -> tuple[float, flo
 def _identity(file: Path) -> Row:
     from gagjax.io.untrusted.checkpoints import load_npz
 
-    fix = "gagjax has no face recognition network: write your network's embeddings, np.savez(FILE, result=..., truth=...)"
+    fix = (
+        "gagjax has no face recognition network: write your network's embeddings, np.savez(FILE, result=..., truth=...)"
+    )
     if file.suffix.lower() != ".npz":
         raise InputError("is no .npz of embeddings", file=file, field="--identity", fix=fix)
     content = load_npz(file)

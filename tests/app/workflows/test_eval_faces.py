@@ -32,7 +32,15 @@ def films(tmp_path_factory):
 
 
 def test_flicker_is_seen_by_flow_and_by_stability(films, tmp_path):
-    words = ["eval", str(films / "flicker.mkv"), "--truth", str(films / "true.mkv"), "--flow", "--csv", str(tmp_path / "a.csv")]
+    words = [
+        "eval",
+        str(films / "flicker.mkv"),
+        "--truth",
+        str(films / "true.mkv"),
+        "--flow",
+        "--csv",
+        str(tmp_path / "a.csv"),
+    ]
     assert main(words) == 0
     found = figures(tmp_path / "a.csv")
     # A tenth of a grey value of about 110.
