@@ -129,10 +129,10 @@ def _uncovered(points: np.ndarray, depth: np.ndarray, edges: np.ndarray, size: t
     """Which edges are not well behind the mesh's nearest part in their cell of a coarse grid."""
     # Far outside the picture, and where a point lies behind the camera, nothing is drawn.
     cells = np.nan_to_num(points / max(size) * _CELLS, nan=-1.0, posinf=-1.0, neginf=-1.0)
-    cells = np.clip(cells, -1, _CELLS).astype(int) + 1
+    rows, columns = (np.clip(cells, -1, _CELLS).astype(np.int64) + 1).T[::-1]
     nearest = np.full((_CELLS + 2, _CELLS + 2), np.inf)
-    np.minimum.at(nearest, (cells[:, 1], cells[:, 0]), depth)
-    behind = depth - nearest[cells[:, 1], cells[:, 0]] > _BEHIND
+    np.minimum.at(nearest.reshape(-1), rows * (_CELLS + 2) + columns, depth)
+    behind = depth - nearest[rows, columns] > _BEHIND
     return ~behind[edges].any(1) & (depth[edges] > 0).all(1)
 
 
