@@ -14,6 +14,7 @@ from jaxtyping import Float
 from gagjax.errors import InputError
 from gagjax.expression import PCA, LiveRetargeter, Retargeter
 from gagjax.reference.expression import ReferenceExpression
+from gagjax.stack import Stack
 from gagjax.track import EXPRESSIONS
 
 MOST = 80  # components; more would not fit into a preset file
@@ -29,7 +30,7 @@ def content(pca: PCA) -> dict[str, Any]:
     }
 
 
-def applied(stack: Any, entry: object, path: Path) -> Any:
+def applied(stack: Stack, entry: object, path: Path) -> Any:
     """A stack whose expression stage projects onto a preset's PCA.
 
     `reference` projects the expression about the PCA's mean, as the original does; `default` and `live` project its

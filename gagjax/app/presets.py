@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gagjax.errors import InputError
 from gagjax.text.printable import quoted
+
+if TYPE_CHECKING:
+    from gagjax.stack import Stack
 
 #: The four enhancements and the `Stack` stages that each consists of.
 ENHANCEMENTS: dict[str, tuple[str, ...]] = {
@@ -104,7 +107,7 @@ def _of_preset(preset: str | None, chosen: tuple[str, ...], text: str | None, op
     return _of_file(path, chosen, options)
 
 
-def _adjusted(stack: Any, options: Options) -> Any:
+def _adjusted(stack: Stack, options: Options) -> Any:
     """The stack with a detail strength and single numbers from the command line."""
     if options.strength != 1:
         stack = with_strength(stack, options.strength)
@@ -123,7 +126,7 @@ def _adjusted(stack: Any, options: Options) -> Any:
     return stack
 
 
-def with_strength(stack: Any, strength: float) -> Any:
+def with_strength(stack: Stack, strength: float) -> Any:
     """A stack whose detail stage is this many times as strong.
 
     Raises:

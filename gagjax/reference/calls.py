@@ -13,7 +13,7 @@ which the golden vectors check; `variant="document"` follows its published formu
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ from gagjax.gaze.masks import centres_from_landmarks, eye_mask
 from gagjax.reference import Variant, check_variant, detail, expression, gaze
 from gagjax.reference.arrays import host, like
 from gagjax.reference.temporal import EmaKalman, RigidEma
-from gagjax.typing import AnyArray
+from gagjax.typing import AnyArray, Tree
 
 __all__ = ["DetailEnhancer", "ExpressionOptimizer", "EyeEnhancer", "GazeCorrector", "TemporalSmoother"]
 
@@ -305,6 +305,9 @@ class ExpressionOptimizer:
 
         Returns:
             Of the same shape and kind.
+
+        Raises:
+            InputError: If a region is unknown.
         """
         unknown = [name for name in regions if name not in expression.REGIONS]
         if unknown:
@@ -361,8 +364,8 @@ class GazeCorrector:
 
 
 @jax.jit
-def _step(filter_: Any, state: Any, x: AnyArray) -> tuple[Any, Any]:
-    made: tuple[Any, Any] = filter_.step(state, x)
+def _step(filter_: EmaKalman | RigidEma, state: Tree, x: AnyArray) -> tuple[Any, Any]:
+    made: tuple[Any, Any] = filter_.step(cast(Any, state), x)
     return made
 
 

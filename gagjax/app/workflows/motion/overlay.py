@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -136,12 +135,12 @@ def _uncovered(points: np.ndarray, depth: np.ndarray, edges: np.ndarray, size: t
     return ~behind[edges].any(1) & (depth[edges] > 0).all(1)
 
 
-def _dots(pen: Any, points: np.ndarray, colour: tuple[int, int, int], radius: float) -> None:
+def _dots(pen: ImageDraw.ImageDraw, points: np.ndarray, colour: tuple[int, int, int], radius: float) -> None:
     for x, y in points[np.isfinite(points).all(1)]:
         pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=colour)
 
 
-def _rays(pen: Any, ends: np.ndarray, thick: int) -> None:
+def _rays(pen: ImageDraw.ImageDraw, ends: np.ndarray, thick: int) -> None:
     for eye in range(2):
         a, b = ends[eye], ends[2 + eye]
         if np.isfinite([a, b]).all():
