@@ -64,13 +64,17 @@ class Stack:
     eyes: FrameStage[Any] | None = None
 
     @staticmethod
-    def reference(variant: Variant = "document", enable: Iterable[str] = STAGES, seed: int = 1) -> Stack:
+    def reference(
+        variant: Variant = "document", enable: Iterable[str] = STAGES, seed: int = 1, identity: bool = False
+    ) -> Stack:
         """The original enhancements, for comparison; warns once about their known faults.
 
         Args:
             variant: "document" for the published formulas, "code" for those of the original program.
             enable: Names of the stages to run, out of `STAGES`.
             seed: Seed of the untrained networks' weights.
+            identity: Weigh expressions as the original does when it is given identity features; the document variant
+                always does.
 
         Raises:
             InputError: If a stage is not known.
@@ -86,7 +90,7 @@ class Stack:
         return _build(
             enable,
             temporal=lambda: reference_temporal(variant),
-            expression=lambda: reference_expression(variant),
+            expression=lambda: reference_expression(variant, identity),
             gaze=lambda: ReferenceGaze(variant=variant),
             detail=lambda: ReferenceDetail(reference_weights(seed).attention, variant=variant),
             eyes=lambda: ReferenceEyes(reference_weights(seed).eyes),

@@ -16,14 +16,16 @@ class Evaluate:
     """Measure the quality of a track or a video, against ground truth if available.
 
     With --truth: error, acceleration error and lag per channel; for FLAME tracks also in millimetres and degrees on a
-    head; for videos PSNR, SSIM, fine detail and flicker. Without --truth: jitter, which needs no reference. A video
-    without a truth, or beside a track, is tracked first and measured as a track.
+    head; for videos PSNR, SSIM, fine detail, flicker, temporal stability and detail fidelity. Without --truth: jitter,
+    which needs no reference. A video without a truth, or beside a track, is tracked first and measured as a track. The
+    page "What the figures mean" of the documentation defines each figure and its source.
 
     examples:
       gagjax eval steady.npz --truth truth.npz
       gagjax eval noisy.npz
       gagjax eval film.mp4
       gagjax eval sharp.mp4 --truth original.mp4 --csv figures.csv
+      gagjax eval result.mp4 --truth film.mp4 --landmarks --flow --identity embeddings.npz
     """
 
     result: tyro.conf.Positional[Path]
@@ -36,6 +38,12 @@ class Evaluate:
     """Also write the results to this CSV file."""
     lpips: tuple[Path, ...] = ()
     """Your weights for LPIPS on videos: the state dict of lpips.LPIPS(net='alex'), or torchvision's AlexNet and alex.pth."""
+    flow: bool = False
+    """For videos, also the warping error: what is left of a frame's change once the truth's motion is taken away."""
+    landmarks: bool = False
+    """For videos, also AKD and the sharpness of the eyes, by the face networks of `gagjax models`."""
+    identity: Path | None = None
+    """For videos, also CSIM: your network's embeddings in an .npz, `result` (T, D) and `truth` (T, D) or (1, D)."""
     fps: str | None = None
     """Frame rate to assume if the file has none; 25 by default."""
     force_retrack: Annotated[bool, tyro.conf.arg(aliases=["-f"])] = False
@@ -54,7 +62,16 @@ class Evaluate:
             atomic.check(self.csv, self.force)
         if self.truth is not None and suffixes.is_video(self.result) and suffixes.is_video(self.truth):
             rows = evaluate.of_videos(self.result, self.truth, self.lpips)
+            if self.flow or self.landmarks or self.identity is not None:
+                from gagjax.app.workflows import evaluate_faces
+
+                rows += evaluate_faces.of_videos(
+                    self.result, self.truth, flow=self.flow, landmarks=self.landmarks, identity=self.identity
+                )
         else:
+            for name, given in (("--flow", self.flow), ("--landmarks", self.landmarks), ("--identity", self.identity)):
+                if given:
+                    raise InputError("measures pictures", field=name, fix="Leave it out for tracks")
             if self.lpips:
                 raise InputError("measures pictures", field="--lpips", fix="Leave it out for tracks")
             result, truth = self._tracked(self.result), None if self.truth is None else self._tracked(self.truth)

@@ -6,7 +6,7 @@ import glob
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -36,6 +36,7 @@ class Reenact:
       gagjax reenact -i portrait.jpg -d clip/ -o result.mp4 --enhanced
       gagjax reenact --avatar avatar/ -d clip/ -o result.mp4 --enhanced
       gagjax reenact --avatar point_cloud.ply --flame flame2023.pkl -d clip/ -o result.mp4
+      gagjax reenact -d clip/ -o old.mp4 --preset reference --variant code --set temporal.codes.alpha=.4
       gagjax reenact -d clip/ -o views.mp4 --orbit 40 --still
       gagjax reenact -i tracked.pt -d clip/ -r GAGAvatar.pt --flame FLAME_with_eye.pt -o all.mp4 --grid 6
     """
@@ -70,6 +71,14 @@ class Reenact:
     neutral: int | None = None
     """Driver's frame with a resting face, from 0: expressions are then transferred relative to it. Needs the expression
     enhancement."""
+    strength: float = 1.0
+    """Strength of the detail enhancement: 0 changes nothing, 1 is the preset's."""
+    variant: Literal["document", "code"] | None = None
+    """With --preset reference: the published formulas, or what the original program computes."""
+    identity: bool = False
+    """With --preset reference: weigh expressions as with identity features."""
+    set: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A stage's parameter by its path, as in a preset file, such as temporal.codes.alpha=.4; may be given again."""
     orbit: float = 0.0
     """Swing the camera around the head by this many degrees to either side, with a period of four seconds."""
     still: bool = False
@@ -92,6 +101,8 @@ class Reenact:
             raise InputError(f"is {self.size}", field="--size", fix="Use 64 to 2048 pixels")
         if not 0 <= self.orbit <= 180:
             raise InputError(f"is {self.orbit:g}", field="--orbit", fix="Use 0 to 180 degrees")
+        if not 0 <= self.strength <= 5:
+            raise InputError(f"is {self.strength:g}", field="--strength", fix="Use 0 to 5; 1 is as the preset means it")
         if not 1 <= self.grid <= 36:
             raise InputError(f"is {self.grid}", field="--grid", fix="Use 1 to 36 portraits")
         if self.avatar is not None and (self.checkpoint or self.portrait or self.grid > 1):
@@ -110,7 +121,8 @@ class Reenact:
         from gagjax.stack import enhance_track
 
         atomic.check(self.out, self.force, folder=video.kind_of(self.out) == "pictures")
-        stack = presets.stack_of(self.preset, self.enhancements())
+        options = presets.Options(self.variant, self.identity, self.strength, self.set)
+        stack = presets.stack_of(self.preset, self.enhancements(), options=options)
         film = self._track_first()
         track = in_crop(load_track(self.driver, fps=self.fps).validate(str(self.driver)))
         if film is not None and len(track) < 2:  # a still image: its pose is held

@@ -24,8 +24,12 @@ class Tune:
       truth       the tracks are taken as ground truth and noise is added; or pass the true tracks with --truth
       image       like truth, but measured on rendered frames of the built-in avatar
 
+    With --pca, fits a PCA of the tracks' expressions instead, and puts it into the preset: the expression stage then
+    keeps what a face like these does, and drops the rest.
+
     examples:
       gagjax tune clips/* -o mine.yaml
+      gagjax tune --pca clips/* -o person.yaml
       gagjax tune noisy/*.npz --truth true/*.npz -o mine.yaml --lag 0.5
       gagjax enhance clip/ -o steady/ --preset mine.yaml
     """
@@ -48,6 +52,12 @@ class Tune:
     """Number of cross-validation folds over clips, with bootstrap intervals; 0 does neither."""
     seed: int = 0
     """Seed of the noise and of the held-out split."""
+    pca: bool = False
+    """Fit a PCA of the expressions instead of the smoothing."""
+    rank: int | None = None
+    """Components of the PCA; enough for 99 % of the variance by default."""
+    base: Literal["default", "live", "reference"] = "default"
+    """Preset that the PCA is for; reference projects as the original does."""
     fps: str | None = None
     """Frame rate to assume if the files have none; 25 by default."""
     plot: bool = True
@@ -60,6 +70,10 @@ class Tune:
             raise InputError("is no preset file name", file=self.out, fix="Use NAME.yaml")
         if not self.tracks:
             raise InputError("names no track", field="tracks", fix="Pass one or more tracks")
+        if self.pca:
+            return self._fit_pca()
+        if self.rank is not None or self.base != "default":
+            raise InputError("goes with --pca", field="--rank" if self.rank is not None else "--base", fix="Pass --pca")
         causal = self.lag is not None
         if self.lag is not None and not 0 <= self.lag <= 5:
             raise InputError(f"is {self.lag:g}", field="--lag", fix="Use 0 to 5 frames")
@@ -108,4 +122,18 @@ class Tune:
         print(f"{self.out}: use it with --preset {self.out}")
         if self.plot:
             print(f"{picture}: what lag costs, and where the fit stands")
+        return 0
+
+    def _fit_pca(self) -> int:
+        from gagjax.app.workflows import tune_pca
+        from gagjax.io import atomic
+
+        if self.rank is not None and self.rank < 1:
+            raise InputError(f"is {self.rank}", field="--rank", fix="Use 1 or more")
+        atomic.check(self.out, self.force)
+        made = tune_pca.fit(self.tracks, base=self.base, rank=self.rank, seed=self.seed, fps=self.fps)
+        with atomic.output(self.out, self.force) as temporary:
+            temporary.write_text(made.preset, encoding="utf-8")
+        print(made.text)
+        print(f"{self.out}: use it with --preset {self.out}")
         return 0

@@ -18,7 +18,7 @@ from gagjax.app.waiting import waiting
 from gagjax.errors import InputError
 from gagjax.io import video
 from gagjax.io.tracks import load_track
-from gagjax.metrics import motion, report
+from gagjax.metrics import motion, quality, report
 from gagjax.metrics.channels import channel_jitter, channels_of
 from gagjax.text.table import text_table
 from gagjax.track import Track
@@ -31,6 +31,17 @@ class Row(NamedTuple):
     name: str
     value: float
     unit: str
+
+
+#: What the enhancements' document names, and LPIPS; `gagjax.metrics.quality` defines them.
+QUALITY: dict[str, report.Measure] = {
+    "fidelity": report.Measure("detail fidelity", "", "high", "Agreement of the three finest Laplacian bands.", 3),
+    "stability": report.Measure(
+        "temporal stability", "", "none", "1 for stillness and steady change, 0 for back and forth.", 3
+    ),
+    "stability_true": report.Measure("temporal stability of the truth", "", "none", "The same of the true frames.", 3),
+    "lpips": report.Measure("LPIPS", "", "low", "Perceptual distance, AlexNet.", 4),
+}
 
 
 def of_tracks(result: Path, truth: Path | None, flame: Path | None, fps: str | None) -> list[Row]:
@@ -132,12 +143,16 @@ def of_videos(result: Path, truth: Path, lpips: Sequence[Path] = ()) -> list[Row
                 mine, theirs = np.repeat(mine, 2, 0), np.repeat(theirs, 2, 0)
             for key, value in report.measure_frames(mine, theirs).items():
                 sums.setdefault(key, []).append((value, len(mine)))
+            sums.setdefault("fidelity", []).append((float(quality.detail_fidelity(mine, theirs).mean()), len(mine)))
+            if len(mine) > 2:
+                for key, pixels in (("stability", mine), ("stability_true", theirs)):
+                    sums.setdefault(key, []).append((float(quality.temporal_stability(pixels)), len(mine)))
             if distance is not None:
                 sums.setdefault("lpips", []).append((distance(mine, theirs), len(mine)))
     if not count:
         raise InputError("has no frames", file=result)
     means = {key: np.average([v for v, _ in each], weights=[n for _, n in each]) for key, each in sums.items()}
-    known = report.IMAGE | {"lpips": report.Measure("LPIPS", "", "low", "Perceptual distance, AlexNet.", 4)}
+    known = report.IMAGE | QUALITY
     return [Row(known[key].label, float(value), known[key].unit) for key, value in means.items()]
 
 

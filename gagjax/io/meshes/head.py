@@ -123,7 +123,7 @@ def write_head(
     if motion is not None:
         columns = columns[np.abs(motion.expression).max(0) > _LEAST]
     targets = [np.asarray(model.expression_basis[:, :, k], np.float32) for k in columns]
-    labels = [names[k] if k < len(names) else f"expression {k}" for k in columns.tolist()]
+    labels = [names[int(k)] if k < len(names) else f"expression {k}" for k in columns]
     weights = [] if motion is None else [motion.expression[:, columns]]
     bends, more, more_labels = _pose_targets(model, motion)
     targets, labels, weights = targets + more, labels + more_labels, weights + bends
@@ -325,7 +325,7 @@ def joint_shifts(
     turns: list[np.ndarray] = []
     places: list[np.ndarray] = []
     posed: list[np.ndarray] = []
-    shifts = []
+    shifts: list[np.ndarray] = []
     for j, parent in enumerate(model.parents):
         own = np.tile(np.eye(3), (frames, 1, 1)) if j == 0 else rotations[:, j - 1]
         if parent < 0:

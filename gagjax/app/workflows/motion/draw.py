@@ -153,8 +153,8 @@ def in_film(track: Track, path: Path) -> tuple[Track, Float[np.ndarray, "T N 2"]
             if shot["camera"] is None:
                 continue
             camera = {name: float(shot["camera"][name]) for name in ("focal", "cx", "cy", "width", "height")}
-            lens = np.array([[camera["focal"], 0, camera["cx"]], [0, camera["focal"], camera["cy"]], [0, 0, 1]])
-            lenses[int(shot["start"]) : int(shot["stop"])] = lens
+            lens = [[camera["focal"], 0, camera["cx"]], [0, camera["focal"], camera["cy"]], [0, 0, 1]]
+            lenses[int(shot["start"]) : int(shot["stop"])] = np.asarray(lens, np.float32)
             width, height = int(camera["width"]), int(camera["height"])
         marks = np.asarray(content["tracking.landmarks"], np.float64)[:, points.IBUG, :2] / [width, height]
         track = dataclasses.replace(track, transform=transform, intrinsics=Intrinsics(lenses, width, height))

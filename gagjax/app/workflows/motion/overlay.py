@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -129,19 +128,19 @@ def _uncovered(points: np.ndarray, depth: np.ndarray, edges: np.ndarray, size: t
     """Which edges are not well behind the mesh's nearest part in their cell of a coarse grid."""
     # Far outside the picture, and where a point lies behind the camera, nothing is drawn.
     cells = np.nan_to_num(points / max(size) * _CELLS, nan=-1.0, posinf=-1.0, neginf=-1.0)
-    places = np.clip(cells, -1, _CELLS).astype(np.intp) + 1
+    rows, columns = (np.clip(cells, -1, _CELLS).astype(np.int64) + 1).T[::-1]
     nearest = np.full((_CELLS + 2, _CELLS + 2), np.inf)
-    np.minimum.at(nearest, (places[:, 1], places[:, 0]), depth)
-    behind = depth - nearest[places[:, 1], places[:, 0]] > _BEHIND
+    np.minimum.at(nearest.reshape(-1), rows * (_CELLS + 2) + columns, depth)
+    behind = depth - nearest[rows, columns] > _BEHIND
     return ~behind[edges].any(1) & (depth[edges] > 0).all(1)
 
 
-def _dots(pen: Any, points: np.ndarray, colour: tuple[int, int, int], radius: float) -> None:
+def _dots(pen: ImageDraw.ImageDraw, points: np.ndarray, colour: tuple[int, int, int], radius: float) -> None:
     for x, y in points[np.isfinite(points).all(1)]:
         pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=colour)
 
 
-def _rays(pen: Any, ends: np.ndarray, thick: int) -> None:
+def _rays(pen: ImageDraw.ImageDraw, ends: np.ndarray, thick: int) -> None:
     for eye in range(2):
         a, b = ends[eye], ends[2 + eye]
         if np.isfinite([a, b]).all():
