@@ -6,6 +6,7 @@ an avatar, and the enhanced track drives it. Nothing but the commands of the REA
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from pathlib import Path
 
@@ -22,9 +23,12 @@ SIZE, FRAMES, SHOWN = 512, 40, (4, 14, 26, 36)
 PAPER, INK, TILE, GAP = "#ffffff", "#303030", 232, 6
 
 
-def rendered(seed: int, frames: int) -> list[np.ndarray]:
-    """A performance of an identity, (512, 512, 3) uint8 frames."""
+def rendered(seed: int, frames: int, away: float = 1.0) -> list[np.ndarray]:
+    """A performance of an identity, so many times the usual distance away, (512, 512, 3) uint8 frames."""
     track = simulate.driver(frames, seed=seed, controls=flame.CONTROLS)
+    transform = np.array(track.transform)
+    transform[:, 2, 3] *= away
+    track = dataclasses.replace(track, transform=transform)
     return [
         (np.clip(np.asarray(each), 0, 1) * 255 + 0.5).astype(np.uint8)
         for each in avatars.frames(avatars.builtin(seed), track, size=SIZE)
@@ -57,7 +61,8 @@ def sheet(photo: np.ndarray, film: list[np.ndarray], result: list[np.ndarray]) -
 def draw() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        photo, film = rendered(PHOTO, 1)[0], rendered(ACTOR, FRAMES)
+        # With room about the head: an avatar has no more background than its photo.
+        photo, film = rendered(PHOTO, 1, away=1.4)[0], rendered(ACTOR, FRAMES)
         images.write(folder / "photo.png", photo)
         video.write(folder / "film.mp4", film, 25, crf=14)
         gagjax("track", folder / "film.mp4", "-o", folder / "driver")

@@ -115,8 +115,9 @@ def test_a_film_is_shown_with_the_mesh_over_it_and_films_side_by_side(page, tmp_
     both = FilmViewer({name: Film.of(tmp_path / "film.mp4") for name in ("before", "after")}, port=8935)
     try:
         page.goto(both.address)
-        page.get_by_text("after", exact=True).wait_for(timeout=60_000)
-        page.wait_for_timeout(2500)
+        page.get_by_text("play").wait_for(timeout=60_000)
+        page.wait_for_function("document.querySelectorAll('canvas').length >= 1", timeout=60_000)
+        page.wait_for_timeout(3000)
         kept(page, "view-films.png")
         assert all(url.startswith(("http://localhost", "ws://localhost", "data:", "blob:")) for url in page.asked)
     finally:
