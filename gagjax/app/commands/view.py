@@ -11,6 +11,7 @@ import tyro
 from gagjax.errors import InputError
 
 if TYPE_CHECKING:
+    from gagjax.app.viewer.page import FilmViewer, Viewer
     from gagjax.flame.model import FlameModel
 
 
@@ -166,7 +167,7 @@ class View:
         return None, flame.builtin() if head is None else head
 
 
-def _served(page: Any) -> int:
+def _served(page: Viewer | FilmViewer) -> int:
     """Show a page until the user ends it."""
     try:
         page.play()

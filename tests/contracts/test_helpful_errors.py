@@ -21,7 +21,7 @@ from gagjax.pytree import fact, pytree
 from gagjax.simulate import driver
 from gagjax.track import Channels
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Plain:
