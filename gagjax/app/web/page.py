@@ -172,7 +172,7 @@ class AppPage:
                         )
                     with gr.Row():
                         size = gr.Dropdown([256, 512, 768, 1024], value=512, label="pixels", elem_id="size")
-                        compare = gr.Checkbox(True, label="before | after", elem_id="compare")
+                        compare = gr.Checkbox(True, label="before | after", show_label=False, elem_id="compare")
                     with gr.Row():
                         start = gr.Button("run", variant="primary", elem_id="run")
                         stop = gr.Button("cancel", interactive=False, elem_id="cancel")
