@@ -172,7 +172,7 @@ class AppPage:
                         )
                     with gr.Row():
                         size = gr.Dropdown([256, 512, 768, 1024], value=512, label="pixels", elem_id="size")
-                        compare = gr.Checkbox(True, label="before | after", show_label=False, elem_id="compare")
+                        compare = gr.Checkbox(True, label="before | after", elem_id="compare")
                     with gr.Row():
                         start = gr.Button("run", variant="primary", elem_id="run")
                         stop = gr.Button("cancel", interactive=False, elem_id="cancel")
@@ -180,7 +180,12 @@ class AppPage:
                     state = gr.HTML(_state("ready", None), elem_id="state", elem_classes="gagjax-state")
                     which = gr.Dropdown([], label="driver", visible=False, elem_id="which")
                     shown = gr.Video(
-                        label="before | after", interactive=False, elem_id="shown", autoplay=True, loop=True
+                        label="before | after",
+                        show_label=False,
+                        interactive=False,
+                        elem_id="shown",
+                        autoplay=True,
+                        loop=True,
                     )
                     files = gr.File(
                         label="downloads: video, track, preset",
