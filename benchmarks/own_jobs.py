@@ -319,7 +319,7 @@ HEADER = [
     "change [95 %]",
     "clips",
     "not needed: without",
-    "with",
+    "not needed: with",
 ]
 
 

@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "tuning_quality": (),
     "flame_speed": (),
     "expression_gaze": (),
+    "own_jobs": (),
     "detail_quality": (),
     "detail_speed": (),
     "video_speed": (),

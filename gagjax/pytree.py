@@ -89,7 +89,7 @@ def pytree(cls: type[T]) -> type[T]:
     return made
 
 
-def _without_gradient(value: Any) -> Any:
+def _without_gradient(value: object) -> object:
     """A fact as JAX rebuilds it; only what is being traced is touched, since JAX also rebuilds with stand-ins."""
     return jax.tree.map(lambda x: jax.lax.stop_gradient(x) if isinstance(x, jax.core.Tracer) else x, value)
 
@@ -112,7 +112,7 @@ def check_pytree(value: object, what: str, *, inside: bool = True) -> None:
             f"is the class {value.__name__} itself", field=what, fix=f"Pass an instance: {value.__name__}(...)"
         )
     for leaf in jax.tree.leaves(value):
-        if isinstance(leaf, np.ndarray | np.generic | jax.Array | int | float | complex) or hasattr(leaf, "dtype"):
+        if isinstance(leaf, np.ndarray | np.generic | jax.Array | jax.ShapeDtypeStruct | int | float | complex):
             continue
         kind = type(leaf).__name__
         if leaf is value:

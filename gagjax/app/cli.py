@@ -48,7 +48,7 @@ COMMANDS: dict[str, Command] = {
     "video": Command("video", "Video", "the frame enhancements on any video"),
     "batch": Command("batch", "Batch", "many clips enhanced, resumable, on one machine or on Ray"),
     "view": Command("view", "View", "a track in the browser, before and after, with sliders"),
-    "app": Command("app", "App", "a page to drop a photo and a film on"),
+    "app": Command("pages.app", "App", "a page to drop a photo and a film on"),
     "live": Command("live", "Live", "a track or a camera, enhanced while it comes"),
     "convert": Command("convert", "Convert", "a track from one format into another"),
     "draw": Command("motion.draw", "Draw", "a track over its frames: mesh, landmarks, gaze, eye masks"),

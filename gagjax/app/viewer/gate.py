@@ -17,7 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import parse_qs, urlsplit
 
 from gagjax.errors import InputError
@@ -29,6 +29,15 @@ HEADERS = {
     "Content-Security-Policy": "frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
 }
+
+
+@runtime_checkable
+class Headers(Protocol):
+    """Headers of a request, as `websockets` holds them."""
+
+    def get_all(self, name: str) -> list[str]:
+        """Every value of a header, in order."""
+        ...
 
 
 class Gate:
@@ -47,7 +56,7 @@ class Gate:
         self.cookie = f"gagjax_{secrets.token_hex(4)}"  # cookies span ports: two viewers must not share one
         self.names = {"localhost", socket.gethostname().lower(), *(name.lower() for name in names)}
 
-    def refusal(self, path: str, headers: Any) -> str | None:
+    def refusal(self, path: str, headers: Headers) -> str | None:
         """The reason to refuse a request; None to accept it.
 
         Args:

@@ -13,7 +13,9 @@ import numpy as np
 import viser
 from viser import uplot
 
+from gagjax.app.viewer import film as films
 from gagjax.app.viewer import gate
+from gagjax.app.viewer.eyes import parts_of
 from gagjax.app.viewer.session import ViewerSession, channels_of, curve
 from gagjax.errors import InputError
 
@@ -40,6 +42,8 @@ class Viewer:
         port: Port; the next free one if it is taken.
         avatar: If given, its Gaussians are shown instead of the mesh.
         folder: Folder for saved presets; nothing is written elsewhere.
+        film: The frames that were tracked, shown beside the heads.
+        crops: Where in them the track's camera looks; None shows them without the mesh.
 
     Attributes:
         address: URL of the page, including its token.
@@ -56,22 +60,18 @@ class Viewer:
         port: int = 8080,
         avatar: Any = None,
         folder: str | Path = "presets",
+        film: films.Film | None = None,
+        crops: films.Crops | None = None,
     ) -> None:
         self.session, self._avatar, self._folder = session, avatar, Path(folder)
         self.frames = len(session.track)
+        self._film, self._crops = film, crops
         self._lock = threading.RLock()
-        self._gate = gate.Gate((host,))
-        with gate.guarded(self._gate):
-            self._server: Any = viser.ViserServer(host=host, port=port, label="gagjax", verbose=False)
-        self.port = self._server.get_port()
-        try:
-            gate.check(host, self.port)
-        except InputError:
-            self._server.stop()
-            raise
-        name = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::", "::1") else host
-        self.address = f"http://{name}:{self.port}/?token={self._gate.token}"
+        self._server, self.port, self.address = serve(host, port)
         self._heads: dict[str, Any] = {}
+        self._parts = parts_of(session.model) if avatar is None else {}
+        faces, rest = np.asarray(session.model.faces), np.asarray(session.model.v_template)
+        self._wires = films.wires_of(faces, rest) if film is not None else None
         self._plot: Any = None
         self._open = True
         self._scene()
@@ -93,12 +93,21 @@ class Viewer:
         """Stop the page."""
         self._open = False
         self._server.stop()
+        if self._film is not None:
+            self._film.close()
 
     def _scene(self) -> None:
         scene = self._server.scene
         scene.set_up_direction("+y")
         for name, side, text in (("before", 1, "before"), ("after", -1, "after")):
             scene.add_label(f"/label/{name}", text, position=(side * APART, 0.2, 0.0))
+        fov, aspect, place = self.session.lens()
+        # The head's camera, where it stood before the head: x left, y up, z forward here, OpenCV's axes there.
+        turned = (0.0, 0.0, 0.0, 1.0)
+        self._camera = scene.add_camera_frustum(
+            "/camera", fov, aspect, scale=0.06, color=(90, 90, 90), wxyz=turned, position=place
+        )
+        scene.add_label("/label/camera", "camera", position=(place[0], place[1] + 0.06, place[2]))
 
         @self._server.on_client_connect
         def _(client: viser.ClientHandle) -> None:
@@ -111,6 +120,12 @@ class Viewer:
         self._time = gui.add_slider("frame", 0, max(self.frames - 1, 1), 1, 0)
         self._playing = gui.add_checkbox("play", False)
         self._time.on_update(lambda _: self._show())
+        if self._film is not None:
+            with gui.add_folder("film"):
+                choices = ("after", "before", "none") if self._crops is not None else ("none",)
+                self._over = gui.add_dropdown("mesh over it", choices, visible=self._crops is not None)
+                self._over.on_update(lambda _: self._show())
+                self._shown = gui.add_image(self._pictured(0), format="jpeg")
         self._units = channels_of(track)
         self._channel = gui.add_dropdown("curve", tuple(self._units), initial_value="jaw opening")
         self._channel.on_update(lambda _: self._draw())
@@ -158,14 +173,29 @@ class Viewer:
                     self._splat(name, frame, place)
                     continue
                 mesh = self.session.head(name == "after", frame)
-                if name in self._heads:
-                    self._heads[name].vertices = mesh
-                else:
-                    faces = np.asarray(self.session.model.faces)
-                    colour = SKIN if name == "before" else STEADY
-                    self._heads[name] = self._server.scene.add_mesh_simple(
-                        f"/head/{name}", mesh, faces, color=colour, side="double", position=place
+                for part, (chosen, faces, own) in self._parts.items():
+                    key = f"{name}/{part}"
+                    if key in self._heads:
+                        self._heads[key].vertices = mesh[chosen]
+                        continue
+                    colour = own or (SKIN if name == "before" else STEADY)
+                    self._heads[key] = self._server.scene.add_mesh_simple(
+                        f"/head/{key}", mesh[chosen], faces, color=colour, side="double", position=place
                     )
+            if self._film is not None:
+                self._shown.image = self._pictured(frame)
+
+    def _pictured(self, frame: int) -> Any:
+        """The film's frame, with the chosen mesh over it."""
+        assert self._film is not None
+        picture, which = self._film.frame(frame), self._over.value
+        if which == "none" or self._crops is None or not np.isfinite(self._crops.side[frame]):
+            return picture
+        share = self.session.in_picture(which == "after", frame)
+        plane = (self._crops.corner[frame] + share * self._crops.side[frame]) * self._film.scale
+        colour = films.AFTER if which == "after" else films.BEFORE
+        assert self._wires is not None
+        return films.drawn_over(picture, plane, self._wires, colour)
 
     def _splat(self, name: str, frame: int, place: tuple[float, float, float]) -> None:
         from gagjax.avatars.avatar import UNITS
@@ -207,6 +237,105 @@ class Viewer:
                 legend=uplot.Legend(show=True),
                 aspect=1.4,
             )
+
+
+class FilmViewer:
+    """A page that shows one film, or two side by side.
+
+    Args:
+        shown: The films by name.
+        host: Address to listen on.
+        port: Port; the next free one if it is taken.
+
+    Attributes:
+        address: URL of the page, including its token.
+
+    Raises:
+        InputError: If access to the page cannot be restricted, or a film has no frame.
+    """
+
+    def __init__(self, shown: dict[str, films.Film], *, host: str = "127.0.0.1", port: int = 8080) -> None:
+        self._films = shown
+        for each in shown.values():
+            each.wait()
+        self._server, self.port, self.address = serve(host, port)
+        self._open = True
+        self._planes: dict[str, Any] = {}
+        scene, gui = self._server.scene, self._server.gui
+        scene.set_up_direction("+y")
+
+        @self._server.on_client_connect
+        def _(client: viser.ClientHandle) -> None:
+            client.camera.position = (0.0, 0.0, -1.1)
+            client.camera.look_at = (0.0, 0.0, 0.0)
+            client.camera.up_direction = (0.0, 1.0, 0.0)
+
+        self._time = gui.add_slider("frame", 0, 1, 1, 0)
+        self._playing = gui.add_checkbox("play", False)
+        self._time.on_update(lambda _: self._show())
+        wide = [each.size[0] / each.size[1] for each in shown.values()]
+        tall = min(0.5, 1.15 / sum(wide))
+        left = 0.5 * tall * sum(wide)
+        for (name, each), aspect in zip(shown.items(), wide, strict=True):
+            x = left - 0.5 * tall * aspect
+            left -= tall * aspect + 0.02
+            self._planes[name] = scene.add_image(
+                f"/film/{name}",
+                each.frame(0),
+                tall * aspect,
+                tall,
+                format="jpeg",
+                wxyz=(0.0, 0.0, 0.0, 1.0),
+                position=(x, 0.0, 0.0),
+            )
+            scene.add_label(f"/label/{name}", name, position=(x, 0.5 * tall + 0.04, 0.0))
+        self._show()
+
+    def play(self) -> None:
+        """Advance the time slider while the play box is ticked, until `close`."""
+        rate = next(iter(self._films.values())).fps
+        while self._open:
+            frames = max(len(each) for each in self._films.values())
+            if self._time.max != max(frames - 1, 1):  # more has been read
+                self._time.max = max(frames - 1, 1)
+            if self._playing.value:
+                self._time.value = (int(self._time.value) + 1) % frames
+            time.sleep(1 / rate)
+
+    def close(self) -> None:
+        """Stop the page."""
+        self._open = False
+        self._server.stop()
+        for each in self._films.values():
+            each.close()
+
+    def _show(self) -> None:
+        with self._server.atomic():
+            for name, each in self._films.items():
+                self._planes[name].image = each.frame(int(self._time.value))
+
+
+def serve(host: str, port: int) -> tuple[Any, int, str]:
+    """Start viser behind a gate: the server, its port, and its address with the token.
+
+    Args:
+        host: Address to listen on.
+        port: Port; the next free one if it is taken.
+
+    Raises:
+        InputError: If access to the page cannot be restricted.
+    """
+    door = gate.Gate((host,))
+    with gate.guarded(door):
+        server: Any = viser.ViserServer(host=host, port=port, label="gagjax", verbose=False)
+    found = server.get_port()
+    try:
+        gate.check(host, found)
+    except InputError:
+        server.stop()
+        raise
+    name = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::", "::1") else host
+    return server, found, f"http://{name}:{found}/?token={door.token}"
 
 
 def _words(text: str) -> str:

@@ -149,6 +149,21 @@ class ViewerSession:
         transform = np.asarray((self.after if after else self.track).transform)[frame]
         return transform[:, :3], (transform[:, 3] - self._middle) / UNITS
 
+    def in_picture(self, after: bool, frame: int) -> Float[np.ndarray, "V 2"]:
+        """Where the track's camera sees the head's vertices: x and y as fractions of its picture."""
+        seen = UNITS * self.head(after, frame) + self._middle
+        camera = self._camera(np.asarray((self.after if after else self.track).transform)[frame], frame)
+        k = np.asarray(camera.K, np.float64)
+        plane = -seen[:, :2] / np.maximum(seen[:, 2:], 1e-6) * [k[0, 0], k[1, 1]] + k[:2, 2]
+        return plane / [camera.width, camera.height]
+
+    def lens(self) -> tuple[float, float, tuple[float, float, float]]:
+        """The track's camera in the view of `head`: vertical field of view in radians, aspect ratio, place in metres."""
+        camera = self._camera(np.asarray(self.track.transform)[0], 0)
+        fov = 2 * float(np.arctan2(0.5 * camera.height, float(np.asarray(camera.K)[1, 1])))
+        x, y, z = (-self._middle / UNITS).tolist()
+        return fov, camera.width / camera.height, (x, y, z)
+
     def parameters(self, after: bool, frame: int) -> Any:
         """The frame as `gagjax.avatars.Parameters`, with the viewing camera."""
         from gagjax.avatars import Parameters

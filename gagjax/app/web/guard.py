@@ -51,7 +51,9 @@ class Guard:
     def __init__(self, application: Application, gate: Gate) -> None:
         self._application, self._gate = application, gate
 
-    async def __call__(self, scope: Message, receive: Any, send: Callable[[Message], Awaitable[None]]) -> None:
+    async def __call__(
+        self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+    ) -> None:
         """Answer one request (the ASGI protocol)."""
         if scope["type"] == "lifespan":
             await self._application(scope, receive, send)

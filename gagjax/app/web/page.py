@@ -180,7 +180,12 @@ class AppPage:
                     state = gr.HTML(_state("ready", None), elem_id="state", elem_classes="gagjax-state")
                     which = gr.Dropdown([], label="driver", visible=False, elem_id="which")
                     shown = gr.Video(
-                        label="before | after", interactive=False, elem_id="shown", autoplay=True, loop=True
+                        label="before | after",
+                        show_label=False,
+                        interactive=False,
+                        elem_id="shown",
+                        autoplay=True,
+                        loop=True,
                     )
                     files = gr.File(
                         label="downloads: video, track, preset",
@@ -228,8 +233,10 @@ class AppPage:
         """Everything that the run button does; what it yields are the page's new contents."""
         import gradio as gr
 
-        def page(state: str, lines: list[str], **changes: Any) -> list[Any]:
-            busy = changes.pop("busy", True)
+        def page(
+            state: str, lines: list[str], changes: dict[str, object] | None = None, busy: bool = True
+        ) -> list[Any]:
+            changes = changes or {}
             kept = [changes.get(name, gr.skip()) for name in ("shown", "which", "files")]
             text = "\n".join(lines[-LOG:])
             return [state, text, *kept, gr.update(interactive=not busy), gr.update(interactive=busy)]
@@ -250,11 +257,11 @@ class AppPage:
             self._shown = {}
             self._running = running = Running(plan)
             clear = gr.update(choices=[], value=None, visible=False)
-            yield page(_state("starting", 0.0), lines, shown=None, which=clear, files=None)
+            yield page(_state("starting", 0.0), lines, {"shown": None, "which": clear, "files": None})
             for update in running:
                 if update.line:
                     lines.append(update.line)
-                yield page(_progress(update, len(plan.steps)), lines, **self._ready(plan, update))
+                yield page(_progress(update, len(plan.steps)), lines, self._ready(plan, update))
         except Cancelled:
             yield page(_state("cancelled; finished files stay", None), lines, busy=False)
         except (Failed, InputError) as error:

@@ -202,7 +202,7 @@ def _of_driver(
     if suffixes.is_image(driver):
         track = None
     elif suffixes.is_video(driver):
-        source = folder / f"{name}_tracked"  # where `reenact` keeps the track of a film
+        source = folder / f"{name}_tracked.npz"  # where `reenact` keeps the track of a film
     if track is not None:
         words = ("enhance", str(source), "-o", str(track), "--preset", str(preset), *rate)
         steps.append(Step(f"{name}: track", words, track))

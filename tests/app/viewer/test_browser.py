@@ -84,6 +84,47 @@ def test_a_slider_moves_the_curve(page):
 
 
 @pytest.mark.timeout(240)
+def test_a_film_is_shown_with_the_mesh_over_it_and_films_side_by_side(page, tmp_path):
+    pytest.importorskip("viser", reason="needs viser")
+    from gagjax import avatars
+    from gagjax.app.viewer.film import Crops, Film
+    from gagjax.app.viewer.page import FilmViewer, Viewer
+    from gagjax.io import video
+
+    avatar, track = avatars.builtin(), simulate.driver(8, seed=2, controls=flame.CONTROLS)
+    frames = [(255 * np.clip(each, 0, 1)).astype(np.uint8) for each in avatars.render(avatar, track, size=256)]
+    video.write(tmp_path / "film.mp4", frames, 25)
+    session = ViewerSession(track, Stack.default(enable=("temporal",)), avatar.model)
+    film = Film.of(tmp_path / "film.mp4")
+    film.wait(whole=True)
+    viewer = Viewer(session, port=8933, film=film, crops=Crops.whole(len(track), 256))
+    try:
+        page.goto(viewer.address)
+        page.get_by_text("mesh over it").wait_for(timeout=60_000)
+        page.wait_for_function("[...document.images].some(i => i.naturalWidth === 256)", timeout=60_000)
+        page.wait_for_timeout(1500)  # WebGL in software
+        with_mesh = page.locator("img").last.screenshot()
+        kept(page, "view-film.png")
+        viewer._over.value = "none"
+        viewer._show()
+        page.wait_for_timeout(1000)
+        assert page.locator("img").last.screenshot() != with_mesh
+        assert all(url.startswith(("http://localhost", "ws://localhost", "data:", "blob:")) for url in page.asked)
+    finally:
+        viewer.close()
+    both = FilmViewer({name: Film.of(tmp_path / "film.mp4") for name in ("before", "after")}, port=8935)
+    try:
+        page.goto(both.address)
+        page.get_by_text("play").wait_for(timeout=60_000)
+        page.wait_for_function("document.querySelectorAll('canvas').length >= 1", timeout=60_000)
+        page.wait_for_timeout(3000)
+        kept(page, "view-films.png")
+        assert all(url.startswith(("http://localhost", "ws://localhost", "data:", "blob:")) for url in page.asked)
+    finally:
+        both.close()
+
+
+@pytest.mark.timeout(240)
 def test_the_report_opens_without_network(page, tmp_path):
     words = ["--seeds", "1", "--frames", "20", "--size", "64", "-o", str(tmp_path / "ab")]
     assert main(["ablate", "builtin", *words]) == 0

@@ -35,7 +35,7 @@ def test_a_film_and_a_photo_become_commands_that_parse(dropped, tmp_path):
             parse(step.words[0], step.words[1:])  # SystemExit on a word that the command does not know
     enhanced, track, plain = made.steps[1:4]
     assert "--preset" in enhanced.words and "--preset" not in plain.words
-    assert track.words[1].endswith("my_film_tracked")  # where reenact keeps the track of a film
+    assert track.words[1].endswith("my_film_tracked.npz")  # where reenact keeps the track of a film
     assert made.steps[4].joins == (plain.makes, enhanced.makes)
     assert (made.folder / "drivers" / "my_film.mp4").read_bytes() == b"film"
     assert command_of(made.steps[0]).startswith("gagjax avatar ")

@@ -21,7 +21,7 @@ from gagjax.pytree import fact, pytree
 from gagjax.simulate import driver
 from gagjax.track import Channels
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Plain:
@@ -105,11 +105,7 @@ def test_a_stage_that_is_no_pytree_is_named():
     ],
 )
 def test_without_torch_it_is_said_how_to_install_it(line):
-    program = f"import sys; sys.modules['torch'] = None\nimport jax, bridge\n{line}"
-    if line.endswith("GAGAvatar"):
-        program = program.replace("sys.modules['torch'] = None", "sys.meta_path.insert(0, Hidden())").replace(
-            "import sys;", HIDDEN
-        )
+    program = f"{HIDDEN}\nimport jax, bridge\n{line}"
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 1
     assert "pip install 'gagjax[torch]'" in run.stderr.splitlines()[-1], run.stderr
@@ -123,6 +119,7 @@ class Hidden:
             raise ModuleNotFoundError(name)
 _found = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *rest: None if name == 'torch' else _found(name, *rest)
+sys.meta_path.insert(0, Hidden())
 """
 
 
@@ -166,7 +163,7 @@ def test_the_heads_geometry_is_not_trained():
     for name in ("centres", "neck_joint", "root"):
         assert float(jnp.abs(getattr(gradient, name)).max()) == 0.0, name
     assert float(jnp.abs(gradient.lids.landmarks.v_template).max()) == 0.0
-    matcher = ClosureMatcher.for_models(model, np.zeros(0), np.zeros(0))
+    matcher = dataclasses.replace(ClosureMatcher.for_models(model, np.zeros(0), np.zeros(0)), steps=1)
     closed = channels._replace(expression=channels.expression + 0.9 * (np.arange(100) < 2))
     gradient = jax.grad(lambda m: (m.match(closed, closed) ** 2).sum(), allow_int=True)(matcher)
     assert float(jnp.abs(gradient.target.v_template).max()) == 0.0
