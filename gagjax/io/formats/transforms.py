@@ -185,7 +185,7 @@ def _kept(file: Path, track: Track, matrices: Float[np.ndarray, "T 4 4"], number
     moved = np.flatnonzero(np.abs(was.transform - np.asarray(track.transform)).max((1, 2)) > 1e-6).tolist()
     if not moved:
         return True
-    changed = {numbers[i]: matrices[i].tolist() for i in moved.tolist()}
+    changed = {numbers[i]: matrices[i].tolist() for i in moved}
     first = content["frames"][0].get("camera_index", 0)
     for i, frame in enumerate(content["frames"]):
         number = frame.get("timestep_index", i)
