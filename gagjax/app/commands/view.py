@@ -83,7 +83,7 @@ class View:
             raise InputError("shows films", field="--plain", fix="Leave it out for a track")
         from gagjax import flame
         from gagjax.app import presets
-        from gagjax.app.viewer.film import Crops, Film
+        from gagjax.app.viewer.film import Film, sees
         from gagjax.app.viewer.page import Viewer
         from gagjax.app.viewer.session import ViewerSession
         from gagjax.app.waiting import waiting
@@ -108,11 +108,12 @@ class View:
             session = ViewerSession(track, stack, model, preset=self.preset, after=after)
         if shown is None:
             film = Film.of_track(self.track, track.names, float(track.fps))
-            crops = None if film is None else Crops.whole(len(track), film.size[0])
+            over = film is not None  # the pictures are what the track's camera sees
         else:
-            film, crops = Film.of(shown), Crops.of_file(source, len(track))
-            if crops is None:
-                print(f"{shown}: shown without the mesh, since {source} does not say where in it the head is")
+            film = Film.of(shown)
+            over = sees(track, film.size)
+            if not over:
+                print(f"{shown}: shown without the mesh, since {source} does not hold the camera that filmed it")
         if film is not None:
             film.wait()
         page = Viewer(
@@ -122,7 +123,7 @@ class View:
             avatar=avatar,
             folder=self.presets,
             film=film,
-            crops=crops,
+            over=over,
         )
         print(f"{page.address} shows {self.track}; presets go to {self.presets}; Ctrl-C ends it", flush=True)
         return _served(page)

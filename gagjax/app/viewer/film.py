@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import io
-import json
 import threading
-import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from PIL import Image, ImageDraw
 
 from gagjax.errors import InputError
+from gagjax.track import Track
 
 HEIGHT = 400  # pixels of a kept frame
 BEFORE, AFTER = (150, 150, 150), (70, 150, 255)
@@ -115,36 +114,15 @@ class Film:
             self._some.set()
 
 
-class Crops(NamedTuple):
-    """Where in each frame of a film the square lies that a track's camera sees; not finite where it is not known."""
+def sees(track: Track, size: tuple[int, int]) -> bool:
+    """Whether a track's camera is the one that filmed, so that its mesh lies over the film's frames.
 
-    corner: Float[np.ndarray, "T 2"]
-    side: Float[np.ndarray, "T"]
-
-    @classmethod
-    def whole(cls, frames: int, size: int) -> Crops:
-        """The pictures are the squares themselves."""
-        return cls(np.zeros((frames, 2)), np.full(frames, float(size)))
-
-    @classmethod
-    def of_file(cls, path: Path, frames: int) -> Crops | None:
-        """What `gagjax track` has written into an `.npz`; None where a file says nothing of it."""
-        if path.suffix.lower() != ".npz" or not path.is_file():
-            return None
-        with np.load(path, allow_pickle=False) as file:
-            if "tracking.shots" not in file:
-                return None
-            try:
-                shots = json.loads(str(file["tracking.shots"]))
-                found = cls(np.full((frames, 2), np.nan), np.full(frames, np.nan))
-                for shot in shots:
-                    part = slice(int(shot["start"]), int(shot["stop"]))
-                    if shot["crop"] is not None:
-                        found.corner[part] = [float(shot["crop"]["x"]), float(shot["crop"]["y"])]
-                        found.side[part] = float(shot["crop"]["side"])
-            except (ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-                raise InputError("is damaged", file=path, field="tracking.shots") from error
-        return found
+    Args:
+        track: The track; one without a lens has GAGAvatar's camera, which sees a crop and not the film.
+        size: Width and height of the film's frames.
+    """
+    lens = track.intrinsics
+    return lens is not None and abs(lens.width * size[1] - lens.height * size[0]) <= max(lens.width, lens.height)
 
 
 def wires_of(faces: Int[np.ndarray, "F 3"], template: Float[np.ndarray, "V 3"]) -> Int[np.ndarray, "E 2"]:

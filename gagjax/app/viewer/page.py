@@ -43,7 +43,7 @@ class Viewer:
         avatar: If given, its Gaussians are shown instead of the mesh.
         folder: Folder for saved presets; nothing is written elsewhere.
         film: The frames that were tracked, shown beside the heads.
-        crops: Where in them the track's camera looks; None shows them without the mesh.
+        over: Whether the track's camera sees these very frames, so that the mesh can be drawn over them.
 
     Attributes:
         address: URL of the page, including its token.
@@ -61,11 +61,11 @@ class Viewer:
         avatar: Any = None,
         folder: str | Path = "presets",
         film: films.Film | None = None,
-        crops: films.Crops | None = None,
+        over: bool = False,
     ) -> None:
         self.session, self._avatar, self._folder = session, avatar, Path(folder)
         self.frames = len(session.track)
-        self._film, self._crops = film, crops
+        self._film, self._meshed = film, over
         self._lock = threading.RLock()
         self._server, self.port, self.address = serve(host, port)
         self._heads: dict[str, Any] = {}
@@ -122,8 +122,8 @@ class Viewer:
         self._time.on_update(lambda _: self._show())
         if self._film is not None:
             with gui.add_folder("film"):
-                choices = ("after", "before", "none") if self._crops is not None else ("none",)
-                self._over = gui.add_dropdown("mesh over it", choices, visible=self._crops is not None)
+                choices = ("after", "before", "none") if self._meshed else ("none",)
+                self._over = gui.add_dropdown("mesh over it", choices, visible=self._meshed)
                 self._over.on_update(lambda _: self._show())
                 self._shown = gui.add_image(self._pictured(0), format="jpeg")
         self._units = channels_of(track)
@@ -189,10 +189,10 @@ class Viewer:
         """The film's frame, with the chosen mesh over it."""
         assert self._film is not None
         picture, which = self._film.frame(frame), self._over.value
-        if which == "none" or self._crops is None or not np.isfinite(self._crops.side[frame]):
+        if which == "none":
             return picture
         share = self.session.in_picture(which == "after", frame)
-        plane = (self._crops.corner[frame] + share * self._crops.side[frame]) * self._film.scale
+        plane = share * [picture.shape[1], picture.shape[0]]
         colour = films.AFTER if which == "after" else films.BEFORE
         assert self._wires is not None
         return films.drawn_over(picture, plane, self._wires, colour)

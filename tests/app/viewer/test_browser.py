@@ -87,7 +87,7 @@ def test_a_slider_moves_the_curve(page):
 def test_a_film_is_shown_with_the_mesh_over_it_and_films_side_by_side(page, tmp_path):
     pytest.importorskip("viser", reason="needs viser")
     from gagjax import avatars
-    from gagjax.app.viewer.film import Crops, Film
+    from gagjax.app.viewer.film import Film
     from gagjax.app.viewer.page import FilmViewer, Viewer
     from gagjax.io import video
 
@@ -97,7 +97,7 @@ def test_a_film_is_shown_with_the_mesh_over_it_and_films_side_by_side(page, tmp_
     session = ViewerSession(track, Stack.default(enable=("temporal",)), avatar.model)
     film = Film.of(tmp_path / "film.mp4")
     film.wait(whole=True)
-    viewer = Viewer(session, port=8933, film=film, crops=Crops.whole(len(track), 256))
+    viewer = Viewer(session, port=8933, film=film, over=True)
     try:
         page.goto(viewer.address)
         page.get_by_text("mesh over it").wait_for(timeout=60_000)

@@ -9,11 +9,11 @@ import pytest
 
 from gagjax import avatars, flame
 from gagjax.app.viewer.eyes import parts_of
-from gagjax.app.viewer.film import AFTER, Crops, Film, drawn_over, wires_of
+from gagjax.app.viewer.film import AFTER, Film, drawn_over, sees, wires_of
 from gagjax.app.viewer.session import ViewerSession
+from gagjax.camera import Intrinsics
 from gagjax.errors import InputError
 from gagjax.io import frame_database, video
-from gagjax.io.tracks import save_track
 from gagjax.simulate import driver
 from gagjax.stack import Stack
 
@@ -54,22 +54,11 @@ def test_a_film_that_breaks_off_is_shown_as_far_as_it_goes():
         empty.wait()
 
 
-def test_crops_are_those_that_tracking_wrote(tmp_path):
-    import json
-    import zipfile
-
-    path = tmp_path / "a.npz"
-    save_track(driver(FRAMES), path)
-    assert Crops.of_file(path, FRAMES) is None
-    shots = [
-        {"start": 0, "stop": 3, "camera": None, "crop": {"x": 10.0, "y": 20.0, "side": 100.0}},
-        {"start": 3, "stop": 5, "camera": None, "crop": None},
-    ]
-    with zipfile.ZipFile(path, "a") as archive, archive.open("tracking.shots.npy", "w") as file:
-        np.lib.format.write_array(file, np.array(json.dumps(shots)), allow_pickle=False)
-    crops = Crops.of_file(path, FRAMES)
-    np.testing.assert_array_equal(crops.corner[:3], [[10, 20]] * 3)
-    assert crops.side[2] == 100 and np.isnan(crops.side[3:]).all()
+def test_the_mesh_is_drawn_where_the_camera_is_the_films():
+    track = driver(FRAMES)
+    assert not sees(track, (640, 480))  # GAGAvatar's camera: a crop
+    filmed = dataclasses.replace(track, intrinsics=Intrinsics.of_focal(4.0, 480))
+    assert sees(filmed, (480, 480)) and sees(filmed, (960, 960)) and not sees(filmed, (640, 480))
 
 
 def test_the_mesh_lies_over_the_head():
