@@ -243,7 +243,7 @@ def _surprise(filter_: ConstantVelocity, xs: AnyArray, seen: AnyArray, dt: Value
         weight = jnp.asarray(use, x.dtype)
         column, inverse = now.gain(covariance, weight)
         # Shared by all that follows: without the barrier XLA divides again for every sum that needs the quotient.
-        error, inverse, *column = jax.lax.optimization_barrier((jnp.where(use, x - mean[0], 0), inverse, *column))
+        error, inverse, column = jax.lax.optimization_barrier((jnp.where(use, x - mean[0], 0), inverse, column))
         mean = tuple(m + (weight * c) * error for m, c in zip(mean, column, strict=True))
         covariance = now.shrunk(covariance, column, weight)
         # pull = e / s and column = p / s give e^2 / s and log s without a second computation of s.
