@@ -231,7 +231,7 @@ def _surprise(filter_: ConstantVelocity, xs: AnyArray, seen: AnyArray, dt: Value
 
     All cutoffs are one axis of one scan, and what is summed over the frames stays in its carry.
     """
-    first = jnp.broadcast_to(xs[0], (filter_.process_noise.shape[0], xs.shape[1]))
+    first = jnp.broadcast_to(xs[0], (np.shape(filter_.process_noise)[0], xs.shape[1]))
     # What is known of a channel depends on which of its frames are used.
     start = jax.tree.map(lambda a: jnp.broadcast_to(a, first.shape), filter_.init(first))
 
