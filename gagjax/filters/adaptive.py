@@ -19,9 +19,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from gagjax import so3
-from gagjax.filters import robust
+from gagjax.filters import order, robust
 from gagjax.filters.base import check_lengths, check_observed
-from gagjax.filters.kalman import ConstantVelocity
+from gagjax.filters.kalman import ConstantVelocity, Moments
 from gagjax.filters.rotation import RotationConstantVelocity
 from gagjax.filters.rts import rts
 from gagjax.pytree import is_concrete, pytree, static
@@ -128,7 +128,7 @@ class AdaptiveSmoother:
             xs = _tangent(xs[neighbours(valid, xs.shape[0])[0]])
         flat, _, _ = bridged(xs.reshape(xs.shape[0], -1), valid)
         scaled, seen, still, _ = _prepared(self, flat, valid)
-        cost = _surprise(_model(self.lowest, dt, flat.shape[1]), scaled, seen, dt)
+        cost = _surprise(_candidates(jnp.reshape(self.lowest, 1), dt), scaled, seen, dt)[0]
         return jnp.where(still, 0, cost).sum() / (2 * xs.shape[0] * jnp.maximum(1, (~still).sum()))
 
 
@@ -190,7 +190,7 @@ def _prepared(
     if together:
         outlier = jnp.broadcast_to(outlier.any(1, keepdims=True), xs.shape)
         unit = jnp.broadcast_to(jnp.sqrt(jnp.mean(unit**2)), unit.shape)
-    return (xs - xs[0]) / unit, observed & ~outlier, still, (observed & ~broken, unit)
+    return once((xs - xs[0]) / unit), once(observed & ~outlier), still, (observed & ~broken, unit)
 
 
 def _plan(
@@ -205,7 +205,7 @@ def _plan(
     channels = xs.shape[1]
     scaled, seen, still, (sound, unit) = _prepared(settings, xs, valid, together)
     grid = settings.lowest * (settings.highest / settings.lowest) ** jnp.linspace(0, 1, settings.candidates)
-    cost = jax.lax.map(lambda cutoff: _surprise(_model(cutoff, dt, channels), scaled, seen, dt), grid)
+    cost = _surprise(_candidates(grid, dt), scaled, seen, dt)
     cost = jnp.where(still, 0, cost - cost.min(0))
     shared = cost.sum(1, keepdims=True) / jnp.maximum(1, (~still).sum())
     cost = shared + 0 * cost if together else cost + settings.pooling * shared
@@ -221,36 +221,59 @@ def _model(cutoff: Values, dt: Values, channels: int) -> ConstantVelocity:
     return ConstantVelocity.from_cutoff(jnp.broadcast_to(cutoff, (channels,)), jnp.ones(channels), 1 / _typical(dt))
 
 
+def _candidates(cutoffs: AnyArray, dt: Values) -> ConstantVelocity:
+    """The models of several cutoffs (K,), for all channels alike; their noise is one."""
+    return ConstantVelocity.from_cutoff(cutoffs[:, None], jnp.ones((1, 1)), 1 / _typical(dt))
+
+
 def _surprise(filter_: ConstantVelocity, xs: AnyArray, seen: AnyArray, dt: Values) -> Any:
-    """Minus twice the log likelihood of each channel, the noise level chosen for the best."""
+    """Minus twice the log likelihood (K, C) of each channel under K cutoffs, the noise level chosen for the best.
 
-    def body(state: Tree, frame: Tree) -> tuple[Any, Any]:
-        x, use, seconds = frame
+    All cutoffs are one axis of one scan, and what is summed over the frames stays in its carry.
+    """
+    first = jnp.broadcast_to(xs[0], (np.shape(filter_.process_noise)[0], xs.shape[1]))
+    # What is known of a channel depends on which of its frames are used.
+    start = jax.tree.map(lambda a: jnp.broadcast_to(a, first.shape), filter_.init(first))
+
+    def body(carry: Tree, frame: Tree) -> tuple[Any, None]:
+        (mean, covariance, rejected), square, logs = carry
+        x, use, seconds, late = frame
         now = filter_ if seconds is None else filter_.with_dt(seconds)
-        state, info = now.observe(state, x, use)
+        mean, covariance, _ = now.ahead(Moments(mean, covariance, rejected))
+        weight = jnp.asarray(use, x.dtype)
+        column, inverse = now.gain(covariance, weight)
+        # Shared by all that follows: without the barrier XLA divides again for every sum that needs the quotient.
+        error, inverse, column = jax.lax.optimization_barrier((jnp.where(use, x - mean[0], 0), inverse, column))
+        mean = tuple(m + (weight * c) * error for m, c in zip(mean, column, strict=True))
+        covariance = now.shrunk(covariance, column, weight)
         # pull = e / s and column = p / s give e^2 / s and log s without a second computation of s.
-        inverse = (1 - info.column[0]) / now.measurement_noise
-        inverse = jnp.where(use, inverse, 1)
-        return state, (info.pull**2 / inverse, -jnp.log(inverse))
+        pull, share = (weight * inverse) * error, (1 - column[0]) / now.measurement_noise
+        share = jnp.where(use, share, 1)
+        square = square + jnp.where(late, pull**2 / share, 0)
+        logs = logs - jnp.where(late, jnp.log(share), 0)
+        return (Moments(mean, covariance, rejected), square, logs), None
 
-    _, (square, logs) = jax.lax.scan(body, filter_.init(xs[0]), (xs, seen, _durations(dt)))
     # The first frames say how little was known at the start, not how well the model fits.
+    late = jnp.arange(xs.shape[0]) >= 3
+    carry = start, jnp.zeros_like(first), jnp.zeros_like(first)
+    (_, square, logs), _ = jax.lax.scan(body, carry, (xs, seen, _durations(dt), late))
     count = jnp.maximum(seen[3:].sum(0), 1)
-    return count * jnp.log(jnp.maximum(square[3:].sum(0) / count, 1e-12)) + logs[3:].sum(0)
+    return count * jnp.log(jnp.maximum(square / count, 1e-12)) + logs
 
 
 def _outliers(settings: AdaptiveSmoother, xs: AnyArray, observed: AnyArray) -> tuple[Any, Any, Any]:
     """Outliers (T, C), frames that are outliers as a whole (T, 1), and each channel's noise level."""
-    residual = xs - median5(xs)
+    residual = once(xs - median5(xs))
     noise = second_difference_noise(xs, observed[:, 0])
     spread = jnp.maximum(robust.deviation(residual, observed), 0.8 * noise)
     # The noise may be larger than a short clip shows: nothing is thrown out on the strength of a few frames.
     spread = spread / trust(observations(observed[:, 0], xs.shape[0]))
-    distance = jnp.abs(residual) / jnp.where(spread > 0, spread, 1)
+    spread = once(spread)
+    distance = once(jnp.abs(residual) / jnp.where(spread > 0, spread, 1))
     moving = spread > 0
     # One bad frame shows in most channels at once, and then each needs less evidence of its own.
-    typical = jnp.nanmedian(jnp.where(moving, distance, jnp.nan), axis=1, keepdims=True)
-    frame = jnp.where(moving.sum() >= 8, typical > 0.75 * settings.gate, False)
+    broken = order.median_exceeds(distance, moving, jnp.asarray(0.75 * settings.gate, xs.dtype))
+    frame = jnp.where(moving.sum() >= 8, broken, False)
     return (distance > settings.gate) | frame, frame, noise
 
 
@@ -263,13 +286,26 @@ def _events(
     """
     used = seen if seen.shape == error.shape else jnp.broadcast_to(seen, error.shape)
     error = jnp.where(sound, error, 0)
-    lasting = median3(error)
+    error = once(error)
+    lasting = once(median3(error))
     spread = 0.67 * trust * jnp.maximum(robust.deviation(error, used), unit)
     height = jnp.abs(lasting)
-    near = jnp.maximum(height, jnp.maximum(_shifted(height, 1), _shifted(height, -1)))
+    earlier, _, later = _around(height, 1)
+    near = jnp.maximum(height, jnp.maximum(earlier, later))
     excess = near / jnp.where(spread > 0, spread, 1) / settings.guard - 1
     strength = jnp.where(spread > 0, jnp.clip(4 * excess, 0, 1), 0)
     return strength * jnp.clip(error, -4 * near, 4 * near)
+
+
+def once(x: AnyArray) -> Any:
+    """An array as it is, worked out once for all that read it.
+
+    XLA puts cheap arithmetic into every loop that reads its result, a dozen times over in this plan. It does not look
+    across a branch, and of this one it cannot know that both ways lead to the same array.
+    """
+    x = jnp.asarray(x)
+    number = x[(0,) * x.ndim]
+    return jax.lax.cond(number == number, lambda y: y, lambda y: jnp.where(y == y, y, jnp.nan).astype(y.dtype), x)
 
 
 def observations(valid: AnyArray | None, frames: int) -> Scalar:
@@ -311,9 +347,9 @@ def median3(x: AnyArray) -> Any:
 
 def median5(x: AnyArray) -> Any:
     """The median of each frame and its four neighbours; beyond the ends the end itself is repeated."""
-    a, b, c, d = _shifted(x, 2), _shifted(x, 1), _shifted(x, -1), _shifted(x, -2)
-    low, high = jnp.minimum(a, b), jnp.maximum(a, b)
-    low2, high2 = jnp.minimum(c, d), jnp.maximum(c, d)
+    b2, b1, _, a1, a2 = _around(x, 2)
+    low, high = jnp.minimum(b2, b1), jnp.maximum(b2, b1)
+    low2, high2 = jnp.minimum(a1, a2), jnp.maximum(a1, a2)
     # Neither the least nor the greatest of four can be the median of five: that of three is left.
     f, g = jnp.maximum(low, low2), jnp.minimum(high, high2)
     return jnp.maximum(jnp.minimum(f, g), jnp.minimum(jnp.maximum(f, g), x))
@@ -357,9 +393,11 @@ def _held(smooth: AnyArray, before: AnyArray, after: AnyArray) -> Any:
     return jnp.where(before[wide], smooth[first], jnp.where(after[wide], smooth[last], smooth))
 
 
-def _shifted(x: AnyArray, by: int) -> Any:
-    index = jnp.clip(jnp.arange(x.shape[0]) - by, 0, x.shape[0] - 1)
-    return x[index]
+def _around(x: AnyArray, reach: int) -> list[Any]:
+    """Every frame's neighbours from `reach` before to `reach` after it; beyond the ends the end itself is repeated."""
+    # Slices of one padded copy: XLA gathers rows by an index ten times more slowly.
+    padded = jnp.pad(x, ((reach, reach), (0, 0)), mode="edge")
+    return [padded[k : k + x.shape[0]] for k in range(2 * reach + 1)]
 
 
 def _typical(dt: Values) -> Any:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from gagjax.filters import order
 from gagjax.numerics import safe_norm
 from gagjax.pytree import is_concrete
 from gagjax.typing import AnyArray, Mask, Values
@@ -81,8 +82,7 @@ def deviation(x: Float[AnyArray, "T C"], used: Mask, limit: int = 1024) -> Float
     Args:
         x: (T, C).
         used: Which entries count, broadcastable to (T, C).
-        limit: Longer sequences are subsampled evenly to about this many frames: the statistic needs no more, and
-            sorting is slow.
+        limit: Longer sequences are sampled evenly down to about this many frames: the statistic needs no more.
     """
     return jnp.nan_to_num(1.4826 * _median(jnp.abs(x), used, limit), posinf=0.0)
 
@@ -94,4 +94,4 @@ def median(x: Float[AnyArray, "T C"], used: Mask, limit: int = 1024) -> Float[Ar
 
 def _median(x: AnyArray, used: Mask, limit: int) -> Any:
     stride = max(1, x.shape[0] // limit)
-    return jnp.nanmedian(jnp.where(jnp.broadcast_to(used, x.shape), x, jnp.nan)[::stride], axis=0)
+    return order.nanmedian(jnp.where(jnp.broadcast_to(used, x.shape), x, jnp.nan)[::stride])

@@ -163,8 +163,8 @@ def _memory(stack: Stack, clip: AblationClip, shown: Shown) -> float:
     return max(sizes) / 1e6
 
 
-def _held(lowered: Any) -> int:
-    found = lowered.compile().memory_analysis()
+def _held(lowered: jax.stages.Lowered) -> int:
+    found: Any = lowered.compile().memory_analysis()
     return int(found.temp_size_in_bytes + found.output_size_in_bytes + found.argument_size_in_bytes)
 
 

@@ -17,6 +17,7 @@ from gagjax.errors import InputError
 from gagjax.track import SHAPES, Track
 
 if TYPE_CHECKING:
+    from gagjax.avatars.portrait.avatar import PortraitAvatar
     from gagjax.flame.model import FlameModel
     from gagjax.protocols import Avatar
 
@@ -215,7 +216,7 @@ def _from_ply(file: Path, head: FlameModel | None) -> Avatar:
     return avatars.load(file, heads.builtin())  # says what is wrong
 
 
-def _portrait_source(avatar: Any, model: Any, background: Any, size: int, described: str) -> Source:
+def _portrait_source(avatar: PortraitAvatar, model: FlameModel, background: Any, size: int, described: str) -> Source:
     from gagjax.avatars.portrait import rendering
 
     return Source(

@@ -140,7 +140,7 @@ def slid(head: PointHead, rotation: Float[AnyArray, "3 3"]) -> Float[Array, "N 3
     return jnp.einsum("k,knc->nc", head_turns(rotation), head.slides)
 
 
-def head_turns(rotation: Float[Array, "3 3"]) -> Float[Array, "2"]:
+def head_turns(rotation: Float[AnyArray, "3 3"]) -> Float[Array, "2"]:
     """Yaw and pitch of a head, radians, as far as the slides were measured."""
     away = -rotation[2]  # where the face looks, in the camera's axes, seen from it
     yaw = jnp.arctan2(away[0], away[2])

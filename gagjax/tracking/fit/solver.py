@@ -264,7 +264,7 @@ def step(
     wanted = jnp.linalg.solve(blocks + limit, (pull + person.offsets @ limit)[..., None])[..., 0]
     offsets = person.offsets - 0.7 * moves.offsets * wanted
     longer = jnp.exp(jnp.clip(shared[-1], -0.3, 0.3))
-    after = after._replace(shift=after.shift.at[:, 2].add(pose.shift[:, 2] * (longer - 1)))
+    after = after._replace(shift=jnp.asarray(after.shift).at[:, 2].add(pose.shift[:, 2] * (longer - 1)))
     return Person(person.shape + shared[:-1], offsets, person.focal * longer), after, cost
 
 
