@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from gagjax import so3
-from gagjax.filters import order, robust
+from gagjax.filters import robust
 from gagjax.filters.base import check_lengths, check_observed
 from gagjax.filters.kalman import ConstantVelocity, Moments
 from gagjax.filters.rotation import RotationConstantVelocity
@@ -272,7 +272,7 @@ def _outliers(settings: AdaptiveSmoother, xs: AnyArray, observed: AnyArray) -> t
     distance = once(jnp.abs(residual) / jnp.where(spread > 0, spread, 1))
     moving = spread > 0
     # One bad frame shows in most channels at once, and then each needs less evidence of its own.
-    broken = order.median_exceeds(distance, moving, jnp.asarray(0.75 * settings.gate, xs.dtype))
+    broken = robust.median_exceeds(distance, moving, jnp.asarray(0.75 * settings.gate, xs.dtype))
     frame = jnp.where(moving.sum() >= 8, broken, False)
     return (distance > settings.gate) | frame, frame, noise
 

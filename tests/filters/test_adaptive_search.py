@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gagjax.filters import AdaptiveSmoother, adaptive, order
+from gagjax.filters import AdaptiveSmoother, adaptive, robust
 from gagjax.simulate import driver, observe
 from tests.oracles import adaptive_sorting as plain
 
@@ -21,7 +21,7 @@ FLOATS = st.floats(width=32, allow_infinity=False).filter(lambda v: not (abs(v) 
 @settings(deadline=None, max_examples=60)
 @given(hnp.arrays(np.float32, st.tuples(st.integers(1, 9), st.just(3)), elements=FLOATS))
 def test_the_median_by_counting_is_that_of_a_sort_to_the_bit(x):
-    np.testing.assert_array_equal(order.nanmedian(x), plain.median(x))
+    np.testing.assert_array_equal(robust.nanmedian(x), plain.median(x))
 
 
 @settings(deadline=None, max_examples=60)
@@ -31,13 +31,13 @@ def test_the_median_by_counting_is_that_of_a_sort_to_the_bit(x):
     st.sampled_from([0.5, 1.0, 1.5, 2.0]),
 )
 def test_the_test_of_a_frame_counts_what_its_median_says_ties_included(x, used, threshold):
-    found = order.median_exceeds(x, used, jnp.float32(threshold))
+    found = robust.median_exceeds(x, used, jnp.float32(threshold))
     np.testing.assert_array_equal(found, plain.median_exceeds(x, used, threshold))
 
 
 def test_the_derivative_of_the_median_is_that_of_a_sort():
     x = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
-    ours = jax.grad(lambda x: (order.nanmedian(x) ** 2).sum())(x)
+    ours = jax.grad(lambda x: (robust.nanmedian(x) ** 2).sum())(x)
     np.testing.assert_array_equal(ours, jax.grad(lambda x: (plain.median(x) ** 2).sum())(x))
     assert np.abs(ours).sum() > 0
 
@@ -67,8 +67,8 @@ def test_the_smoothed_track_is_that_of_the_plain_searches(frames, monkeypatch):
     valid, smoother = np.asarray(track.valid), AdaptiveSmoother(lowest=2.0)
     ours = smoother(track.expression, valid, 0.04)
     with monkeypatch.context() as patched:
-        patched.setattr(order, "nanmedian", plain.median)
-        patched.setattr(order, "median_exceeds", plain.median_exceeds)
+        patched.setattr(robust, "nanmedian", plain.median)
+        patched.setattr(robust, "median_exceeds", plain.median_exceeds)
         patched.setattr(adaptive, "_surprise", plain.surprise)
         patched.setattr(adaptive, "once", jnp.asarray)
         jax.clear_caches()
