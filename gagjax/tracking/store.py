@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from gagjax.errors import InputError
 from gagjax.tracking.faces.following import Follower
 from gagjax.tracking.faces.regions import Region
 from gagjax.tracking.sources import Source
@@ -46,7 +47,14 @@ class LandmarkStore:
             InputError: If a frame cannot be read, or the models are not installed.
         """
         self._made = [parent for parent in self.folder.parents if not parent.exists()]
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"cannot be written: {error.strerror or error}",
+                file=self.folder.parent,
+                fix="Choose another place with -o",
+            ) from error
         done, follower = self._resumed()
         with self._rows.open("r+b" if self._rows.exists() else "w+b") as file:
             file.truncate(done * _ROW * 4)
