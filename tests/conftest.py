@@ -8,6 +8,7 @@ import gc
 import importlib.util
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +59,14 @@ def bounded_memory() -> Iterator[None]:
         gc.collect()
         with contextlib.suppress(OSError, AttributeError):  # glibc keeps what is freed, unless it is asked
             ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_waiting_lines() -> None:
+    """What a command prints must not depend on how fast the machine is: `waiting` tells of nothing by itself."""
+    from gagjax.app import waiting
+
+    waiting.MOMENT = float(threading.TIMEOUT_MAX)
 
 
 @pytest.fixture(autouse=True)
