@@ -96,6 +96,7 @@ def dumps(value: object) -> bytes:
     Example:
         >>> import tempfile
         >>> from gagjax.io.untrusted.checkpoints import load_torch
+        >>> from pathlib import Path
         >>> path = Path(tempfile.mkdtemp()) / "a.pt"
         >>> _ = path.write_bytes(dumps({"x": np.ones(2, np.float32)}))
         >>> load_torch(path)
