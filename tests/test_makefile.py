@@ -25,5 +25,12 @@ def test_make_bench_knows_every_benchmark():
     from benchmarks.run_all import BENCHMARKS
 
     helpers = {"__init__", "common", "pictures", "torch_original", "torch_rasterizer", "run_all", "train_networks"}
-    helpers |= {"figures", "fuzz_loaders", "calibrate_points", "tracking_truth", "tracking_failures"}
+    helpers |= {
+        "figures",
+        "fuzz_loaders",
+        "calibrate_marking",
+        "calibrate_points",
+        "tracking_truth",
+        "tracking_failures",
+    }
     assert {path.stem for path in (MAKEFILE.parent / "benchmarks").glob("*.py")} - helpers == set(BENCHMARKS)
