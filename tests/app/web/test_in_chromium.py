@@ -98,7 +98,7 @@ def served(tmp_path_factory):
         yield re.search(r"http://\S+", lines[-1])[0], folder / "out", connections
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(30)
+        process.wait(180)
     assert process.returncode == 0
 
 
