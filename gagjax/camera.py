@@ -183,7 +183,7 @@ def in_crop(
     left = np.cross([0.0, 1.0, 0.0], forward)
     left /= np.linalg.norm(left, axis=1, keepdims=True)
     turn = np.stack([left, np.cross(forward, left), forward], 2)  # old axes -> new axes, for row vectors
-    seen = np.swapaxes(np.swapaxes(moved, 1, 2) @ turn, 1, 2)
+    seen = np.concatenate([moved[:, :, :3] @ turn, (moved[:, None, :, 3] @ turn).swapaxes(1, 2)], 2)
     # The head spans focal / depth: what both cameras must agree on, seen along the ray to the crop's middle.
     seen[:, 2, 3] *= FOCAL / 2 * side / (focal.mean(1) * length)
     return np.where(known[:, None, None], seen, moved)

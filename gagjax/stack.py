@@ -316,7 +316,9 @@ def _check_stack(stack: object) -> None:
     """Refuse what is no stack, and say how to make one."""
     if isinstance(stack, Stack):
         for name in STAGES:
-            check_pytree(getattr(stack, name), name, inside=False)
+            stage = getattr(stack, name)
+            if not isinstance(stage, TrackStage):  # which sees the whole clip, and may compile what it likes by itself
+                check_pytree(stage, name, inside=False)
         return
     known = ("default", "live", "reference")
     if isinstance(stack, str):
