@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 import scipy.io
 from scipy.spatial.transform import Rotation
 
@@ -61,7 +62,7 @@ def six(vectors: np.ndarray) -> np.ndarray:
 
 
 def artalk(folder: Path) -> Made:
-    import torch
+    torch = pytest.importorskip("torch", reason="needs torch, which writes such files")
 
     v = drawn(1, expressions=100)
     path = folder / "hello_natural_0_mesh_motions.pt"
@@ -127,7 +128,7 @@ def smirk(folder: Path, kind: str = "npz") -> Made:
 
 
 def metrical(folder: Path, missing: int | None = None) -> Made:
-    import torch
+    torch = pytest.importorskip("torch", reason="needs torch, which writes such files")
 
     v = drawn(5, expressions=100)
     place = folder / "actor" / "checkpoint"
