@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import gc
 import importlib.util
 import os
+import shutil
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +19,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 from jaxtyping import config
 
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    # Workers, and the commands that tests start, share what one of them has compiled. The first process to come here
+    # makes the folder, hands its name down by the environment, and removes it.
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="gagjax-programs-")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 CHECKED = os.environ.get("GAGJAX_TYPECHECK", "1") != "0"
 # The machines that lend a card have hardly more than JAX and torch: the GPU tests run there without these checks.
 MISSING = importlib.util.find_spec("beartype") is None

@@ -7,6 +7,10 @@
 where `slow` is the low-pass part of the eye's own motion and `fast = log(slow^-1 * original)`. Strength 0 returns the
 original, strength 1 with `keep` 0 the target itself, which makes the correction idempotent. Keeping the small fast
 movements (micro-saccades, tremor) keeps the eyes looking alive.
+
+Trackers err by the same few degrees in a whole clip: an eye's line of sight is not its geometric axis, and irises are
+measured against lids. Where enough frames of a clip look the same way close to the target, what is missing is taken for
+that constant (`offset`), and glances are corrected by it too: they keep their direction relative to the target.
 """
 
 from __future__ import annotations
@@ -34,6 +38,11 @@ from gagjax.track import Channels, Track
 from gagjax.typing import AnyArray, Scalar, Tree
 
 FRAMES = ("camera", "world", "head")
+#: Width of a cluster of lines of sight, in degrees, and the share of a clip's frames in it below which it is taken for
+#: chance and above which for the performer's habit.
+CLUSTER, RARE, USUAL = 3.5, 0.15, 0.35
+#: Constants below the first of these, in degrees, are a performer's habit; above the second they are errors.
+HABIT = (2.0, 3.5)
 
 
 @pytree
@@ -86,6 +95,8 @@ class GazeCorrector:
         attract: Eyes that look within this many degrees of the target are corrected fully.
         ignore: Eyes that look further than this from the target, in degrees, are left unchanged: a glance away is not a
             gaze error. The default ignores nothing.
+        offset: Share of the clip's constant error that is removed from every frame, times `strength`, 0 to 1. Live
+            streams remove none: the constant is not known before the end.
         centres: Left and right eye centre in the head's frame, (2, 3), metres.
         neck_joint: Pivot of the neck rotation, (3,), metres; used for tracks with a neck.
         root: Pivot of the head rotation, (3,), metres; used for tracks with a moving head.
@@ -113,6 +124,7 @@ class GazeCorrector:
     released: Scalar = 110.0
     attract: Scalar = 360.0
     ignore: Scalar = 361.0
+    offset: Scalar = 0.0
     centres: Float[AnyArray, "2 3"] | tuple[Any, ...] = fact(default=NOMINAL_EYE_CENTRES)
     neck_joint: Float[AnyArray, "3"] | tuple[float, float, float] = fact(default=(0.0, -0.07, -0.01))
     root: Float[AnyArray, "3"] | tuple[float, float, float] = fact(default=ROOT)
@@ -131,7 +143,7 @@ class GazeCorrector:
             raise InputError(f"{self.frame!r} is unknown", field="frame", fix=f"Use one of {', '.join(FRAMES)}")
         for name in ("horizontal", "vertical", "release", "released"):
             track_units.warn_of_radians(name, getattr(self, name))
-        for name in ("strength", "keep", "linear"):
+        for name in ("strength", "keep", "linear", "offset"):
             value = getattr(self, name)
             if is_concrete(value) and not 0 <= float(value) <= 1:
                 raise InputError(f"must lie in [0, 1], got {float(value):g}", field=name)
@@ -246,6 +258,45 @@ class GazeCorrector:
         apart = jnp.arctan2(safe_norm(jnp.cross(looking, aim)), (looking * aim).sum(-1))
         return 1.0 - _ramp((jnp.rad2deg(apart) - self.attract) / jnp.maximum(self.ignore - self.attract, 1e-6))
 
+    def constant_error(
+        self, slow: Float[AnyArray, "T 6"], goal: Float[AnyArray, "T 6"], weight: Float[AnyArray, "T 2"]
+    ) -> Float[Array, "2 3"]:
+        """What the clip's eyes lack of the target when they look close to it, as a rotation of each eye.
+
+        The densest direction near the target, by mean shift (Comaniciu & Meer, PAMI 2002), times a confidence that
+        grows with the share of frames that look that way: a clip that never looks at the target has no constant.
+
+        Args:
+            slow: The eyes' slow part, (T, 6), radians.
+            goal: Target rotations, (T, 6), radians.
+            weight: Trust in each frame and eye, (T, 2), in [0, 1].
+
+        Returns:
+            Axis-angle vectors of left and right eye, (2, 3), radians, to be applied in the eyes' own axes.
+        """
+        calm, aim = (so3.exp(x.reshape(*x.shape[:-1], 2, 3)) for x in (slow, goal))
+        missing = so3.log(_undo(calm, aim))
+        near = weight * self.attention(slow, goal)
+
+        def mean(share: AnyArray) -> Array:
+            total = share.sum(0)[:, None]
+            return (share[..., None] * missing).sum(0) / jnp.where(total > 1e-6, total, 1.0)
+
+        def closeness(centre: AnyArray) -> Array:
+            far = jnp.square(missing - centre).sum(-1) / jnp.square(jnp.deg2rad(CLUSTER))
+            return weight * jnp.exp(-0.5 * far)
+
+        centre = jax.lax.fori_loop(0, 12, lambda _, centre: mean(closeness(centre)), mean(near), unroll=False)
+        share = closeness(centre).sum(0) / jnp.maximum(weight.sum(0), 1e-6)
+        sure = _ramp((share - RARE) / (USUAL - RARE))
+        # Only where the attraction itself reaches: two clusters far from the target are two things looked at.
+        reach = 1.0 - _ramp(
+            (jnp.rad2deg(safe_norm(centre)) - self.attract) / jnp.maximum(self.ignore - self.attract, 1e-6)
+        )
+        # A performer's own habit is as large as a small error: it is left.
+        size = jnp.rad2deg(safe_norm(centre))
+        return (sure * reach * _ramp((size - HABIT[0]) / (HABIT[1] - HABIT[0])))[:, None] * centre
+
     def blend(
         self,
         eyes: Float[AnyArray, "*#batch 6"],
@@ -357,6 +408,9 @@ def _apply(corrector: GazeCorrector, channels: Channels, valid: AnyArray | None,
     goal, weight = corrector.targets(channels)
     goal, weight = jnp.broadcast_to(goal, (frames, 6)), jnp.broadcast_to(weight, (frames, 2))
     slow = _calm(eyes, trusted, seconds, corrector.fast)
+    believed = weight * trusted[:, None].astype(weight.dtype)
+    constant = corrector.offset * corrector.strength * corrector.constant_error(slow, goal, believed)
+    eyes, slow = _turned(eyes, constant), _turned(slow, constant)
     weight = weight * corrector.attention(slow, goal)
     # The weight changes as fast as a lid moves. The correction should fade more slowly and be gone before the lid is
     # shut: take the minimum over two frames on either side, smoothed.
@@ -388,6 +442,13 @@ def _calm(x: Float[AnyArray, "T C"], trusted: Bool[AnyArray, "T"], seconds: Floa
     return jnp.where(seen, both[:, :-1] / jnp.where(seen, both[:, -1:], 1.0), x)
 
 
+def _turned(x: Float[AnyArray, "T 6"], constant: Float[AnyArray, "2 3"]) -> Array:
+    """Both eyes turned by a constant in their own axes; by none, they keep their last digits, and their gradient."""
+    turn = _times(so3.exp(x.reshape(-1, 2, 3)), so3.exp(constant))
+    out = so3.log(turn).reshape(x.shape)
+    return out + jnp.where(jnp.any(constant != 0), 0.0, jax.lax.stop_gradient(x - out))
+
+
 def _ramp(x: AnyArray) -> Array:
     """0 below 0, 1 above 1, smooth between."""
     x = jnp.clip(x, 0.0, 1.0)
@@ -406,14 +467,14 @@ def _times(a: AnyArray, b: AnyArray) -> Array:
 def default_stage(model: FlameModel | None = None, shape: Float[AnyArray, "S"] | None = None) -> GazeCorrector:
     """The stage that `Stack.default(enable=("gaze", ...))` runs: eye contact for eyes that nearly look at the camera.
 
-    Within 9 degrees of the camera the eyes are turned most of the way to it; beyond 15 degrees the performer is looking
-    elsewhere and the eyes are left unchanged.
+    The clip's constant error is removed first, where it shows. Then, within 8 degrees of the camera, the eyes are turned
+    most of the way to it; beyond 12 degrees the performer is looking elsewhere and the eyes are left unchanged.
 
     Args:
         model: The target head, if known; closed eyes are then left unchanged.
         shape: Its shape coefficients.
     """
-    stage = GazeCorrector(strength=0.8, keep=1.0, attract=9.0, ignore=15.0)
+    stage = GazeCorrector(strength=0.8, keep=1.0, attract=8.0, ignore=12.0, offset=1.0)
     return stage if model is None else stage.for_model(model, shape)
 
 

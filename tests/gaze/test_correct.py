@@ -250,3 +250,63 @@ def test_glances_away_are_left_alone():
     np.testing.assert_allclose(left[:2], 0, atol=0.05)
     assert 0 < left[2] < 14 and left[2] / 14 < left[3] / 17 < 1
     np.testing.assert_allclose(left[4:], np.rad2deg(angles[4:]), atol=1e-3)
+
+
+def performance(seed: int, share: float, off: tuple[float, float], frames: int = 120):
+    """Looks at a distant target straight ahead in `share` of the frames, elsewhere in the others, with a tracker's
+    constant error of `off` degrees, up and across, in both eyes."""
+    rng = np.random.default_rng(seed)
+    true = np.zeros((frames, 2))
+    away = np.arange(frames) >= share * frames
+    angle = rng.uniform(0, 2 * np.pi, 6)[np.arange(frames) * 6 // frames]
+    true[away] = (20 + rng.uniform(0, 10)) * np.stack([np.sin(angle), np.cos(angle)], 1)[away]
+    eyes = np.zeros((frames, 2, 3), np.float32)
+    eyes[..., :2] = np.deg2rad(true + np.asarray(off) + rng.normal(0, 0.4, true.shape))[:, None]
+    looking = clip(0, frames)._replace(eyes=eyes.reshape(frames, 6), expression=np.zeros((frames, 100), np.float32))
+    return looking, true, away
+
+
+def glances(channels, true, away):
+    """Median error of the eyes where they look away, degrees."""
+    found = np.rad2deg(np.asarray(channels.eyes).reshape(-1, 2, 3)[..., :2])
+    return np.median(np.linalg.norm(found - true[:, None], axis=-1)[away])
+
+
+AHEAD = dataclasses.replace(gaze.default_stage(), target=(0.0, 0.0, 1.0), frame="head", direction=True)
+
+
+@given(seed=seeds, up=st.floats(-5, 5), side=st.sampled_from([-5.0, 5.0]))
+def test_a_constant_error_is_taken_from_glances_too(seed, up, side):
+    channels, true, away = performance(seed, 0.6, (up, side))
+    before, after = glances(channels, true, away), glances(AHEAD.apply(channels), true, away)
+    assert after < 0.4 * before
+
+
+@given(seed=seeds)
+def test_a_clip_that_never_looks_at_the_target_has_no_constant(seed):
+    channels, _, _ = performance(seed, 0.0, (4.0, 0.0))
+    moved = np.abs(np.asarray(AHEAD.apply(channels).eyes) - channels.eyes)
+    assert np.median(moved) == 0  # but where its slow part passes the target between two glances
+
+
+@given(seed=seeds, size=st.floats(0, 1.5))
+def test_habits_are_no_errors(seed, size):
+    """Glances of a clip that is nearly on target move less than a tenth of a degree."""
+    channels, _, away = performance(seed, 0.6, (0.0, size))
+    moved = np.rad2deg(np.abs(np.asarray(AHEAD.apply(channels).eyes) - channels.eyes))
+    assert np.median(moved[away].max(-1)) < 0.1
+
+
+def test_the_constant_has_gradients():
+    channels, _, _ = performance(3, 0.6, (1.0, 4.0))
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda x: np.asarray(x, np.float64), channels)
+
+        def total(offset):
+            return (dataclasses.replace(AHEAD, offset=offset).apply(wide).eyes[::7] ** 2).sum()
+
+        slope = float(jax.grad(total)(0.6))
+        step = 1e-3  # hyperparameters are float32
+        found = float(total(0.6 + step) - total(0.6 - step)) / (2 * step)
+    assert abs(slope) > 1e-3
+    np.testing.assert_allclose(slope, found, rtol=1e-4)
