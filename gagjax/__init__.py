@@ -5,8 +5,8 @@ Names load on first use, so that the command line's `--help` does not wait for J
 
 from __future__ import annotations
 
+import functools
 import importlib
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,10 +38,7 @@ if TYPE_CHECKING:
     from gagjax.track import Track
     from gagjax.track_smoother import TrackSmoother
 
-try:
-    __version__ = version("gagjax")
-except PackageNotFoundError:  # the source tree on PYTHONPATH, not installed
-    __version__ = "0+unknown"
+    __version__: str
 
 #: Where each public name lives; a module where the value is None.
 _HOMES = {
@@ -114,6 +111,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return _version()
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = _HOMES[name]
@@ -122,5 +121,15 @@ def __getattr__(name: str) -> object:
     return getattr(importlib.import_module(f"{__name__}.{home}"), name)
 
 
+@functools.cache
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("gagjax")
+    except PackageNotFoundError:  # the source tree on PYTHONPATH, not installed
+        return "0+unknown"
+
+
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "__version__"})

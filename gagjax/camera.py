@@ -5,18 +5,25 @@ GAGAvatar's two world constants, focal length and unit of length, are defined he
 
 from __future__ import annotations
 
-import jax
-import jax.numpy as jnp
+from typing import TYPE_CHECKING
+
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from gagjax.errors import InputError
+from gagjax.process import deferred
 from gagjax.pytree import is_concrete, pytree, static
-from gagjax.typing import AnyArray
+from gagjax.typing import AnyArray, Array
+
+if TYPE_CHECKING:
+    import jax.numpy as jnp
+else:
+    jnp = deferred.module("jax.numpy")
 
 FOCAL = 12.0  # GAGAvatar's focal length, in half image widths
 UNITS_PER_METRE = 5.0  # GAGAvatar's world is FLAME's, in metres, times five
 SIZE = 512
+DISTANCE = 9.3  # of a camera to the head where a file holds none, in GAGAvatar units: the middle of GAGAvatar's range
 
 
 @pytree
@@ -42,7 +49,7 @@ class Intrinsics:
     height: int = static(default=SIZE)
 
     def __post_init__(self) -> None:
-        matrix = self.K if isinstance(self.K, jax.Array | np.ndarray) else np.asarray(self.K, np.float32)
+        matrix = self.K if isinstance(self.K, Array | np.ndarray) else np.asarray(self.K, np.float32)
         if matrix.ndim not in (2, 3) or matrix.shape[-2:] != (3, 3):
             raise InputError(f"has shape {tuple(matrix.shape)}, expected (3, 3) or (T, 3, 3)", field="K")
         if is_concrete(matrix):

@@ -1,7 +1,8 @@
 """Frozen dataclasses that are JAX pytrees: the common form of filters, models, tracks and stacks.
 
 Leaves are the fields that JAX may trace, differentiate and batch; fields marked `fact` are leaves that no gradient reaches,
-fields marked `static` are structure, fields marked `host` are neither. Rebuilding a value inside JAX does not run `__init__` or `__post_init__`, so these may check and normalise freely: they see what a
+fields marked `static` are structure, fields marked `host` are neither. JAX learns of a class when both exist, in whatever order
+they are imported. Rebuilding a value inside JAX does not run `__init__` or `__post_init__`, so these may check and normalise freely: they see what a
 user wrote, never a tracer that JAX put there.
 """
 
@@ -9,10 +10,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Any, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform
 
-import jax
 import numpy as np
+
+from gagjax.process import deferred
+from gagjax.typing import Array
+
+if TYPE_CHECKING:
+    import jax
+else:
+    jax = deferred.module("jax")
 
 T = TypeVar("T")
 
@@ -85,7 +93,10 @@ def pytree(cls: type[T]) -> type[T]:
             object.__setattr__(value, name, item)
         return value
 
-    jax.tree_util.register_pytree_with_keys(made, flatten_with_keys, unflatten, flatten)
+    def register() -> None:
+        jax.tree_util.register_pytree_with_keys(made, flatten_with_keys, unflatten, flatten)
+
+    deferred.once_imported("jax", register)
     return made
 
 
@@ -112,7 +123,7 @@ def check_pytree(value: object, what: str, *, inside: bool = True) -> None:
             f"is the class {value.__name__} itself", field=what, fix=f"Pass an instance: {value.__name__}(...)"
         )
     for leaf in jax.tree.leaves(value):
-        if isinstance(leaf, np.ndarray | np.generic | jax.Array | jax.ShapeDtypeStruct | int | float | complex):
+        if isinstance(leaf, np.ndarray | np.generic | Array | jax.ShapeDtypeStruct | int | float | complex):
             continue
         kind = type(leaf).__name__
         if leaf is value:
@@ -177,5 +188,5 @@ def _field_of(value: object, name: str) -> str:
 def is_concrete(value: object) -> bool:
     """Whether a value can be inspected now: neither a tracer nor a placeholder that JAX put into a pytree."""
     return isinstance(value, np.ndarray | np.generic | int | float | bool) or (
-        isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer)
+        isinstance(value, Array) and not isinstance(value, jax.core.Tracer)
     )

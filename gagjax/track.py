@@ -13,21 +13,27 @@ conventions are those of GAGAvatar and FLAME:
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
 from gagjax.camera import Camera, Intrinsics, from_track
 from gagjax.conventions.rates import as_rate
 from gagjax.errors import InputError
+from gagjax.process import deferred
 from gagjax.pytree import host, is_concrete, pytree, static
-from gagjax.typing import AnyArray, HeldMask, HeldNames, HeldRate
+from gagjax.typing import AnyArray, Array, HeldMask, HeldNames, HeldRate
+
+if TYPE_CHECKING:
+    import jax.numpy as jnp
+else:
+    jnp = deferred.module("jax.numpy")
 
 __all__ = ["EXPRESSIONS", "SHAPES", "Channels", "Track", "as_rate", "concat", "interleaved"]
 
@@ -71,6 +77,30 @@ class Channels(NamedTuple):
     transform: Float[AnyArray, "T 3 4"]
     neck: Float[AnyArray, "T 3"] | None = None
     extra: Mapping[str, Float[AnyArray, "T ..."]] = {}
+
+    def map(self, function: Callable[..., Any], *others: Channels) -> Channels:
+        """The channels with a function applied to each array and to the same array of others.
+
+        Args:
+            function: From arrays to an array.
+            others: Channels of the same fields and names.
+
+        Returns:
+            The results, in the same places; a neck that is None stays None.
+        """
+        rows = [each._asdict() for each in (self, *others)]
+        made: dict[str, Any] = {
+            name: None if value is None else function(*(row[name] for row in rows))
+            for name, value in rows[0].items()
+            if name != "extra"
+        }
+        extra = {name: function(*(row["extra"][name] for row in rows)) for name in self.extra}
+        return Channels(**made, extra=extra)
+
+    @property
+    def present(self) -> tuple[bool, tuple[str, ...]]:
+        """What two tracks must share to be joined: whether there is a neck, and the names of the extra channels."""
+        return self.neck is not None, tuple(sorted(self.extra))
 
 
 @pytree
@@ -148,7 +178,7 @@ class Track:
             if name not in self.extra or self.extra[name].shape[1:] != (3, 3):
                 raise InputError("is named as a rotation but is not a (T, 3, 3) extra channel", field=name)
         valid = np.ones(frames, bool) if self.valid is None else self.valid
-        valid = valid if isinstance(valid, jax.Array) else np.asarray(valid, bool)
+        valid = valid if isinstance(valid, Array) else np.asarray(valid, bool)
         if valid.ndim != 1:
             raise InputError(f"has shape {tuple(valid.shape)}, expected ({frames},)", field="valid")
         put("valid", _same_length(valid, "valid", frames))
@@ -323,7 +353,7 @@ class Track:
         per_frame_shape = self.shape is not None and self.shape.ndim == 2
         return dataclasses.replace(
             self,
-            **jax.tree.map(function, self.channels)._asdict(),
+            **self.channels.map(function)._asdict(),
             shape=function(self.shape) if per_frame_shape else self.shape,
             valid=function(self.valid),
             intrinsics=per_frame_lens(self.intrinsics, function),
@@ -349,10 +379,9 @@ def concat(tracks: Iterable[Track]) -> Track:
             raise InputError(
                 f"differs: {first.fps} and {other.fps}", field="fps", fix="Resample to one frame rate first"
             )
-        structures: list[Any] = [jax.tree.structure(each.channels) for each in (first, other)]
-        if structures[0] != structures[1]:
+        if first.channels.present != other.channels.present:
             raise InputError("the tracks do not hold the same channels", field="extra")
-    channels = jax.tree.map(lambda *xs: np.concatenate(xs), *(t.channels for t in parts))
+    channels = first.channels.map(lambda *xs: np.concatenate(xs), *(t.channels for t in parts[1:]))
     named = all(t.names is not None for t in parts)
     return dataclasses.replace(
         first,
@@ -375,8 +404,7 @@ def interleaved(parts: Sequence[Channels], places: Sequence[Any]) -> Channels:
         Channels of the whole track.
     """
     order = np.argsort(np.concatenate([np.asarray(each) for each in places]), kind="stable")
-    joined: Channels = jax.tree.map(lambda *xs: _joined(xs)[order], *parts)
-    return joined
+    return parts[0].map(lambda *xs: _joined(xs)[order], *parts[1:])
 
 
 def _joined(arrays: Iterable[Any]) -> Any:
@@ -386,11 +414,11 @@ def _joined(arrays: Iterable[Any]) -> Any:
 
 def _floats(value: object, name: str, shape: tuple[int | None, ...] | None) -> Any:
     """The value as a float array (float64 kept under x64), checked against `shape` if given."""
-    if not isinstance(value, jax.Array):
+    if not isinstance(value, Array):
         value = np.asarray(value)
         if value.dtype.kind not in "fiub":
             raise InputError(f"holds {value.dtype}, not numbers", field=name)
-        if value.dtype != np.float64 or not jax.config.read("jax_enable_x64"):
+        if value.dtype != np.float64 or not _doubles():
             value = value.astype(np.float32, copy=False)
     if value.ndim == 0:
         raise InputError("is a single number; arrays are time first, (T, ...)", field=name)
@@ -400,6 +428,14 @@ def _floats(value: object, name: str, shape: tuple[int | None, ...] | None) -> A
         expected = ", ".join("T" if n is None else str(n) for n in shape)
         raise InputError(f"has shape {tuple(value.shape)}, expected ({expected})", field=name)
     return value
+
+
+def _doubles() -> bool:
+    """Whether JAX computes, or would compute, in float64."""
+    jax = sys.modules.get("jax")
+    if jax is not None:
+        return bool(jax.config.read("jax_enable_x64"))
+    return os.environ.get("JAX_ENABLE_X64", "").lower() in ("y", "yes", "t", "true", "on", "1")
 
 
 def _same_length(value: AnyArray, name: str, frames: int) -> Any:

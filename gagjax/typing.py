@@ -11,16 +11,17 @@ Example:
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, TypeAlias
 
-import jax
 import numpy as np
-from jaxtyping import Bool, Float, Int, PyTree
+from jaxtyping import Bool, Float, Int
 
 __all__ = [
     "AnyArray",
+    "Array",
     "Condition",
     "FrameRate",
     "HeldMask",
@@ -33,8 +34,29 @@ __all__ = [
     "Values",
 ]
 
+if TYPE_CHECKING:
+    from jax import Array as Array
+    from jaxtyping import PyTree
+else:
+
+    class _OfJax(type):
+        """Knows a JAX array without importing JAX: where JAX has not been imported, nothing is one."""
+
+        def __instancecheck__(cls, value: object) -> bool:
+            jax = sys.modules.get("jax")
+            return isinstance(value, getattr(jax, "Array", ()))
+
+        def __subclasscheck__(cls, other: type) -> bool:
+            jax = sys.modules.get("jax")
+            return other is cls or issubclass(other, getattr(jax, "Array", ()))
+
+    class Array(metaclass=_OfJax):
+        """`jax.Array`, for signatures and `isinstance` in modules that must not import JAX."""
+
+    PyTree = object
+
 #: A NumPy or JAX array; tracers are JAX arrays.
-AnyArray: TypeAlias = jax.Array | np.ndarray
+AnyArray: TypeAlias = Array | np.ndarray
 #: A real number: a Python or NumPy number, or an array without axes.
 Scalar: TypeAlias = float | int | np.number | Float[AnyArray, ""] | Int[AnyArray, ""]
 #: An array of real numbers of any shape, or one number.

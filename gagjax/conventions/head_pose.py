@@ -17,17 +17,22 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from gagjax import so3
 from gagjax.camera import UNITS_PER_METRE
+from gagjax.conventions import rotations
+from gagjax.process import deferred
 from gagjax.track import Channels, Track
-from gagjax.typing import AnyArray
+from gagjax.typing import AnyArray, Array
 
 if TYPE_CHECKING:
+    import jax.numpy as jnp
+
+    from gagjax import so3
     from gagjax.flame.model import FlameModel
+else:
+    jnp, so3 = deferred.module("jax.numpy"), deferred.module("gagjax.so3")
 
 ROTATION, GLOBAL_ROTATION, TRANSLATION = "rotation", "global_rotation", "translation"
 NAMES = (ROTATION, GLOBAL_ROTATION, TRANSLATION)
@@ -46,6 +51,32 @@ def rotation_of(extra: Mapping[str, Any]) -> Float[Array, "*batch 3 3"] | None:
     if _holds(extra, ROTATION):
         return jnp.asarray(extra[ROTATION])
     return so3.exp(jnp.asarray(extra[GLOBAL_ROTATION])) if _holds(extra, GLOBAL_ROTATION) else None
+
+
+def host_rotation_of(extra: Mapping[str, Any]) -> Float[np.ndarray, "T 3 3"] | None:
+    """`rotation_of` a clip in NumPy, for readers and writers of files, in which JAX does not run."""
+    if _holds(extra, ROTATION):
+        return np.asarray(extra[ROTATION])
+    if not _holds(extra, GLOBAL_ROTATION):
+        return None
+    return rotations.matrices(np.asarray(extra[GLOBAL_ROTATION], np.float64)).astype(np.float32)
+
+
+def host_transform_of(track: Track) -> Float[np.ndarray, "T 3 4"]:
+    """`transform_of` a track about the mean head's root in NumPy, rounded once from float64, for writers of files."""
+    camera = np.asarray(track.transform)
+    if not has_pose(track.extra):
+        return camera
+    wide, root = camera.astype(np.float64), np.asarray(ROOT)
+    turn = host_rotation_of(track.extra)
+    moved = np.asarray(track.extra[TRANSLATION], np.float64) if _holds(track.extra, TRANSLATION) else np.zeros(3)
+    rotation = wide[:, :, :3]
+    if turn is not None:
+        turn = turn.astype(np.float64)
+        moved = moved + root - turn @ root
+        rotation = turn.transpose(0, 2, 1) @ rotation
+    place = UNITS_PER_METRE * np.einsum("...a,tab->tb" if moved.ndim == 1 else "ta,tab->tb", moved, wide[:, :, :3])
+    return np.concatenate([rotation, (place + wide[:, :, 3])[:, :, None]], -1).astype(camera.dtype)
 
 
 def translation_of(extra: Mapping[str, Any]) -> Float[Array, "*batch 3"] | None:
@@ -123,9 +154,18 @@ def folded(track: Track, model: FlameModel | None = None, shape: Float[AnyArray,
     if not has_pose(track.extra):
         return track
     root = ROOT if model is None else root_of(model, shape)
+    return _at_rest(track, transform_of(track.channels, root))
+
+
+def host_folded(track: Track) -> Track:
+    """`folded` about the mean head's root in NumPy, for writers of files."""
+    return _at_rest(track, host_transform_of(track)) if has_pose(track.extra) else track
+
+
+def _at_rest(track: Track, transform: AnyArray) -> Track:
     return dataclasses.replace(
         track,
-        transform=transform_of(track.channels, root),
+        transform=transform,
         extra={name: value for name, value in track.extra.items() if name not in NAMES},
         rotations=tuple(name for name in track.rotations if name not in NAMES),
     )

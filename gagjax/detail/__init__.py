@@ -1,14 +1,31 @@
 """Detail: pyramids, edges, sharpening with halo limits, small networks, eye crops."""
 
-from gagjax.detail.edges import luma, sobel, sobel_magnitude
-from gagjax.detail.enhance import DetailEnhancer, DetailState, default_stage
-from gagjax.detail.eyes import EyeEnhancer
-from gagjax.detail.frequency import FrequencyEnhancer
-from gagjax.detail.local_laplacian import LocalLaplacian
-from gagjax.detail.pyramid import laplacian_pyramid, reconstruct
+from typing import TYPE_CHECKING
 
-# flax is slow to import, and only training and trained networks need it.
-_LAZY = ("AttentionEnhancer", "AttentionNetwork", "EyeNetwork")
+from gagjax.process import deferred
+
+if TYPE_CHECKING:
+    from gagjax.detail.edges import luma, sobel, sobel_magnitude
+    from gagjax.detail.enhance import DetailEnhancer, DetailState, default_stage
+    from gagjax.detail.eyes import EyeEnhancer
+    from gagjax.detail.frequency import FrequencyEnhancer
+    from gagjax.detail.learned import AttentionEnhancer, AttentionNetwork, EyeNetwork
+    from gagjax.detail.local_laplacian import LocalLaplacian
+    from gagjax.detail.pyramid import laplacian_pyramid, reconstruct
+else:
+    __getattr__, __dir__ = deferred.names(
+        __name__,
+        {
+            "edges": ("luma", "sobel", "sobel_magnitude"),
+            "enhance": ("DetailEnhancer", "DetailState", "default_stage"),
+            "eyes": ("EyeEnhancer",),
+            "frequency": ("FrequencyEnhancer",),
+            "learned": ("AttentionEnhancer", "AttentionNetwork", "EyeNetwork"),
+            "local_laplacian": ("LocalLaplacian",),
+            "pyramid": ("laplacian_pyramid", "reconstruct"),
+        },
+    )
+
 __all__ = [
     "AttentionEnhancer",
     "AttentionNetwork",
@@ -25,11 +42,3 @@ __all__ = [
     "sobel",
     "sobel_magnitude",
 ]
-
-
-def __getattr__(name: str) -> object:
-    if name in _LAZY:
-        from gagjax.detail import learned
-
-        return getattr(learned, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

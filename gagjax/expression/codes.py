@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gagjax import so3
 from gagjax.camera import FOCAL, UNITS_PER_METRE
+from gagjax.conventions import rotations
 from gagjax.errors import InputError
-from gagjax.flame.model import FlameModel, joints
 from gagjax.track import EXPRESSIONS, SHAPES, Track, as_rate
 from gagjax.typing import FrameRate
+
+if TYPE_CHECKING:
+    from gagjax.flame.model import FlameModel
 
 # DECA's names, then EMOCA's.
 _NAMES = {"shape": ("shape", "shapecode"), "exp": ("exp", "expcode"), "pose": ("pose", "posecode"), "cam": ("cam",)}
@@ -47,13 +49,15 @@ def track_from_codes(
         raise InputError(f"have sizes {pose.shape[1]} and {camera.shape[1]}, expected 6 and 3", field="pose, cam")
     if (camera[:, 0] <= 0).any():
         raise InputError("has a scale that is not positive", field="cam")
-    turn = np.asarray(so3.exp(pose[:, :3]), np.float64)
+    turn = rotations.matrices(pose[:, :3])
     # A half turn about y maps FLAME's axes (x to the subject's left, z to the front) to those of a camera facing the
     # head (x left, z forward); for row vectors the rotation is transposed.
     flip = np.diag([-1.0, 1.0, -1.0])
     rotation = turn.transpose(0, 2, 1) @ flip
     pivot = np.zeros(3)
     if model is not None:
+        from gagjax.flame.model import joints
+
         zero = np.zeros(6, np.float32)
         own = np.median(shape, axis=0)[: model.shapes]
         pivot = np.asarray(joints(model, own, np.zeros(EXPRESSIONS), zero, zero), np.float64)[0]

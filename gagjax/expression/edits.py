@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from gagjax import so3
 from gagjax.errors import InputError
-from gagjax.expression.neutral import neutral
+from gagjax.expression.neutral_face import neutral
 from gagjax.expression.openings import Openings
 from gagjax.expression.regions import RegionEditor
 from gagjax.flame.builtin_head import CONTROLS, is_builtin

@@ -14,13 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from gagjax.camera import FOCAL
+from gagjax.camera import DISTANCE, FOCAL
 from gagjax.expression.openings import Openings
 from gagjax.flame.model import FlameModel
 from gagjax.track import Track
 from gagjax.typing import AnyArray
 
-DISTANCE = 9.3  # camera to head in GAGAvatar units, the middle of GAGAvatar's range
 _EYES, _LIPS = ("c_eyes_lst", "c_d_eyes_lst"), ("c_lip_lst", "c_d_lip_lst")
 # Open eyes of the people in the wild: a clip in which they never open more is still taken for one with closing lids.
 OPEN = 0.2

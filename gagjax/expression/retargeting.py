@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 from gagjax import so3
 from gagjax.errors import InputError
 from gagjax.expression.closure import ClosureMatcher
-from gagjax.expression.neutral import neutral
+from gagjax.expression.neutral_face import neutral
 from gagjax.filters.base import hold_last
 from gagjax.pytree import is_concrete, pytree
 from gagjax.track import Channels

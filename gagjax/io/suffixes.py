@@ -26,6 +26,8 @@ _NO_FILM = {
 } | {"heic", "heif", "mpo"}
 #: Muxers that write images only as cover art, store single images, or do not store the image size.
 _NO_FILM_FORMATS = {"image2", "rawvideo", "ico", "fits", "webp", "avif", "a64", "aiff", "flac", "mp3", "hls", "dash"}
+#: Suffixes of tracks and other data, which FFmpeg and pillow need not be asked about; a test asks them.
+NEITHER = frozenset({"", ".csv", ".frame", ".json", ".jsonl", ".mat", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth"})
 #: Formats that pillow delegates to other programs or plugins, or that contain no image themselves.
 _NO_PICTURE = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF", "GIF"}
 
@@ -69,9 +71,11 @@ def images() -> frozenset[str]:
 
 def is_video(path: str | Path) -> bool:
     """Whether a file name has the suffix of a video."""
-    return Path(path).suffix.lower() in videos()
+    suffix = Path(path).suffix.lower()
+    return suffix not in NEITHER and suffix in videos()
 
 
 def is_image(path: str | Path) -> bool:
     """Whether a file name has the suffix of an image."""
-    return Path(path).suffix.lower() in images() and not is_video(path)
+    suffix = Path(path).suffix.lower()
+    return suffix not in NEITHER and suffix in images() and not is_video(path)

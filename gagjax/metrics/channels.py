@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.spatial.transform import Rotation
 
+from gagjax.conventions import rotations
 from gagjax.track import Track
 
 
@@ -61,10 +61,10 @@ def channel_jitter(channel: Channel, valid: Bool[np.ndarray, "T"]) -> float:
     else:
         # Frame-to-frame rotation in world axes: R_next R_now^T.
         step = channel.rotations[1:] @ channel.rotations[:-1].transpose(0, 2, 1)
-        change = np.rad2deg(np.diff(Rotation.from_matrix(step).as_rotvec(), axis=0))
+        change = np.rad2deg(np.diff(rotations.vectors(step), axis=0))
     return float(np.linalg.norm(change, axis=1)[seen].mean())
 
 
 def _rotation(value: Float[np.ndarray, "T 3 3"]) -> Channel:
-    from_first = Rotation.from_matrix(value[:1].transpose(0, 2, 1) @ value).as_rotvec()
+    from_first = rotations.vectors(value[:1].transpose(0, 2, 1) @ value)
     return Channel(np.rad2deg(from_first), "deg", value)

@@ -74,7 +74,6 @@ class Convert:
     """Replace an existing output."""
 
     def run(self) -> int:
-        from gagjax.app.workflows.convert import between_heads, onto_head
         from gagjax.io import tracks
 
         out = self._target()
@@ -89,9 +88,13 @@ class Convert:
         layout = self.format or tracks.layout_of(track, out)
         tracks.check_output(out, layout, self.force, track=track)
         said: list[str] = []
-        if self.flame is not None:
+        if self.flame is not None:  # which needs JAX
+            from gagjax.app.workflows.convert import onto_head
+
             track, said = onto_head(track, self.flame, layout)
         if self.from_flame is not None and self.to_flame is not None:
+            from gagjax.app.workflows.convert import between_heads
+
             track, more = between_heads(track, self.from_flame, self.to_flame)
             said += more
         tracks.save_track(

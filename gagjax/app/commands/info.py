@@ -106,7 +106,7 @@ def _of_track(track: Track) -> Lines:
 
 def _remarks(found: Found, track: Track, path: Path) -> Iterable[str]:
     from gagjax.app.workflows.enhance import MARK
-    from gagjax.expression.arkit import needs_head
+    from gagjax.expression.arkit.channels import needs_head
     from gagjax.io import tracks
 
     if track.source == "gagavatar-smoothed":

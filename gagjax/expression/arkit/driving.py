@@ -12,23 +12,17 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
+from gagjax.expression.arkit.channels import EYELIDS, WEIGHTS, needs_head
 from gagjax.expression.arkit.fitting import FittedShapes, shapes_for
 from gagjax.expression.arkit.names import NAMES
-from gagjax.expression.arkit.shapes import Shapes
 from gagjax.expression.arkit.solving import weights_of
 from gagjax.expression.openings import closing_directions
 from gagjax.flame.model import FlameModel
 from gagjax.track import Track
 from gagjax.typing import AnyArray
 
-WEIGHTS, EYELIDS = "arkit", "eyelids"
 #: A shape whose residual is more than this share of its size is named as badly said by the head.
 POOR = 0.5
-
-
-def needs_head(track: Track) -> bool:
-    """Whether a track holds weights or lid parameters that a head has not taken up yet."""
-    return any(name in track.extra and np.any(np.asarray(track.extra[name])) for name in (WEIGHTS, EYELIDS))
 
 
 def on_head(track: Track, model: FlameModel, shape: Float[AnyArray, "..."] | None = None) -> tuple[Track, str]:
@@ -71,11 +65,6 @@ def with_weights(track: Track, model: FlameModel) -> Track:
     fitted = shapes_for(model)
     weights = weights_of(model, fitted.shapes, track.expression, track.jaw, track.eyes)
     return dataclasses.replace(track, extra={**track.extra, WEIGHTS: weights})
-
-
-def turns_of(weights: Float[np.ndarray, "T 52"], shapes: Shapes) -> tuple[np.ndarray, np.ndarray]:
-    """The turns of jaw, (T, 3), and eyes, (T, 6), that weights stand for, axis-angle in radians."""
-    return (weights @ shapes.jaw).astype(np.float32), (weights @ shapes.eyes).astype(np.float32)
 
 
 def _poor(fitted: FittedShapes) -> str:

@@ -12,13 +12,12 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
+from gagjax.expression.arkit.channels import joint_turns
 from gagjax.expression.arkit.names import NAMES
-from gagjax.flame.builtin_head import CONTROLS, FINE_CONTROLS, JAW_OPEN
+from gagjax.flame.builtin_head import CONTROLS, FINE_CONTROLS
 from gagjax.flame.model import EXPRESSIONS
 from gagjax.pytree import pytree
 
-JAW_ASIDE = 0.1  # radians
-GAZE = {"Down": (0.4, 0.0), "Up": (-0.35, 0.0), "Out": (0.0, 0.5), "In": (0.0, -0.5)}  # radians about x and outwards
 #: How the upper lid goes along with the eye, in blinks.
 LIDS = {"Down": 0.3, "Up": -0.15}
 
@@ -95,13 +94,7 @@ def builtin_shapes() -> Shapes:
     """
     columns = {**CONTROLS, **FINE_CONTROLS}
     expression = np.zeros((len(NAMES), EXPRESSIONS), np.float32)
-    jaw, eyes = np.zeros((len(NAMES), 3), np.float32), np.zeros((len(NAMES), 6), np.float32)
     for name, mix in _mix().items():
         for control, share in mix.items():
             expression[NAMES.index(name), columns[control]] += share
-    jaw[NAMES.index("jawOpen"), 0] = JAW_OPEN
-    jaw[NAMES.index("jawLeft"), 1], jaw[NAMES.index("jawRight"), 1] = JAW_ASIDE, -JAW_ASIDE
-    for eye, (side, outwards) in enumerate((("Left", 1.0), ("Right", -1.0))):
-        for way, (about_x, about_y) in GAZE.items():
-            eyes[NAMES.index(f"eyeLook{way}{side}"), 3 * eye : 3 * eye + 2] = about_x, outwards * about_y
-    return Shapes(expression, jaw, eyes)
+    return Shapes(expression, *joint_turns())

@@ -4,7 +4,22 @@ It has FLAME's sizes (5,023 vertices, 300 shape and 100 expression columns, 5 jo
 data: the geometry is written in `sculpt` and `mesh`.
 """
 
-from gagjax.flame.builtin_head.expressions import CONTROLS, FINE_CONTROLS, JAW_OPEN
-from gagjax.flame.builtin_head.head import builtin, is_builtin, neutral_mesh
+from typing import TYPE_CHECKING
+
+from gagjax.process import deferred
+
+if TYPE_CHECKING:
+    from gagjax.flame.builtin_head.expressions import CONTROLS, FINE_CONTROLS
+    from gagjax.flame.builtin_head.head import builtin, is_builtin, neutral_mesh
+    from gagjax.flame.builtin_head.jaw import JAW_OPEN
+else:
+    __getattr__, __dir__ = deferred.names(
+        __name__,
+        {
+            "expressions": ("CONTROLS", "FINE_CONTROLS"),
+            "head": ("builtin", "is_builtin", "neutral_mesh"),
+            "jaw": ("JAW_OPEN",),
+        },
+    )
 
 __all__ = ["CONTROLS", "FINE_CONTROLS", "JAW_OPEN", "builtin", "is_builtin", "neutral_mesh"]

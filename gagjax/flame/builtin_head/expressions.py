@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from gagjax.flame.builtin_head.jaw import JAW_OPEN
 from gagjax.flame.builtin_head.mesh import PARTS, Mesh, lid_line, lid_opening
 from gagjax.flame.builtin_head.rig import JAW_JOINT
 from gagjax.flame.builtin_head.sculpt import EYE, LID_RADIUS, MOUTH_HALF_WIDTH, MOUTH_Y, smoothstep
@@ -64,7 +65,6 @@ _FINE = (
 )
 COUNT = 100
 FINE_CONTROLS: dict[str, int] = {name: COUNT - len(_FINE) + i for i, name in enumerate(_FINE)}
-JAW_OPEN = 0.4  # radians by which the jaw is open where `lips_together` closes the lips
 _RIGID = tuple(PARTS.index(name) for name in ("eye_left", "eye_right", "teeth_upper", "ear"))
 
 

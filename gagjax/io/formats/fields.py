@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from gagjax.errors import InputError
@@ -131,7 +130,7 @@ def at_frames(track: Track, index: np.ndarray, valid: np.ndarray, names: Sequenc
 
     return dataclasses.replace(
         track,
-        **jax.tree.map(take, track.channels)._asdict(),
+        **track.channels.map(take)._asdict(),
         shape=take(track.shape) if track.shape is not None and track.shape.ndim == 2 else track.shape,
         valid=valid,
         origin=None,

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from gagjax.camera import like_gagavatar
-from gagjax.conventions.head_pose import folded
+from gagjax.conventions.head_pose import host_folded
 from gagjax.errors import InputError
 from gagjax.io.cropping import in_crop
 from gagjax.io.formats import fields, numbering, pickling, torch_archive
@@ -156,7 +156,7 @@ def write(track: Track, path: Path, *, fill_gaps: bool = False) -> None:
     origin = of(track, "gagavatar")
     if origin is None and not track.source.startswith("gagavatar"):
         # To GAGAvatar head motion is camera motion, seen through its own lens.
-        track = in_crop(folded(track))
+        track = in_crop(host_folded(track))
         seen = like_gagavatar(np.asarray(track.transform), track.intrinsics)
         track = dataclasses.replace(track, transform=seen, intrinsics=None)
     content = {} if origin is None else origin.content

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from gagjax.camera import DISTANCE
 from gagjax.errors import InputError
-from gagjax.expression.from_template import DISTANCE
 from gagjax.io.formats import fields, pickling
 from gagjax.io.formats.origin import Origin, merged, of
 from gagjax.track import Track, as_rate

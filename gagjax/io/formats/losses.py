@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from gagjax.conventions.head_pose import NAMES as POSE
-from gagjax.conventions.head_pose import rotation_of, transform_of
-from gagjax.expression.arkit.driving import EYELIDS, WEIGHTS
+from gagjax.conventions.head_pose import host_rotation_of, host_transform_of
+from gagjax.expression.arkit.channels import EYELIDS, WEIGHTS
 from gagjax.expression.arkit.names import column_of
 from gagjax.io.formats import gagavatar, liveportrait, vhap
 from gagjax.io.formats.arkit.live_link import RATES
@@ -72,7 +72,7 @@ def losses(track: Track, layout: str, *, folder: bool = False) -> list[str]:
         found.append(
             "the camera is left out: it lies in transforms.json, which goes into a folder (an output without suffix)"
         )
-    elif layout in ("vhap", "lam") and not track.camera_known and rotation_of(track.extra) is None:
+    elif layout in ("vhap", "lam") and not track.camera_known and host_rotation_of(track.extra) is None:
         found.append("the camera is left out: these files hold the head's rotation alone")
     if layout in ("vhap", "lam") and of(track, layout) is None and track.shape is not None and track.shape.ndim == 2:
         found.append("the shapes of the frames become their mean: these files hold one")
@@ -116,7 +116,9 @@ def _beside_the_face(track: Track, layout: str) -> list[str]:
     if layout == "artalk" and np.any(track.eyes):
         left.append("eyes")
     if track.camera_known:
-        left.append("camera" if (rotation_of(track.extra) is not None) or layout != "artalk" else "the camera's place")
+        left.append(
+            "camera" if (host_rotation_of(track.extra) is not None) or layout != "artalk" else "the camera's place"
+        )
     return [f"left out, these files hold the face alone: {', '.join(left)}"] if left else []
 
 
@@ -129,7 +131,7 @@ def _is_unread(track: Track) -> bool:
 
 
 def _moves_itself(track: Track) -> bool:
-    return not np.array_equal(transform_of(track.channels), track.transform, equal_nan=True)
+    return not np.array_equal(host_transform_of(track), track.transform, equal_nan=True)
 
 
 def _entries(track: Track, layout: str, folder: bool) -> list[str]:

@@ -17,14 +17,13 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial.transform import Rotation
 
-from gagjax.camera import UNITS_PER_METRE, Intrinsics
-from gagjax.conventions.head_pose import rotation_of
+from gagjax.camera import DISTANCE, UNITS_PER_METRE, Intrinsics
+from gagjax.conventions import rotations
+from gagjax.conventions.head_pose import host_rotation_of
 from gagjax.errors import InputError
 from gagjax.io import folders
 from gagjax.io.formats import fields, numbering, transforms
-from gagjax.io.formats.liveportrait import DISTANCE
 from gagjax.io.formats.origin import Origin, merged, of
 from gagjax.io.untrusted.checkpoints import load_npz
 from gagjax.track import EXPRESSIONS, SHAPES, Track
@@ -300,7 +299,7 @@ def frontal(translation: Float[np.ndarray, "T 3"]) -> Float[np.ndarray, "T 3 4"]
 def _matrices(rotation: np.ndarray) -> np.ndarray:
     # Non-finite frames are reported later; here they must not abort the conversion.
     finite = np.isfinite(rotation).all(1)
-    turned = Rotation.from_rotvec(np.where(finite[:, None], rotation, 0.0)).as_matrix().astype(np.float32)
+    turned = rotations.matrices(np.where(finite[:, None], rotation, 0.0)).astype(np.float32)
     turned[~finite] = np.nan
     return turned
 
@@ -313,9 +312,9 @@ def parameters_of(track: Track, *, camera: bool = False) -> dict[str, np.ndarray
         camera: The camera is written beside them. Otherwise a head at rest takes the camera's turns over.
     """
     frames = len(track)
-    held = rotation_of(track.extra)
+    held = host_rotation_of(track.extra)
     at_rest = np.tile(np.eye(3), (frames, 1, 1)) if camera else head_rotation(track)
-    turned = at_rest if held is None else np.asarray(held)
+    turned = at_rest if held is None else held
     return {
         "expr": np.asarray(track.expression, np.float32),
         "jaw_pose": np.asarray(track.jaw, np.float32),
@@ -334,8 +333,7 @@ def _fresh(new: Mapping[str, np.ndarray]) -> dict[str, Any]:
 def vectors(matrices: Float[np.ndarray, "T 3 3"]) -> Float[np.ndarray, "T 3"]:
     """Axis-angle vectors of rotation matrices; NaN where those are not finite."""
     finite = np.isfinite(matrices).all((1, 2))
-    turned = Rotation.from_matrix(np.where(finite[:, None, None], matrices, np.eye(3)).astype(np.float64))
-    made = turned.as_rotvec().astype(np.float32)
+    made = rotations.vectors(np.where(finite[:, None, None], matrices, np.eye(3))).astype(np.float32)
     made[~finite] = np.nan
     return made
 

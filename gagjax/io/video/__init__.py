@@ -6,13 +6,30 @@ read alike; H.264, VP9, GIF and folders of PNG images are written.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from gagjax.io.pixels import to_uint8
-from gagjax.io.video.describing import VideoInfo
-from gagjax.io.video.encoding import SUFFIXES, Coding, kind_of
-from gagjax.io.video.opening import opened
-from gagjax.io.video.reading import Frames, info, read, times
-from gagjax.io.video.stills import is_stills
-from gagjax.io.video.writing import write
+from gagjax.process import deferred
+
+if TYPE_CHECKING:
+    from gagjax.io.video.describing import VideoInfo
+    from gagjax.io.video.encoding import SUFFIXES, Coding, kind_of
+    from gagjax.io.video.opening import opened
+    from gagjax.io.video.reading import Frames, info, read, times
+    from gagjax.io.video.stills import is_stills
+    from gagjax.io.video.writing import write
+else:
+    __getattr__, __dir__ = deferred.names(
+        __name__,
+        {
+            "describing": ("VideoInfo",),
+            "encoding": ("SUFFIXES", "Coding", "kind_of"),
+            "opening": ("opened",),
+            "reading": ("Frames", "info", "read", "times"),
+            "stills": ("is_stills",),
+            "writing": ("write",),
+        },
+    )
 
 __all__ = [
     "SUFFIXES",

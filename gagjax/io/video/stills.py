@@ -11,16 +11,26 @@ import warnings
 from collections.abc import Callable, Generator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from gagjax.errors import InputError
-from gagjax.io import images, suffixes
-from gagjax.io.frame_database import FrameDatabase
-from gagjax.io.video.describing import VideoInfo
+from gagjax.io import suffixes
+from gagjax.process import deferred
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from gagjax.io import frame_database, images
+    from gagjax.io.frame_database import FrameDatabase
+    from gagjax.io.video import describing
+    from gagjax.io.video.describing import VideoInfo
+else:  # whether a folder holds pictures is asked of every input
+    Image, images = deferred.module("PIL.Image"), deferred.module("gagjax.io.images")
+    describing = deferred.module("gagjax.io.video.describing")
+    frame_database = deferred.module("gagjax.io.frame_database")
 
 RATE = Fraction(25)
 _TRACKS = (".npz", ".pkl", ".pickle", ".pt", ".pth", ".json", ".jsonl")
@@ -74,7 +84,7 @@ def of_stills(path: Path, fps: Fraction | None) -> VideoInfo:
     for remark in remarks:
         warnings.warn(f"{path}: {remark}", stacklevel=4)
     database = (path / "data.mdb").is_file() or (path / "img_lmdb").is_dir()
-    return VideoInfo(
+    return describing.VideoInfo(
         path=path,
         fps=fps or RATE,
         width=sizes[0][0],
@@ -99,7 +109,7 @@ def series(path: Path) -> Generator[list[Picture], None, None]:
         InputError: If there is none.
     """
     if (path / "data.mdb").is_file() or (path / "img_lmdb").is_dir():
-        with FrameDatabase(path) as database:
+        with frame_database.FrameDatabase(path) as database:
             found = [_picture(name, name, _bytes_of(database, name)) for name in database]
             yield _ordered(found, path)
         return

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.spatial.transform import Rotation
 
 from gagjax.errors import InputError
-from gagjax.expression.arkit.driving import WEIGHTS, turns_of
+from gagjax.expression.arkit.channels import WEIGHTS, turns_of
 from gagjax.expression.arkit.names import NAMES
-from gagjax.expression.arkit.shapes import builtin_shapes
 from gagjax.io.formats import vhap
 from gagjax.io.formats.origin import Origin
 from gagjax.track import EXPRESSIONS, Track
+
+if TYPE_CHECKING:
+    from scipy.spatial.transform import Rotation
 
 FORMATS = ("livelink", "arkit", "audio2face", "mediapipe")
 
@@ -46,7 +48,7 @@ def track_of(
         eyes: Turns of the eyes, axis-angle in radians, where the file holds them apart from the weights.
         frames: Which frame of the content each is; None is all in order.
     """
-    jaw, looked = turns_of(weights, builtin_shapes())
+    jaw, looked = turns_of(weights)
     count = len(weights)
     index = np.arange(count) if frames is None else frames
     return Track(
@@ -85,6 +87,8 @@ def weights_in(track: Track, path: Path) -> Float[np.ndarray, "T 52"]:
 
 def turn_of(yaw: np.ndarray, pitch: np.ndarray, roll: np.ndarray) -> Rotation:
     """The rotation of yaw about y, pitch about x and roll about z, radians, in the head's axes, applied in reverse order."""
+    from scipy.spatial.transform import Rotation
+
     return Rotation.from_euler("YXZ", np.stack([yaw, pitch, roll], -1))
 
 

@@ -20,11 +20,10 @@ import re
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial.transform import Rotation
 
 from gagjax.errors import InputError
 from gagjax.expression.arkit.names import NAMES, columns_of
@@ -33,6 +32,9 @@ from gagjax.io.formats.arkit import common
 from gagjax.io.formats.origin import of
 from gagjax.text.printable import quoted
 from gagjax.track import Track
+
+if TYPE_CHECKING:
+    from scipy.spatial.transform import Rotation
 
 LIMIT = 1 << 28  # bytes
 COLUMNS = 1000
@@ -170,6 +172,8 @@ def _changed(content: Mapping[str, Any], frame: int, before: np.ndarray, now: np
 
 def _values(track: Track, weights: Float[np.ndarray, "T 52"], *, radians: bool) -> Float[np.ndarray, "T 61"]:
     """Weights, then yaw, pitch and roll of head, left and right eye."""
+    from scipy.spatial.transform import Rotation
+
     turns = [Rotation.from_rotvec(np.asarray(track.eyes, np.float64)[:, k : k + 3]) for k in (0, 3)]
     head = track.extra.get("rotation", np.tile(np.eye(3), (len(track), 1, 1)))
     angles = [common.angles_of(each) for each in (Rotation.from_matrix(np.asarray(head, np.float64)), *turns)]

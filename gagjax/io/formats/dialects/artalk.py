@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gagjax.conventions.head_pose import rotation_of
+from gagjax.conventions.head_pose import host_rotation_of
 from gagjax.io.formats import fields, torch_archive, vhap
 from gagjax.io.formats.dialects import common
 from gagjax.io.formats.origin import Origin, merged, of
@@ -58,8 +58,8 @@ def write(track: Track, path: Path) -> None:
 
     A track whose camera moves about a head at rest gives its camera's turns as the head's.
     """
-    turned = rotation_of(track.extra)
-    rotation = vhap.head_rotation(track) if turned is None else np.asarray(turned)
+    turned = host_rotation_of(track.extra)
+    rotation = vhap.head_rotation(track) if turned is None else turned
     rows = np.concatenate([track.expression, vhap.vectors(np.asarray(rotation, np.float32)), track.jaw], 1)
     rows = rows.astype(np.float32)
     origin = of(track, NAME)

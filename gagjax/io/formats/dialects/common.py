@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from gagjax.camera import UNITS_PER_METRE
+from gagjax.conventions import rotations
 from gagjax.errors import InputError
 from gagjax.io.formats import fields, numbering
 from gagjax.io.formats.origin import Origin
@@ -172,20 +173,14 @@ def camera_of(
 
 def matrices(vectors: Float[np.ndarray, "T 3"]) -> Float[np.ndarray, "T 3 3"]:
     """Rotation matrices of axis-angle vectors; NaN where those are not finite, which is looked for later."""
-    from scipy.spatial.transform import Rotation
-
     finite = np.isfinite(vectors).all(1)
-    turned = Rotation.from_rotvec(np.where(finite[:, None], vectors, 0.0)).as_matrix().astype(np.float32)
+    turned = rotations.matrices(np.where(finite[:, None], vectors, 0.0)).astype(np.float32)
     turned[~finite] = np.nan
     return turned
 
 
 def vectors_of_6d(values: Float[np.ndarray, "T 6"]) -> Float[np.ndarray, "T 3"]:
     """Axis-angle vectors of rotations given by their first two rows; NaN where those are not finite."""
-    from gagjax import so3
-
     finite = np.isfinite(values).all(1)
-    turned = np.asarray(
-        so3.log(so3.from_6d(np.where(finite[:, None], values, np.eye(3)[:2].reshape(6)).astype(np.float32)))
-    )
+    turned = rotations.vectors(rotations.from_6d(np.where(finite[:, None], values, np.eye(3)[:2].reshape(6))))
     return np.where(finite[:, None], turned, np.nan).astype(np.float32)

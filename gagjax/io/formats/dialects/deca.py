@@ -25,11 +25,10 @@ from typing import Any
 
 import numpy as np
 
-from gagjax.camera import FOCAL, UNITS_PER_METRE
+from gagjax.camera import DISTANCE, FOCAL, UNITS_PER_METRE
 from gagjax.errors import InputError
-from gagjax.expression.arkit.driving import EYELIDS
+from gagjax.expression.arkit.channels import EYELIDS
 from gagjax.expression.codes import track_from_codes
-from gagjax.expression.from_template import DISTANCE
 from gagjax.io.formats.dialects import common
 from gagjax.track import EXPRESSIONS, SHAPES, Track
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from gagjax.camera import Intrinsics
 from gagjax.errors import InputError
-from gagjax.expression.arkit.driving import EYELIDS
+from gagjax.expression.arkit.channels import EYELIDS
 from gagjax.io.formats.dialects import common
 from gagjax.track import EXPRESSIONS, SHAPES, Track
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from gagjax.errors import InputError
 from gagjax.io.formats import vhap
@@ -80,6 +79,8 @@ def read(content: Mapping[str, Any], file: Path) -> Track:
 
 
 def _turned(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    from scipy.spatial.transform import Rotation
+
     finite = np.isfinite(outer).all(1) & np.isfinite(inner).all(1)
     both = (Rotation.from_rotvec(np.where(finite[:, None], each, 0.0)) for each in (outer, inner))
     made = (next(both) * next(both)).as_rotvec().astype(np.float32)
