@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gagjax.splatting import Gaussians, host_calls, rasterize
+from gagjax.splatting import cpu, host_calls
+from gagjax.splatting.projection import splats
 from tests.splatting.test_rasterize import camera, scene
 
 
@@ -64,29 +65,32 @@ def test_inputs_cannot_be_written():
     assert not given.writeable
 
 
-def test_values_and_gradients_are_those_of_a_callback(monkeypatch):
-    g, view = scene(60, 3), camera()
+def test_pictures_and_gradients_are_those_of_a_callback_bit_by_bit(monkeypatch):
+    g = scene(60, 3)
+    flat = splats(g, camera())
+    splatted = (flat.centres, flat.conics, g.opacities, g.features, jnp.ones(3), flat.depths)
 
-    def both(gaussians: Gaussians):
-        return jax.value_and_grad(lambda x: (rasterize(x, view, backend="cpu")[0] ** 2).sum())(gaussians)
+    def both(*arguments):
+        pictures, back = jax.vjp(lambda *a: cpu._composite(40, 40, *a), *arguments)
+        return pictures, back(pictures)
 
-    by_name = jax.jit(both)(g)
+    by_name = jax.jit(both)(*splatted)
     monkeypatch.setattr(host_calls, "register", lambda *_: False)  # as where XLA does not take the handler
-    by_callback = jax.jit(lambda x: both(x))
-    assert "callback" in by_callback.lower(g).as_text()
-    jax.tree.map(np.testing.assert_array_equal, by_name, by_callback(g))
+    by_callback = jax.jit(lambda *a: both(*a))
+    assert "callback" in by_callback.lower(*splatted).as_text()
+    jax.tree.map(np.testing.assert_array_equal, by_name, by_callback(*splatted))
 
 
 PROGRAM = """
 import jax, numpy as np
-from gagjax.splatting import rasterize
-from tests.splatting.test_rasterize import camera, scene
-g, view = scene(60, 3), camera(24)
+from gagjax.splatting import cpu
+r = np.random.default_rng(0)
+shapes = ((9, 2), (9, 3), (9,), (9, 3), (3,), (9,))
+splats = [r.random(shape, np.float32) for shape in shapes]
 compiled = []
+step = jax.jit(jax.value_and_grad(lambda *x: sum((y**2).sum() for y in cpu._composite(24, 20, *x))))
 jax.monitoring.register_event_listener(lambda name, **_: compiled.append(name))
-step = jax.jit(jax.value_and_grad(lambda x: (rasterize(x, view, backend="cpu")[0] ** 2).sum()))
-compiled.clear()
-value, _ = step(g)
+value, _ = step(*splats)
 print(compiled.count("/jax/compilation_cache/cache_hits"), compiled.count("/jax/compilation_cache/cache_misses"), value)
 """
 
