@@ -1,4 +1,4 @@
-"""The CPU backend: compositing by numba behind `custom_vjp` and a host callback, projection by JAX around it."""
+"""The CPU backend: compositing by numba behind `custom_vjp` and a call to the host, projection by JAX around it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from gagjax.camera import Camera
+from gagjax.splatting import host_calls
 from gagjax.splatting.gaussians import Gaussians
 from gagjax.splatting.projection import splats
 from gagjax.typing import AnyArray, Tree
@@ -89,9 +90,7 @@ def rasterize_cpu(
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _composite(width: int, height: int, *arguments: AnyArray) -> Any:
     channels = arguments[3].shape[-1]
-    return _on_host(
-        functools.partial(_forward, width, height), ((height, width, channels), (height, width)), *arguments
-    )
+    return _on_host(_forward, ((height, width, channels), (height, width)), *arguments)
 
 
 def _composite_fwd(width: int, height: int, *arguments: AnyArray) -> Any:
@@ -100,7 +99,7 @@ def _composite_fwd(width: int, height: int, *arguments: AnyArray) -> Any:
 
 def _composite_bwd(width: int, height: int, arguments: tuple[AnyArray, ...], cotangents: Tree) -> Any:
     shapes = tuple(a.shape for a in arguments[:5])
-    grads = _on_host(functools.partial(_backward, width, height), shapes, *arguments, *cotangents)
+    grads = _on_host(_backward, shapes, *arguments, *cotangents)
     return *grads, jnp.zeros_like(arguments[5])
 
 
@@ -114,6 +113,9 @@ def _on_host(function: Callable[..., None], shapes: tuple[tuple[int, ...], ...],
     """
     results = tuple(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)
     if jax.default_backend() == "cpu":
+        name = f"gagjax.splatting.{function.__name__.strip('_')}"
+        if host_calls.register(name, function):
+            return host_calls.call(name, shapes, *arguments)
         from jax.experimental.buffer_callback import buffer_callback
 
         def in_place(_: object, outputs: Any, *inputs: Any) -> None:  # XLA's own buffers, not arrays yet
@@ -160,8 +162,9 @@ class _Plan:
         self.features = features[order]
 
 
-def _forward(width: int, height: int, outputs: Sequence[np.ndarray], *arguments: np.ndarray) -> None:
+def _forward(outputs: Sequence[np.ndarray], *arguments: np.ndarray) -> None:
     picture, light = outputs
+    height, width = light.shape
     centres, conics, opacities, features, background, depths = arguments
     with _lock, _blas().limit(limits=1, user_api="blas"):
         plan = _Plan(width, height, centres, conics, opacities, features, depths)
@@ -179,9 +182,10 @@ def _forward(width: int, height: int, outputs: Sequence[np.ndarray], *arguments:
         )
 
 
-def _backward(width: int, height: int, outputs: Sequence[np.ndarray], *arguments: np.ndarray) -> None:
+def _backward(outputs: Sequence[np.ndarray], *arguments: np.ndarray) -> None:
     g_centres, g_conics, g_opacities, g_features, g_background = outputs
     centres, conics, opacities, features, background, depths, g_picture, g_light = arguments
+    height, width = g_light.shape
     columns = 6 + features.shape[1]
     with _lock, _blas().limit(limits=1, user_api="blas"):
         kernels = _kernels()
