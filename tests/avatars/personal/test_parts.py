@@ -12,7 +12,7 @@ import pytest
 
 from gagjax import InputError, flame, so3
 from gagjax.avatars.parameters import Parameters
-from gagjax.avatars.personal import canonical
+from gagjax.avatars.personal import canonical, files, motion
 from gagjax.avatars.personal import clip as clips
 from gagjax.avatars.personal.cameras.calibration import Calibration
 from gagjax.avatars.personal.cameras.colour import ColourCorrection
@@ -23,7 +23,7 @@ from gagjax.avatars.personal.geometry.shape import ShapeFit
 from gagjax.avatars.personal.geometry.warm_up import ScaleWarmUp
 from gagjax.avatars.personal.light import backdrop, harmonics
 from gagjax.avatars.personal.parts.base import Scene, View
-from gagjax.avatars.personal.perceptual import filters
+from gagjax.avatars.personal.perceptual import filters, networks
 from gagjax.avatars.personal.training import AvatarFit
 from gagjax.camera import from_track
 from gagjax.io import images
@@ -102,6 +102,68 @@ def test_a_fit_with_every_part_goes_on_bit_for_bit(fitted, start, many, every, t
         AvatarFit(start, many, fitted.settings, [3], every[:-1], held_cameras=[2]).resume(
             tmp_path / "checkpoint.safetensors"
         )
+
+
+def test_lasting_parts_come_back_with_the_avatar(fitted, tmp_path):
+    assert [part.name for part in fitted.avatar.parts] == ["shape", "uv", "light"]
+    files.save(tmp_path / "avatar", fitted.avatar, head=flame.builtin(0), seed=0)
+    found = files.load(tmp_path / "avatar")
+    parameters = fitted.data.motion.frame(0, jnp.zeros(motion.COLUMNS), 40)[0]
+    drawn = jax.jit(lambda avatar, parameters: avatar.gaussians(parameters))
+    jax.tree.map(np.testing.assert_array_equal, drawn(fitted.avatar, parameters), drawn(found.avatar, parameters))
+    assert np.abs(found.model.v_template - flame.builtin(0).v_template).max() > 0
+    file = tmp_path / "avatar" / files.JSON
+    about = json.loads(file.read_text())
+    for parts in ({"other": {}}, {"uv": {"size": 6, "encode": 1}}, {"uv": {"size": True, "encode": 1}}, ["uv"],
+                  {"uv": {"size": 16}}, {}):  # fmt: skip
+        file.write_text(json.dumps(about | {"parts": parts}))
+        with pytest.raises(InputError):
+            files.load(tmp_path / "avatar")
+
+
+def test_lpips_is_that_of_the_bridge(tmp_path):
+    torch = pytest.importorskip("torch", reason="the other computation is in torch")
+    from bridge.perceptual import Lpips
+
+    rng = np.random.default_rng(0)
+    state = {}
+    for k, layer in enumerate(networks.ALEX):
+        shape = (layer.outward, layer.inward, layer.kernel, layer.kernel)
+        state[f"net.slice{layer.part}.{layer.place}.weight"] = torch.tensor(
+            0.05 * rng.normal(size=shape), dtype=torch.float32
+        )
+        state[f"net.slice{layer.part}.{layer.place}.bias"] = torch.tensor(
+            rng.normal(size=layer.outward), dtype=torch.float32
+        )
+        state[f"lin{k}.model.1.weight"] = torch.tensor(rng.random((1, layer.outward, 1, 1)), dtype=torch.float32)
+    torch.save(state, tmp_path / "lpips.pt")
+    one, other = rng.random((2, 40, 40, 3)).astype(np.float32)
+    stack = networks.load(tmp_path / "lpips.pt")
+    found = float(stack.distance(one, other))
+    wanted = float(Lpips.load(tmp_path / "lpips.pt")(torch.tensor(one[None]), torch.tensor(other[None]))[0])
+    assert stack.kind == "alex" and wanted > 0.01
+    assert found == pytest.approx(wanted, rel=1e-4)
+    del state["net.slice3.6.bias"]
+    torch.save(state, tmp_path / "lpips.pt")
+    with pytest.raises(InputError, match="missing"):
+        networks.load(tmp_path / "lpips.pt")
+
+
+def test_the_layers_of_vgg_are_those_of_torchvision():
+    """Convolutions at features 0 2 5 7 10 12 14 17 19 21 24 26 28; features after the last of each block."""
+    assert [layer.place for layer in networks.VGG] == [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]
+    assert [layer.place for layer in networks.VGG if layer.taken] == [2, 7, 14, 21, 28]
+    assert [layer.place for layer in networks.VGG if layer.pooled] == [5, 10, 17, 24]
+    rng = np.random.default_rng(0)
+    kernels = tuple(
+        (0.1 * rng.normal(size=(3, 3, each.inward, each.outward))).astype(np.float32) for each in networks.VGG
+    )
+    biases = tuple(np.zeros(each.outward, np.float32) for each in networks.VGG)
+    channels = tuple(np.ones(each.outward, np.float32) for each in networks.VGG if each.taken)
+    stack = networks.Stack(kernels, biases, channels)
+    picture = jnp.asarray(rng.random((16, 16, 3)), jnp.float32)
+    sizes = [x.shape for x in jax.jit(lambda s, x: s.features(x))(stack, picture)]
+    assert sizes == [(16, 16, 64), (8, 8, 128), (4, 4, 256), (2, 2, 512), (1, 1, 512)]
 
 
 def test_a_camera_of_a_rig_sees_what_its_own_pose_says():
