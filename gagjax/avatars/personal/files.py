@@ -205,7 +205,8 @@ def _about(file: Path) -> dict[str, Any]:
     for name, least, most in (("gaussians", 1, 10_000_000), ("shape", 0, 1000), ("size", 0, 8192)):
         if type(about.get(name)) is not int or not least <= about[name] <= most:
             raise InputError(f"is {about.get(name)!r}", file=file, field=name, fix=_AGAIN)
-    about = {"blend": None, "channels": 3, "factor": 1, "parts": {}} | about
+    defaults: dict[str, Any] = {"blend": None, "channels": 3, "factor": 1, "parts": {}}
+    about = defaults | about
     lasting.check(about["parts"], file)
     for name, known in (("channels", deformation.CHANNELS), ("factor", upscaling.FACTORS)):
         if type(about[name]) is not int or about[name] not in (known if about["kind"] == "field" else known[:1]):

@@ -248,7 +248,7 @@ def test_filters_see_edges_and_texture_but_not_equal_pictures():
     distance = jax.jit(filters.distance, static_argnames=("scales", "share"))
     sharp = jnp.asarray((rng.random((16, 16, 3)) > 0.5).astype(np.float32))
     flat = jnp.full((16, 16, 3), 0.5)
-    assert float(distance(sharp, sharp)) == 0
+    assert float(distance(sharp, sharp)) < 1e-6
     assert float(distance(flat, sharp)) > 0.1
     # A shifted texture is nearer by Gram matrices than none at all, though no pixel agrees.
     shifted = jnp.roll(sharp, 7, 1)
