@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from gagjax.avatars.personal.cameras import reading
+from gagjax.avatars.personal.cameras.rig import Rig
 from gagjax.errors import InputError
 from gagjax.io import suffixes
 from gagjax.track import Track
@@ -19,24 +22,31 @@ class FilmedClip:
     """Frames with a track.
 
     Args:
-        frames: Square, (T, S, S, 3).
-        track: One entry per frame.
-        background: Colour behind the head, (3,) in [0, 1].
-        masks: The person's coverage in [0, 255], (T, S, S), or None.
+        frames: Square, (N, S, S, 3): one per frame of the track, or with many cameras one per frame and camera.
+        track: One entry per frame in time, seen by the first camera.
+        background: Colour behind the head in [0, 1], (3,), or one per camera, (C, 3).
+        masks: The person's coverage in [0, 255], (N, S, S), or None.
+        rig: The cameras, and which frame and camera each picture is; None for one camera.
     """
 
-    frames: UInt8[np.ndarray, "T S S 3"]
+    frames: UInt8[np.ndarray, "N S S 3"]
     track: Track
-    background: Float[np.ndarray, "3"]
-    masks: UInt8[np.ndarray, "T S S"] | None = None
+    background: Float[np.ndarray, "3"] | Float[np.ndarray, "C 3"]
+    masks: UInt8[np.ndarray, "N S S"] | None = None
+    rig: Rig | None = None
 
     @property
     def size(self) -> int:
         """Width and height of the frames."""
         return self.frames.shape[1]
 
+    @property
+    def cameras(self) -> int:
+        """Number of cameras."""
+        return 1 if self.rig is None else len(self.rig)
+
     def __len__(self) -> int:
-        return len(self.frames)
+        return len(self.track)
 
 
 def read(folder: str | Path, size: int = 128, *, fps: FrameRate | None = None) -> FilmedClip:
@@ -44,7 +54,8 @@ def read(folder: str | Path, size: int = 128, *, fps: FrameRate | None = None) -
 
     The folder holds a track (`track.npz`, or the output of GAGAvatar_track or VHAP) and the frames it was estimated
     from: a database `img_lmdb`, a folder `frames` or `images` of image files in track order, or one video. An optional
-    folder `masks` holds grey images. Frames must be square, as cropped by trackers.
+    folder `masks` holds grey images. Frames must be square, as cropped by trackers. For folders of several cameras see
+    `gagjax.avatars.personal.cameras.reading`.
 
     Args:
         folder: The folder.
@@ -60,7 +71,16 @@ def read(folder: str | Path, size: int = 128, *, fps: FrameRate | None = None) -
     if not folder.is_dir():
         raise InputError("is no folder", file=folder, fix="Pass a folder with frames/ and track.npz")
     own = folder / "track.npz"
-    track = load_track(own if own.is_file() else folder, fps=fps).validate(str(folder))
+    many = reading.is_rig(folder)
+    with warnings.catch_warnings():
+        if many:  # the first camera is the track's, and the others are read here
+            warnings.filterwarnings("ignore", message=".* cameras; number .* is used")
+        track = load_track(own if own.is_file() else folder, fps=fps).validate(str(folder))
+    if many:
+        pictures, mattes, rig = reading.pictures(folder, track, size)
+        each = [np.flatnonzero(np.asarray(rig.camera) == c) for c in range(len(rig))]
+        colours = [behind(pictures[i], None if mattes is None else mattes[i]) for i in each]
+        return FilmedClip(pictures, track, np.stack(colours), mattes, rig)
     frames = _pictures(folder, track, size)
     if len(frames) != len(track):
         raise InputError(
