@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from gagjax.avatars.personal.cameras.rig import Rig
 from gagjax.errors import InputError
 from gagjax.io import suffixes
 from gagjax.track import Track
@@ -19,24 +20,31 @@ class FilmedClip:
     """Frames with a track.
 
     Args:
-        frames: Square, (T, S, S, 3).
-        track: One entry per frame.
-        background: Colour behind the head, (3,) in [0, 1].
-        masks: The person's coverage in [0, 255], (T, S, S), or None.
+        frames: Square, (N, S, S, 3): one per frame of the track, or with many cameras one per frame and camera.
+        track: One entry per frame in time, seen by the first camera.
+        background: Colour behind the head in [0, 1], (3,), or one per camera, (C, 3).
+        masks: The person's coverage in [0, 255], (N, S, S), or None.
+        rig: The cameras, and which frame and camera each picture is; None for one camera.
     """
 
-    frames: UInt8[np.ndarray, "T S S 3"]
+    frames: UInt8[np.ndarray, "N S S 3"]
     track: Track
-    background: Float[np.ndarray, "3"]
-    masks: UInt8[np.ndarray, "T S S"] | None = None
+    background: Float[np.ndarray, "3"] | Float[np.ndarray, "C 3"]
+    masks: UInt8[np.ndarray, "N S S"] | None = None
+    rig: Rig | None = None
 
     @property
     def size(self) -> int:
         """Width and height of the frames."""
         return self.frames.shape[1]
 
+    @property
+    def cameras(self) -> int:
+        """Number of cameras."""
+        return 1 if self.rig is None else len(self.rig)
+
     def __len__(self) -> int:
-        return len(self.frames)
+        return len(self.track)
 
 
 def read(folder: str | Path, size: int = 128, *, fps: FrameRate | None = None) -> FilmedClip:

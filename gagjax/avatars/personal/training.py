@@ -21,7 +21,9 @@ from gagjax.avatars.personal.canonical import Canonical
 from gagjax.avatars.personal.clip import FilmedClip
 from gagjax.avatars.personal.densification import Seen, reassigned
 from gagjax.avatars.personal.motion import COLUMNS, Motion, corrected
-from gagjax.avatars.rendering import drawn, mapped
+from gagjax.avatars.personal.parts.base import Part, Scene, Shown, View
+from gagjax.avatars.personal.parts.dressed import DressedAvatar
+from gagjax.avatars.rendering import mapped
 from gagjax.camera import UNITS_PER_METRE
 from gagjax.errors import InputError
 from gagjax.protocols import DrawsSmaller, FinishesPictures
@@ -30,6 +32,7 @@ from gagjax.typing import AnyArray, Tree
 
 if TYPE_CHECKING:
     from gagjax.avatars.parameters import Parameters
+    from gagjax.avatars.personal.cameras.rig import Rig
     from gagjax.avatars.personal.files import PersonalAvatar
     from gagjax.flame.model import FlameModel
 
@@ -86,7 +89,7 @@ class State(NamedTuple):
     """The mutable state of a fit, as stored in a checkpoint.
 
     Attributes:
-        weights: The avatar's trainable weights: `points` and `network`.
+        weights: The trainable weights: the avatar's `points` and `network`, and `parts` by name if there are any.
         canonical: Placement of the slots.
         optimiser: Adam's moments of `weights`.
         changes: Corrections of the track, (T, 115), in units of `Motion.unit`.
@@ -105,12 +108,37 @@ class State(NamedTuple):
 
 
 class Data(NamedTuple):
-    """A clip on the device."""
+    """A clip on the device.
+
+    Attributes:
+        frames: (N, S, S, 3), one picture per frame and camera.
+        masks: (N, S, S) or None.
+        motion: The track, (T, ...).
+        background: (3,) or one per camera, (C, 3).
+        rig: Frame and camera of each picture, with many cameras.
+    """
 
     frames: Array
     masks: Array | None
     motion: Motion
     background: Array
+    rig: Rig | None = None
+
+    def place(self, index: int | AnyArray) -> tuple[Any, Any]:
+        """Frame and camera of a picture."""
+        return (index, jnp.int32(0)) if self.rig is None else (self.rig.time[index], self.rig.camera[index])
+
+    def seen(self, index: AnyArray, change: AnyArray, size: int) -> tuple[Parameters, Float[Array, "3 4"]]:
+        """The corrected parameters of a picture with its camera, and the track's own (the first) camera."""
+        time, camera = self.place(index)
+        parameters, reference = self.motion.frame(time, change, size)
+        if self.rig is not None:
+            parameters = dataclasses.replace(parameters, camera=self.rig.view(reference, time, camera, size))
+        return parameters, reference
+
+    def behind(self, camera: AnyArray) -> Array:
+        """The background seen by a camera, (3,)."""
+        return self.background if self.background.ndim == 1 else self.background[camera]
 
 
 class AvatarFit:
@@ -121,6 +149,8 @@ class AvatarFit:
         clip: Frames and track.
         settings: Settings of the fit.
         held_out: Indices of held-out frames.
+        parts: What is added to the fit, see `gagjax.avatars.personal.parts`.
+        held_cameras: Indices of held-out cameras, of a clip with many.
 
     Example:
         >>> fit = Fit(avatar, clip, Settings(steps=100))  # doctest: +SKIP
@@ -134,28 +164,39 @@ class AvatarFit:
         clip: FilmedClip,
         settings: Settings | None = None,
         held_out: Sequence[int] | np.ndarray = (),
+        parts: Sequence[Part] = (),
+        held_cameras: Sequence[int] | np.ndarray = (),
     ) -> None:
         self.settings = settings or Settings()
         self.clip = clip
         self.held_out = np.asarray(sorted(held_out), int)
+        self.held_cameras, self.parts = np.asarray(sorted(held_cameras), int), tuple(parts)
         usable = np.asarray(clip.track.valid).copy()
         usable[self.held_out] = False
-        self.usable = np.flatnonzero(usable)
+        #: Pictures to learn from: indices of `clip.frames`.
+        self.usable = np.flatnonzero(usable) if clip.rig is None else clip.rig.pictures(usable, self.held_cameras)
         self._base = dataclasses.replace(avatar, size=clip.size)
         masks = None if clip.masks is None else jnp.asarray(clip.masks)
         self.data = Data(
-            jnp.asarray(clip.frames), masks, Motion.of(clip.track, clip.size), jnp.asarray(clip.background)
+            jnp.asarray(clip.frames),
+            masks,
+            Motion.of(clip.track, clip.size),
+            jnp.asarray(clip.background),
+            None if clip.rig is None else jax.tree.map(jnp.asarray, clip.rig),
         )
         # Copies: a step donates its input state.
         weights, canonical = jax.tree.map(
             lambda x: jnp.array(x, copy=True),
             ({"points": avatar.points, "network": avatar.network}, avatar.canonical),
         )
+        scene = Scene(avatar, len(clip), clip.cameras, clip.size, self.settings.seed)
+        started = {part.name: part.start(scene) for part in self.parts}
+        weights["parts"] = {name: jax.tree.map(jnp.array, value) for name, value in started.items() if value}
         changes = jnp.zeros((len(clip), COLUMNS))
         self.state = State(
             weights,
             canonical,
-            _optimiser(self.settings).init(weights),
+            _optimiser(self.settings, _rates(self.parts)).init(weights),
             changes,
             jax.vmap(_motion_optimiser().init)(changes),
             Seen.none(len(avatar)),
@@ -164,11 +205,20 @@ class AvatarFit:
 
     @property
     def avatar(self) -> Any:
-        """The current avatar."""
-        parts = jax.tree.map(
+        """The current avatar; with parts that belong to it, dressed in them."""
+        base, weights = self._bare()
+        lasting = tuple(part for part in self.parts if part.lasting)
+        if not lasting:
+            return base
+        return DressedAvatar(base, lasting, {part.name: weights[part.name] for part in lasting})
+
+    def _bare(self) -> tuple[Any, dict[str, Any]]:
+        """The current avatar without parts, and the weights of the parts."""
+        held = jax.tree.map(
             lambda x: jnp.array(x, copy=True), {"canonical": self.state.canonical, **self.state.weights}
         )
-        return dataclasses.replace(self._base, dynamic=_dynamic(self.state.step, self.settings), **parts)
+        weights = held.pop("parts")
+        return dataclasses.replace(self._base, dynamic=_dynamic(self.state.step, self.settings), **held), weights
 
     @property
     def done(self) -> int:
@@ -189,7 +239,7 @@ class AvatarFit:
         for step in range(self.done, last):
             # Every frame once per epoch, in an order that depends only on seed and step: a resumed fit continues alike.
             chosen = [self._frame(step * s.batch + k) for k in range(s.batch)]
-            self.state, figures = _step(self.state, self._base, self.data, jnp.asarray(chosen), s)
+            self.state, figures = _step(self.state, self._base, self.data, jnp.asarray(chosen), s, self.parts)
             if (step + 1) % s.reassign_every == 0 and step + 1 <= s.reassign_until * s.steps:
                 self.state = reassigned(self.state, self._base.model, s.reassign_share, s.seed + step)
             if report is not None:
@@ -200,16 +250,20 @@ class AvatarFit:
         return int(np.random.default_rng([self.settings.seed, turn]).permutation(self.usable)[place])
 
     def refine(self, frames: Sequence[int] | np.ndarray, steps: int = 60) -> None:
-        """Fit only the motion of given frames with a fixed avatar, to evaluate held-out frames."""
+        """Fit only the motion of given pictures with a fixed avatar, to evaluate held-out frames."""
         optimiser = optax.adam(optax.cosine_decay_schedule(0.15, steps, 0.05), b2=0.99)
-        avatar, changes = self.avatar, self.state.changes
+        (avatar, weights), changes = self._bare(), self.state.changes
+        weights = {"points": avatar.points, "network": avatar.network, "parts": weights}
+        step = self.state.step
         for i in map(jnp.asarray, frames):
-            change = changes[i]
+            time = self.data.place(i)[0]
+            change = changes[time]
             moments = optimiser.init(change)
             for _ in range(steps):
-                updates, moments = optimiser.update(_pull(change, avatar, self.data, i, self.settings), moments)
+                pull = _pull(change, weights, avatar, self.data, i, step, self.settings, self.parts)
+                updates, moments = optimiser.update(pull, moments)
                 change = change + updates
-            changes = changes.at[i].set(change)
+            changes = changes.at[time].set(change)
         self.state = self.state._replace(changes=changes)
 
     @property
@@ -243,19 +297,30 @@ class AvatarFit:
             assert isinstance(self._base, DrawsSmaller)
             parts += [str(self._base.factor), str(self._base.points["colour"].shape)]
         parts += [str(self.held_out.tolist()), str(self.clip.frames.shape)]
+        if self.parts or self.clip.rig is not None:
+            parts += [f"{part.name} {jax.tree.structure(part)}" for part in self.parts]
+            parts += [str(self.held_cameras.tolist())]
         name = hashlib.sha256("|".join(parts).encode())
+        for leaf in jax.tree.leaves((self.parts, self.clip.rig)):
+            name.update(np.ascontiguousarray(leaf).tobytes())
         name.update(np.ascontiguousarray(self.clip.frames).tobytes())
         name.update(np.asarray(self.data.motion.transform).tobytes())
         return name.hexdigest()
 
     def picture(self, index: int, change: Tree = None) -> Float[np.ndarray, "S S 3"]:
-        """The rendered image of a frame, with its own or the given corrections."""
-        change = self.state.changes[index] if change is None else jnp.asarray(change)
-        return np.asarray(_picture(self.avatar, self.data, index, change, self.clip.size))
+        """The rendered image of a picture of the clip, with its frame's own or the given corrections."""
+        change = self.state.changes[self.data.place(index)[0]] if change is None else jnp.asarray(change)
+        avatar, weights = self._bare()
+        share = self.state.step / self.settings.steps
+        return np.asarray(_picture(avatar, weights, self.data, jnp.asarray(index), change, share, self.parts))
+
+
+def _rates(parts: Sequence[Part]) -> tuple[tuple[str, float], ...]:
+    return tuple((part.name, part.rate) for part in parts)
 
 
 @functools.cache
-def _optimiser(settings: Settings) -> optax.GradientTransformation:
+def _optimiser(settings: Settings, rates: tuple[tuple[str, float], ...] = ()) -> optax.GradientTransformation:
     def adam(rate: float) -> optax.GradientTransformation:
         return optax.adam(optax.cosine_decay_schedule(rate, settings.steps, 0.03), eps=1e-15)
 
@@ -263,9 +328,14 @@ def _optimiser(settings: Settings) -> optax.GradientTransformation:
         return {
             "points": {name: name for name in weights["points"]},
             "network": jax.tree.map(lambda _: "network", weights["network"]),
+            "parts": {
+                name: jax.tree.map(lambda _, name=name: f"part {name}", part)  # type: ignore[misc]
+                for name, part in weights["parts"].items()
+            },
         }
 
     groups = {name: adam(rate) for name, rate in RATES.items()} | {"network": adam(settings.network_rate)}
+    groups |= {f"part {name}": adam(rate) for name, rate in rates}
     return optax.partition(groups, labels)
 
 
@@ -279,36 +349,71 @@ def _dynamic(step: int | AnyArray, settings: Settings) -> Array:
     return jnp.clip((step / settings.steps - settings.first) / 0.15, 0.0, 1.0).astype(jnp.float32)
 
 
+def _shown(
+    avatar: PersonalAvatar,
+    weights: Tree,
+    data: Data,
+    i: AnyArray,
+    change: AnyArray,
+    share: AnyArray,
+    parts: tuple[Part, ...],
+) -> tuple[Any, Array, Array, View, Parameters]:
+    """What one picture of the clip shows: features of the avatar, finished picture, coverage, view, parameters."""
+    time, camera = data.place(i)
+    parameters, reference = data.seen(i, change, data.frames.shape[1])
+    view = View(jnp.asarray(time), jnp.asarray(camera), reference, jnp.asarray(share))
+    for part in parts:
+        parameters = part.parameters(weights.get(part.name, {}), parameters, view)
+    dressed: Any = DressedAvatar(avatar, parts, weights, view) if parts else avatar
+    features, coverage = mapped(dressed, parameters, data.behind(camera))
+    picture = features
+    if isinstance(dressed, FinishesPictures):
+        picture = dressed.finish(features)
+        coverage = jax.image.resize(coverage, picture.shape[:2], "linear")
+    for part in parts:
+        picture = part.picture(weights.get(part.name, {}), picture, coverage, view)
+    return features, picture, coverage, view, parameters
+
+
 def _error(
-    weights: Tree, changes: Tree, avatar: PersonalAvatar, data: Data, index: AnyArray, settings: Settings
+    weights: Tree,
+    changes: Tree,
+    avatar: PersonalAvatar,
+    data: Data,
+    index: AnyArray,
+    share: AnyArray,
+    settings: Settings,
+    parts: tuple[Part, ...],
 ) -> tuple[Array, dict[str, Array]]:
-    avatar = dataclasses.replace(avatar, **weights)
+    own = {name: value for name, value in weights.items() if name != "parts"}
+    avatar, added = dataclasses.replace(avatar, **own), weights["parts"]
     total, figures = jnp.zeros(()), {"loss": jnp.zeros(()), "square": jnp.zeros(())}
     size = data.frames.shape[1]
     for k in range(index.shape[0]):
         i, change = index[k], changes[k]
-        parameters, transform = data.motion.frame(i, change, size)
         truth = data.frames[i].astype(jnp.float32) / 255
+        features, picture, coverage, view, parameters = _shown(avatar, added, data, i, change, share, parts)
+        loss = losses.photometric(picture, truth, settings.ssim)
         if "upscale" in weights["network"]:
-            features, coverage = mapped(avatar, parameters, data.background)
-            assert isinstance(avatar, FinishesPictures)
-            picture = avatar.finish(features)
-            coverage = jax.image.resize(coverage, picture.shape[:2], "linear")
             # Supervise the colours with the downscaled image: otherwise the network does all the work.
             small = jax.image.resize(truth, (*features.shape[:2], 3), "linear")
-            loss = losses.photometric(picture, truth, settings.ssim) + jnp.abs(features[..., :3] - small).mean()
-        else:
-            picture, coverage = drawn(avatar, parameters, data.background)
-            loss = losses.photometric(picture, truth, settings.ssim)
+            loss = loss + jnp.abs(features[..., :3] - small).mean()
+        mask = None
         if data.masks is not None:
             mask = data.masks[i].astype(jnp.float32) / 255
             loss = loss + settings.silhouette * losses.silhouette(coverage, mask)
         loss = loss + settings.prior * (change**2).sum()
         if settings.motion:
-            given, held = data.motion.frame(i, jnp.zeros_like(change), size)
+            mine, _ = data.motion.frame(view.time, change, size)
+            given, held = data.motion.frame(view.time, jnp.zeros_like(change), size)
             loss = loss + settings.landmark * losses.landmark(
-                _seen(avatar.model, parameters, transform), jax.lax.stop_gradient(_seen(avatar.model, given, held))
+                _seen(avatar.model, mine, view.reference),
+                jax.lax.stop_gradient(_seen(avatar.model, given, held)),
             )
+        if parts:
+            shown = Shown(picture, truth, coverage, mask, avatar, parameters, view)
+            for part in parts:
+                loss = loss + part.loss(added.get(part.name, {}), shown)
         total = total + loss
         figures["square"] += ((picture - truth) ** 2).mean() / index.shape[0]
     total = total / index.shape[0]
@@ -316,6 +421,8 @@ def _error(
     total = total + settings.offset * losses.offset(points["offset"])
     total = total + settings.laplacian * losses.laplacian(points["offset"], avatar.canonical.neighbours)
     total = total + settings.scale * losses.scale(points["scale"])
+    for part in parts:
+        total = total + part.prior(added.get(part.name, {}), avatar)
     return total, figures | {"loss": total}
 
 
@@ -326,27 +433,41 @@ def _seen(model: FlameModel, parameters: Parameters, transform: AnyArray) -> Arr
 
 @functools.partial(jax.jit, static_argnames=("settings",), donate_argnames=("state",))
 def _step(
-    state: State, avatar: PersonalAvatar, data: Data, index: AnyArray, settings: Settings
+    state: State,
+    avatar: PersonalAvatar,
+    data: Data,
+    index: AnyArray,
+    settings: Settings,
+    parts: tuple[Part, ...],
 ) -> tuple[State, dict[str, Array]]:
     dynamic = _dynamic(state.step, settings)
     avatar = dataclasses.replace(avatar, canonical=state.canonical, dynamic=dynamic)
-    changes = state.changes[index]
+    time, share = data.place(index)[0], state.step / settings.steps
+    changes = state.changes[time]
     (_, figures), (g_weights, g_changes) = jax.value_and_grad(_error, (0, 1), has_aux=True)(
-        state.weights, changes, avatar, data, index, settings
+        state.weights, changes, avatar, data, index, share, settings, parts
     )
-    updates, optimiser = _optimiser(settings).update(g_weights, state.optimiser)
+    g_weights["parts"] = {
+        part.name: jax.tree.map(
+            lambda g, since=part.since: jnp.where(share < since, 0, g), g_weights["parts"][part.name]
+        )
+        for part in parts
+        if part.name in g_weights["parts"]
+    }
+    updates, optimiser = _optimiser(settings, _rates(parts)).update(g_weights, state.optimiser)
     weights = optax.apply_updates(state.weights, updates)
     seen = state.seen.add(g_weights["points"])
     motion_optimiser, all_changes = state.motion_optimiser, state.changes
     if settings.motion:
-        rows = jax.tree.map(lambda x: x[index], state.motion_optimiser)
+        # A batch may hold one frame from several cameras: their pulls add up.
+        g_changes = jnp.zeros_like(state.changes).at[time].add(g_changes)[time]
+        rows = jax.tree.map(lambda x: x[time], state.motion_optimiser)
         moves, rows = jax.vmap(_motion_optimiser().update)(g_changes, rows)
-        share = state.step / settings.steps
         rate = settings.motion_rate * jnp.where(
             share < settings.motion_from, 0.0, 0.5 * (1 + jnp.cos(jnp.pi * jnp.minimum(share, 1.0))) + 0.03
         )
-        all_changes = state.changes.at[index].add(-rate * moves)
-        motion_optimiser = jax.tree.map(lambda x, r: x.at[index].set(r), state.motion_optimiser, rows)
+        all_changes = state.changes.at[time].set(changes - rate * moves)
+        motion_optimiser = jax.tree.map(lambda x, r: x.at[time].set(r), state.motion_optimiser, rows)
     figures["psnr"] = -10 * jnp.log10(figures.pop("square"))
     return (
         State(weights, state.canonical, optimiser, all_changes, motion_optimiser, seen, state.step + 1),
@@ -355,13 +476,33 @@ def _step(
 
 
 @functools.partial(jax.jit, static_argnames=("settings",))
-def _pull(change: Tree, avatar: PersonalAvatar, data: Data, index: AnyArray, settings: Settings) -> Any:
+def _pull(
+    change: Tree,
+    weights: Tree,
+    avatar: PersonalAvatar,
+    data: Data,
+    index: AnyArray,
+    step: AnyArray,
+    settings: Settings,
+    parts: tuple[Part, ...],
+) -> Any:
     """The gradient in one frame's motion only."""
-    settings = dataclasses.replace(settings, motion=True)
-    weights = {"points": avatar.points, "network": avatar.network}
-    return jax.grad(lambda z: _error(weights, z[None], avatar, data, index[None], settings)[0])(change)
+    settings, share = dataclasses.replace(settings, motion=True), step / settings.steps
+
+    def error(z: Array) -> Array:
+        return _error(weights, z[None], avatar, data, index[None], share, settings, parts)[0]
+
+    return jax.grad(error)(change)
 
 
-@functools.partial(jax.jit, static_argnames=("size",))
-def _picture(avatar: PersonalAvatar, data: Data, index: AnyArray, change: Tree, size: int) -> Any:
-    return drawn(avatar, data.motion.frame(index, change, size)[0], data.background)[0]
+@jax.jit
+def _picture(
+    avatar: PersonalAvatar,
+    weights: Tree,
+    data: Data,
+    index: AnyArray,
+    change: Tree,
+    share: AnyArray,
+    parts: tuple[Part, ...],
+) -> Any:
+    return _shown(avatar, weights, data, index, change, share, parts)[1]
