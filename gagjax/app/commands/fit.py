@@ -24,8 +24,13 @@ class Fit:
       appearance  Gaussians on the mesh; colour, position and width depend on pose and expression
       field       a neutral head, deformed by a field of expression and pose
 
+    starts:
+      flame       grey Gaussians on the mesh
+      portrait    the colours and the hair of the clip's best frame, as `gagjax avatar` builds them
+
     examples:
       gagjax fit film.mp4 -o avatar/
+      gagjax fit film.mp4 -o avatar/ --start portrait
       gagjax fit clip/ -o avatar/
       gagjax fit clip/ -o avatar/ --flame FLAME_with_eye.pt --size 256 --gaussians 12000
       gagjax reenact --avatar avatar/ -d driver.npz -o result.mp4 --enhanced
@@ -41,6 +46,8 @@ class Fit:
     """Identity of the built-in head, if no FLAME file is given."""
     model: Literal["appearance", "field"] = "appearance"
     """Avatar model, see above."""
+    start: Literal["flame", "portrait"] = "flame"
+    """What the fit starts from, see above."""
     blend: Literal["linear", "sigmoid"] = "linear"
     """How the field's expression and pose branches are blended over the head."""
     channels: Literal[3, 32] = 3

@@ -13,7 +13,7 @@ from gagjax.errors import InputError
 
 if TYPE_CHECKING:
     from gagjax.avatars.personal import training
-    from gagjax.flame.model import FlameModel
+    from gagjax.avatars.personal.starts import Given
     from gagjax.track import Track
 
 CHECKPOINT, PROGRESS = "checkpoint.safetensors", "progress"
@@ -29,6 +29,7 @@ class FitOptions:
     flame: Path | None = None
     head_seed: int = 0
     model: Literal["appearance", "field"] = "appearance"
+    start: Literal["flame", "portrait"] = "flame"
     blend: Literal["linear", "sigmoid"] = "linear"
     channels: Literal[3, 32] = 3
     upscale: Literal[1, 2, 4] = 1
@@ -52,6 +53,7 @@ def fit(options: FitOptions) -> str:
     """
     from gagjax import flame
     from gagjax.avatars.personal import canonical, clip, files, training
+    from gagjax.avatars.personal.starts import Given
     from gagjax.conventions.head_pose import folded
     from gagjax.io import atomic
     from gagjax.io.tracks import save_track
@@ -82,7 +84,8 @@ def fit(options: FitOptions) -> str:
         raise InputError(f"has {len(usable)} tracked frames", file=options.clip, fix="A fit needs at least a few")
     settings = training.Settings(steps=options.steps, motion=options.motion, seed=options.seed)
     with waiting("placing the Gaussians"):
-        run = training.AvatarFit(_start(options, model, found.track), found, settings, held)
+        given = Given(model, found, np.setdiff1d(usable, held), options.gaussians, options.seed)
+        run = training.AvatarFit(_first(options, given), found, settings, held)
     checkpoint = options.out / CHECKPOINT
     if checkpoint.is_file():
         run.resume(checkpoint)
@@ -183,11 +186,12 @@ def panel(run: training.AvatarFit, index: int) -> np.ndarray:
     return (np.clip(row, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def _start(options: FitOptions, model: FlameModel, track: Track) -> Any:
-    from gagjax.avatars.personal import appearance, deformation
+def _first(options: FitOptions, given: Given) -> Any:
+    from gagjax.avatars.personal import appearance, deformation, starts
 
+    start, model, track = starts.begin(options.start, given), given.model, given.clip.track
     if options.model == "appearance":
-        return appearance.create(model, options.gaussians, options.seed)
+        return appearance.create(model, options.gaussians, options.seed, start)
     made = deformation.create(
         model,
         options.gaussians,
@@ -195,6 +199,7 @@ def _start(options: FitOptions, model: FlameModel, track: Track) -> Any:
         blend=options.blend,
         channels=options.channels,
         factor=options.upscale,
+        start=start,
     )
     valid = np.asarray(track.valid)
     neck = np.zeros((len(track), 3)) if track.neck is None else np.asarray(track.neck)
