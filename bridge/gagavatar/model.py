@@ -104,7 +104,8 @@ class GAGAvatar(nn.Module):
             Colours, opacities, scales and raw quaternions of the V + M Gaussians (vertices, plane lifted away from the
             camera, plane lifted towards it), and the means of the last M.
         """
-        return self.splats_of(*self.base_model(image), transforms)
+        features, token = self.base_model(image)
+        return self.splats_of(features, token, transforms)
 
     def splats_of(
         self, features: Float[Tensor, "B D P P"], token: Float[Tensor, "B E"], transforms: Float[Tensor, "B 3 4"]

@@ -78,7 +78,9 @@ def load_state(path: str | Path, name: str) -> dict[str, Any]:
     except Exception as error:  # on malformed bytes the restricted unpickler can raise any exception
         raise InputError("is damaged", file=path, fix="Remove it and begin again") from error
     if not isinstance(state, dict) or state.get("name") != name:
-        raise InputError("is of a run with other settings, another film or another checkpoint", file=path, fix="Remove it")
+        raise InputError(
+            "is of a run with other settings, another film or another checkpoint", file=path, fix="Remove it"
+        )
     return state
 
 

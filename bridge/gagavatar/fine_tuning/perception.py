@@ -10,10 +10,10 @@ NeurIPS 2024.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -80,7 +80,7 @@ class _Faces(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         widths = [3, *(width for _, width, _ in VGG)]
-        self.layers = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths, widths[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(widths))
 
     def forward(self, pictures: Float[Tensor, "B H W 3"]) -> list[Tensor]:
         x, found = (255 * pictures - pictures.new_tensor(FACES)).permute(0, 3, 1, 2), []

@@ -100,12 +100,12 @@ class FineTuning:
         network.base_model.requires_grad_(False)
         self.trained = {name: value for name, value in network.named_parameters() if value.requires_grad}
         slow = [name for name in self.trained if any(part in name for part in SLOW)]
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [v for n, v in self.trained.items() if n not in slow], "lr": self.settings.rate},
             {"params": [self.trained[name] for name in slow], "lr": self.settings.rate / 10},
         ]
         self.optimiser = torch.optim.Adam(groups, betas=BETAS)
-        self._first = [group["lr"] for group in groups]
+        self._first = [self.settings.rate, self.settings.rate / 10]
         self.done = 0
         self._identity = self._named()
         self._encoded: dict[int, tuple[Tensor, Tensor]] = {}
@@ -183,7 +183,12 @@ class FineTuning:
     def save(self, path: str | Path) -> None:
         """Write a checkpoint of the unfinished run, replacing an existing one."""
         weights = {name: value.detach().cpu() for name, value in self.trained.items()}
-        state = {"name": self._identity, "step": self.done, "weights": weights, "optimiser": self.optimiser.state_dict()}
+        state = {
+            "name": self._identity,
+            "step": self.done,
+            "weights": weights,
+            "optimiser": self.optimiser.state_dict(),
+        }
         files.save_state(path, state)
 
     def resume(self, path: str | Path) -> None:

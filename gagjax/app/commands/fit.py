@@ -28,11 +28,17 @@ class Fit:
       flame       grey Gaussians on the mesh
       portrait    the colours and the hair of the clip's best frame, as `gagjax avatar` builds them
 
+    GAGAvatar:
+      --gagavatar CHECKPOINT trains the network's heads and decoder on the clip instead, with the published objective; its
+      encoder stays. The output is OUT/GAGAvatar.pt with every key of CHECKPOINT. It needs FLAME's own mesh (--flame) and
+      frames at the network's 512 pixels; of the other options --steps, --hold-out, --pictures, --seed and --fps apply.
+
     examples:
       gagjax fit film.mp4 -o avatar/
       gagjax fit film.mp4 -o avatar/ --start portrait
       gagjax fit clip/ -o avatar/
       gagjax fit clip/ -o avatar/ --flame FLAME_with_eye.pt --size 256 --gaussians 12000
+      gagjax fit film.mp4 -o mine/ --gagavatar GAGAvatar.pt --flame FLAME_with_eye.pt --steps 1000
       gagjax reenact --avatar avatar/ -d driver.npz -o result.mp4 --enhanced
     """
 
@@ -70,6 +76,8 @@ class Fit:
     """Seed of the initial weights and of the frame order."""
     fps: float | None = None
     """Frame rate to assume if the track has none; 25 by default."""
+    gagavatar: Path | None = None
+    """Fine-tune this GAGAvatar checkpoint on the clip instead of fitting Gaussians, see above."""
     force_retrack: Annotated[bool, tyro.conf.arg(aliases=["-f"])] = False
     """Track a video again even if its track exists beside the output."""
     force: bool = False
@@ -95,5 +103,12 @@ class Fit:
             raise InputError("leaves no frame to learn from", field="--hold-out", fix="Use 0, or 2 and more")
         from gagjax.app.workflows.fit import FitOptions, fit
 
+        if self.gagavatar is not None:
+            from gagjax.app.workflows.fine_tuning import fine_tune
+
+            if self.flame is None:
+                raise InputError("GAGAvatar needs a FLAME file", fix="Pass --flame FLAME_with_eye.pt")
+            print(fine_tune(FitOptions(**vars(self))))
+            return 0
         print(fit(FitOptions(**vars(self))))
         return 0

@@ -41,6 +41,7 @@ class FitOptions:
     pictures: int = 500
     seed: int = 0
     fps: float | None = None
+    gagavatar: Path | None = None
     force_retrack: bool = False
     force: bool = False
 
@@ -60,7 +61,7 @@ def fit(options: FitOptions) -> str:
 
     for name in (files.JSON, files.TENSORS, files.TRACK):
         atomic.check(options.out / name, options.force)
-    options = _with_folder(options)
+    options = with_folder(options)
     found = clip.read(options.clip, options.size, fps=options.fps)
     head = flame.builtin(options.head_seed) if options.flame is None else flame.load(options.flame)
     shape = one_shape(found.track, options.clip)
@@ -110,7 +111,7 @@ def fit(options: FitOptions) -> str:
     )
 
 
-def _with_folder(options: FitOptions) -> FitOptions:
+def with_folder(options: FitOptions) -> FitOptions:
     """The options with a video replaced by a folder of its frames, mattes and track, made beside the output."""
     from gagjax.app.workflows.track import folder_of, is_film, tracked_first
     from gagjax.io.tracks import load_track
