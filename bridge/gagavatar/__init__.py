@@ -19,6 +19,7 @@ _MODULES = (
     "config",
     "decoder",
     "dpt",
+    "fine_tuning",
     "handover",
     "heads",
     "identity",

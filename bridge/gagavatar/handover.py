@@ -124,9 +124,14 @@ def rasterize_with_gradients(
     means: Tensor, covariances: Tensor, opacities: Tensor, features: Tensor, transform: Tensor, size: int
 ) -> Tensor:
     """Features over black of one frame, (size, size, C), with gradients into the first four arguments."""
-    view = camera(to_jax(transform), size)
+    return _drawn_with_gradients(size)(means, covariances, opacities, features, transform.detach())
 
-    def in_jax(*parts: Array) -> Array:
-        return bridge.rasterize(bridge.Gaussians(*parts), view)[0]
 
-    return bridge.jax_function(in_jax)(means, covariances, opacities, features)
+@functools.cache
+def _drawn_with_gradients(size: int) -> Any:
+    """One function a size: the camera is an argument, so a training loop compiles once."""
+
+    def in_jax(means: Array, covariances: Array, opacities: Array, features: Array, transform: Array) -> Array:
+        return bridge.rasterize(bridge.Gaussians(means, covariances, opacities, features), camera(transform, size))[0]
+
+    return bridge.jax_function(in_jax)

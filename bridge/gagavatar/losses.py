@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bridge.gagavatar.model import Output
 
-Features = Callable[[Float[Tensor, "B H W 3"]], Sequence[Float[Tensor, "B C h w"]]]
+Features = Callable[[Float[Tensor, "B H W 3"]], Sequence[Float[Tensor, "B _c _h _w"]]]
 ENLARGED = 1.1  # scale of the head box before cropping
 LIFTING = 10.0
 PERCEPTUAL = 0.01
@@ -39,7 +39,7 @@ def objective(
     target: Float[Tensor, "B H W 3"],
     boxes: Float[Tensor, "B 4"],
     vertices: Float[Tensor, "B V 3"],
-    features: Features | None = None,
+    features: Features | Sequence[tuple[Features, float]] | None = None,
 ) -> Objective:
     """The training objective: image, head box and lifting terms, and a perceptual term if a network is given.
 
@@ -48,16 +48,19 @@ def objective(
         target: The true images.
         boxes: Head boxes.
         vertices: FLAME vertices in GAGAvatar units (metres times 5).
-        features: Feature maps of a perceptual network, coarse levels last; None omits the term.
+        features: Feature maps of a perceptual network, coarse levels last, or several such networks, each with its
+            weight; None or none omits the term.
     """
     crops = [crop(picture, boxes, picture.shape[1]) for picture in (output.coarse, output.fine, target)]
     image = picture_loss(output.coarse, output.fine, target)
     box = picture_loss(*crops)
     points = lifting(output.points, vertices)
     perceived = image.new_zeros(())
-    if features is not None:
-        truth = features(crops[2])
-        perceived = PERCEPTUAL * (perceptual(features(crops[0]), truth) + perceptual(features(crops[1]), truth))
+    for network, weight in [(features, 1.0)] if callable(features) else features or ():
+        with torch.no_grad():
+            truth = network(crops[2])
+        found = perceptual(network(crops[0]), truth) + perceptual(network(crops[1]), truth)
+        perceived = perceived + PERCEPTUAL * weight * found
     return Objective(image + box + points + perceived, image, box, points, perceived)
 
 
@@ -105,7 +108,7 @@ def lifting(points: Float[Tensor, "B M 3"], vertices: Float[Tensor, "B V 3"], ch
     return LIFTING * (found - vertices).square().sum(-1).mean()
 
 
-def perceptual(found: Sequence[Float[Tensor, "B C h w"]], true: Sequence[Float[Tensor, "B C h w"]]) -> Tensor:
+def perceptual(found: Sequence[Float[Tensor, "B _c _h _w"]], true: Sequence[Float[Tensor, "B _c _h _w"]]) -> Tensor:
     """Weighted sum over levels of the mean L1 distance between features normalised per pixel.
 
     Args:

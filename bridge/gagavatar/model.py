@@ -105,9 +105,24 @@ class GAGAvatar(nn.Module):
             camera, plane lifted towards it), and the means of the last M.
         """
         features, token = self.base_model(image)
+        return self.splats_of(features, token, transforms)
+
+    def splats_of(
+        self, features: Float[Tensor, "B D P P"], token: Float[Tensor, "B E"], transforms: Float[Tensor, "B 3 4"]
+    ) -> tuple[HeadOutput, Float[Tensor, "B M 3"]]:
+        """As `splats`, from what the encoder has made of the portraits: with a frozen encoder that is computed once.
+
+        Args:
+            features: The encoder's feature plane.
+            token: Its global feature.
+            transforms: The portraits' cameras `[R | t]`.
+
+        Returns:
+            As `splats`.
+        """
         points, directions = lifting.plane(transforms, self.config.plane)
         vertex = torch.cat(
-            [self.head_base.expand(len(image), -1, -1), token[:, None].expand(-1, self.config.vertices, -1)], -1
+            [self.head_base.expand(len(token), -1, -1), token[:, None].expand(-1, self.config.vertices, -1)], -1
         )
         parts = (
             self.gs_generator_g(vertex, directions),
@@ -237,6 +252,7 @@ class GAGAvatar(nn.Module):
         vertices: Float[Tensor, "B V 3"],
         transforms: Float[Tensor, "B 3 4"],
         noise: Noise = "random",
+        generator: torch.Generator | None = None,
     ) -> Output:
         """The training path: portraits rendered from other cameras, with gradients to every weight.
 
@@ -246,8 +262,29 @@ class GAGAvatar(nn.Module):
             vertices: FLAME vertices of the target frames, metres.
             transforms: Cameras of the target frames.
             noise: As in `decode`; training uses random noise.
+            generator: Source of the random noise.
         """
-        splats, points = self.splats(image, source)
+        return self.drive(*self.splats(image, source), vertices, transforms, noise, generator)
+
+    def drive(
+        self,
+        splats: HeadOutput,
+        points: Float[Tensor, "B M 3"],
+        vertices: Float[Tensor, "B V 3"],
+        transforms: Float[Tensor, "B 3 4"],
+        noise: Noise = "random",
+        generator: torch.Generator | None = None,
+    ) -> Output:
+        """The second half of `forward`: Gaussians of portraits rendered in other frames, with gradients.
+
+        Args:
+            splats: From `splats` or `splats_of`.
+            points: Means of the plane's Gaussians, from there too, GAGAvatar units.
+            vertices: FLAME vertices of the target frames, metres.
+            transforms: Cameras of the target frames.
+            noise: As in `decode`.
+            generator: Source of the random noise.
+        """
         means = torch.cat([lifting.SCALE * vertices, points], 1)
         covariances = lifting.covariances(splats.scales, splats.quaternions)
         features = torch.stack(
@@ -260,10 +297,10 @@ class GAGAvatar(nn.Module):
                     transforms[i],
                     self.config.size,
                 )
-                for i in range(len(image))
+                for i in range(len(vertices))
             ]
         )
-        fine = self.upsampler(features.permute(0, 3, 1, 2), noise).permute(0, 2, 3, 1)
+        fine = self.upsampler(features.permute(0, 3, 1, 2), noise, generator).permute(0, 2, 3, 1)
         return Output(features[..., :3], fine, points)
 
     def _tensor(self, value: AnyArray | Tensor, name: str, shape: tuple[int | None, ...]) -> Tensor:

@@ -27,10 +27,21 @@ class Fit:
       appearance  Gaussians on the mesh; colour, position and width depend on pose and expression
       field       a neutral head, deformed by a field of expression and pose
 
+    starts:
+      flame       grey Gaussians on the mesh
+      portrait    the colours and the hair of the clip's best frame, as `gagjax avatar` builds them
+
+    GAGAvatar:
+      --gagavatar CHECKPOINT trains the network's heads and decoder on the clip instead, with the published objective; its
+      encoder stays. The output is OUT/GAGAvatar.pt with every key of CHECKPOINT. It needs FLAME's own mesh (--flame) and
+      frames at the network's 512 pixels; of the other options --steps, --hold-out, --pictures, --seed and --fps apply.
+
     examples:
       gagjax fit film.mp4 -o avatar/
+      gagjax fit film.mp4 -o avatar/ --start portrait
       gagjax fit clip/ -o avatar/
       gagjax fit clip/ -o avatar/ --flame FLAME_with_eye.pt --size 256 --gaussians 12000
+      gagjax fit film.mp4 -o mine/ --gagavatar GAGAvatar.pt --flame FLAME_with_eye.pt --steps 1000
       gagjax reenact --avatar avatar/ -d driver.npz -o result.mp4 --enhanced
     """
 
@@ -44,6 +55,8 @@ class Fit:
     """Identity of the built-in head, if no FLAME file is given."""
     model: Literal["appearance", "field"] = "appearance"
     """Avatar model, see above."""
+    start: Literal["flame", "portrait"] = "flame"
+    """What the fit starts from, see above."""
     blend: Literal["linear", "sigmoid"] = "linear"
     """How the field's expression and pose branches are blended over the head."""
     channels: Literal[3, 32] = 3
@@ -94,6 +107,8 @@ class Fit:
     """Seed of the initial weights and of the frame order."""
     fps: float | None = None
     """Frame rate to assume if the track has none; 25 by default."""
+    gagavatar: Path | None = None
+    """Fine-tune this GAGAvatar checkpoint on the clip instead of fitting Gaussians, see above."""
     force_retrack: Annotated[bool, tyro.conf.arg(aliases=["-f"])] = False
     """Track a video again even if its track exists beside the output."""
     force: bool = False
@@ -123,5 +138,12 @@ class Fit:
             raise InputError("leaves no frame to learn from", field="--hold-out", fix="Use 0, or 2 and more")
         from gagjax.app.workflows.fit import FitOptions, fit
 
+        if self.gagavatar is not None:
+            from gagjax.app.workflows.fine_tuning import fine_tune
+
+            if self.flame is None:
+                raise InputError("GAGAvatar needs a FLAME file", fix="Pass --flame FLAME_with_eye.pt")
+            print(fine_tune(FitOptions(**vars(self))))
+            return 0
         print(fit(FitOptions(**vars(self))))
         return 0

@@ -14,7 +14,7 @@ from gagjax.errors import InputError
 
 if TYPE_CHECKING:
     from gagjax.avatars.personal import training
-    from gagjax.flame.model import FlameModel
+    from gagjax.avatars.personal.starts import Given
     from gagjax.track import Track
 
 CHECKPOINT, PROGRESS = "checkpoint.safetensors", "progress"
@@ -30,6 +30,7 @@ class FitOptions(PartOptions):
     flame: Path | None = None
     head_seed: int = 0
     model: Literal["appearance", "field"] = "appearance"
+    start: Literal["flame", "portrait"] = "flame"
     blend: Literal["linear", "sigmoid"] = "linear"
     channels: Literal[3, 32] = 3
     upscale: Literal[1, 2, 4] = 1
@@ -43,6 +44,7 @@ class FitOptions(PartOptions):
     pictures: int = 500
     seed: int = 0
     fps: float | None = None
+    gagavatar: Path | None = None
     force_retrack: bool = False
     force: bool = False
 
@@ -55,13 +57,14 @@ def fit(options: FitOptions) -> str:
     """
     from gagjax import flame
     from gagjax.avatars.personal import canonical, clip, files, training
+    from gagjax.avatars.personal.starts import Given
     from gagjax.conventions.head_pose import folded
     from gagjax.io import atomic
     from gagjax.io.tracks import save_track
 
     for name in (files.JSON, files.TENSORS, files.TRACK):
         atomic.check(options.out / name, options.force)
-    options = _with_folder(options)
+    options = with_folder(options)
     found = clip.read(options.clip, options.size, fps=options.fps)
     head = flame.builtin(options.head_seed) if options.flame is None else flame.load(options.flame)
     shape = one_shape(found.track, options.clip)
@@ -89,7 +92,8 @@ def fit(options: FitOptions) -> str:
     cameras = held_cameras(options, found)
     found, parts = chosen(options, found, head, model)
     with waiting("placing the Gaussians"):
-        run = training.AvatarFit(_start(options, model, found.track), found, settings, held, parts, cameras)
+        given = Given(model, found, np.setdiff1d(usable, held), options.gaussians, options.seed)
+        run = training.AvatarFit(_first(options, given), found, settings, held, parts, cameras)
     checkpoint = options.out / CHECKPOINT
     if checkpoint.is_file():
         run.resume(checkpoint)
@@ -118,7 +122,7 @@ def fit(options: FitOptions) -> str:
     )
 
 
-def _with_folder(options: FitOptions) -> FitOptions:
+def with_folder(options: FitOptions) -> FitOptions:
     """The options with a video replaced by a folder of its frames, mattes and track, made beside the output."""
     from gagjax.app.workflows.track import folder_of, is_film, tracked_first
     from gagjax.io.tracks import load_track
@@ -217,11 +221,12 @@ def panel(run: training.AvatarFit, index: int) -> np.ndarray:
     return (np.clip(row, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def _start(options: FitOptions, model: FlameModel, track: Track) -> Any:
-    from gagjax.avatars.personal import appearance, deformation
+def _first(options: FitOptions, given: Given) -> Any:
+    from gagjax.avatars.personal import appearance, deformation, starts
 
+    start, model, track = starts.begin(options.start, given), given.model, given.clip.track
     if options.model == "appearance":
-        return appearance.create(model, options.gaussians, options.seed)
+        return appearance.create(model, options.gaussians, options.seed, start)
     made = deformation.create(
         model,
         options.gaussians,
@@ -229,6 +234,7 @@ def _start(options: FitOptions, model: FlameModel, track: Track) -> Any:
         blend=options.blend,
         channels=options.channels,
         factor=options.upscale,
+        start=start,
     )
     valid = np.asarray(track.valid)
     neck = np.zeros((len(track), 3)) if track.neck is None else np.asarray(track.neck)

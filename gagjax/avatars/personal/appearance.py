@@ -25,6 +25,7 @@ from gagjax.avatars.builtin.shading import FRONT
 from gagjax.avatars.parameters import Parameters
 from gagjax.avatars.personal import networks
 from gagjax.avatars.personal.canonical import Canonical, spread, widened
+from gagjax.avatars.personal.starts.start import Start
 from gagjax.flame.model import FlameModel
 from gagjax.pytree import pytree, static
 from gagjax.splatting.gaussians import Gaussians
@@ -86,25 +87,26 @@ class AppearanceAvatar:
         )
 
 
-def create(model: FlameModel, count: int, seed: int = 0) -> AppearanceAvatar:
-    """An avatar before fitting: grey Gaussians all over the mesh.
+def create(model: FlameModel, count: int, seed: int = 0, start: Start | None = None) -> AppearanceAvatar:
+    """An avatar before fitting.
 
     Args:
         model: The person's head (`canonical.person`).
         count: Maximum number of Gaussians.
         seed: Seed of features and initial weights.
+        start: Placed and coloured Gaussians (`starts.begin`); None for grey ones all over the mesh.
     """
-    canonical, width = spread(model, count)
-    n = len(canonical)
+    start = Start(*spread(model, count)) if start is None else start
+    n = len(start.canonical)
     feature = 0.1 * np.random.default_rng(seed).normal(size=(n, FEATURES)).astype(np.float32)
     points = {
         "feature": jnp.asarray(feature),
-        "offset": jnp.zeros((n, 3)),
-        "colour": jnp.zeros((n, 3)),
-        "scale": jnp.log(jnp.asarray(width)),
+        "offset": jnp.asarray(start.centimetres()),
+        "colour": jnp.asarray(start.logits()),
+        "scale": jnp.log(jnp.asarray(start.width)),
     }
     return AppearanceAvatar(
-        model, canonical, points, networks.create(FEATURES + LOCAL, SHARED, WIDTH, OUTPUTS, seed), jnp.float32(1)
+        model, start.canonical, points, networks.create(FEATURES + LOCAL, SHARED, WIDTH, OUTPUTS, seed), jnp.float32(1)
     )
 
 

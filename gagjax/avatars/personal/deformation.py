@@ -33,6 +33,7 @@ from gagjax.avatars.parameters import Parameters
 from gagjax.avatars.personal import networks, upscaling
 from gagjax.avatars.personal.appearance import CENTIMETRE, own
 from gagjax.avatars.personal.canonical import Canonical, spread, widened
+from gagjax.avatars.personal.starts.start import Start
 from gagjax.flame.model import FlameModel
 from gagjax.pytree import pytree, static
 from gagjax.splatting.gaussians import Gaussians
@@ -159,9 +160,16 @@ Avatar = FieldAvatar
 
 
 def create(
-    model: FlameModel, count: int, seed: int = 0, *, blend: Blend = "linear", channels: int = 3, factor: int = 1
+    model: FlameModel,
+    count: int,
+    seed: int = 0,
+    *,
+    blend: Blend = "linear",
+    channels: int = 3,
+    factor: int = 1,
+    start: Start | None = None,
 ) -> FieldAvatar:
-    """An avatar before fitting: grey neutral Gaussians on the mesh, and a field with zero output.
+    """An avatar before fitting: neutral Gaussians, and a field with zero output.
 
     Args:
         model: The person's head (`canonical.person`).
@@ -170,15 +178,17 @@ def create(
         blend: How the two branches are blended, see `shares`.
         channels: Channels per Gaussian, 3 or more; more than 3 add the network of `upscaling`.
         factor: Image size over rasterized size: 1, 2 or 4.
+        start: Placed and coloured Gaussians (`starts.begin`); None for grey ones all over the mesh.
     """
-    canonical, width = spread(model, count)
+    start = Start(*spread(model, count)) if start is None else start
+    canonical, width = start.canonical, start.width
     n = len(canonical)
     places = np.asarray(canonical.on(model, model.v_template))
     feature = _waves(places)
     points = {
         "feature": jnp.asarray(feature),
-        "offset": jnp.zeros((n, 3)),
-        "colour": jnp.asarray(_first_colours(n, channels, seed)),
+        "offset": jnp.asarray(start.centimetres()),
+        "colour": jnp.asarray(np.concatenate([start.logits(), _further_channels(n, channels - 3, seed)], 1)),
         "scale": jnp.asarray(np.repeat(np.log(width)[:, None], 3, 1)),
         "rotation": jnp.zeros((n, 3)),
         "opacity": jnp.full(n, 2.0),
@@ -192,10 +202,9 @@ def create(
     return FieldAvatar(model, canonical, points, network, jnp.float32(1), blend=blend, factor=factor)
 
 
-def _first_colours(count: int, channels: int, seed: int) -> np.ndarray:
-    """Grey, and small random values in further channels, so that the network can distinguish Gaussians."""
-    rest = 0.1 * np.random.default_rng(seed).normal(size=(count, channels - 3))
-    return np.concatenate([np.zeros((count, 3)), rest], 1).astype(np.float32)
+def _further_channels(count: int, channels: int, seed: int) -> np.ndarray:
+    """Small random values in the channels after the colours, so that the network can distinguish Gaussians."""
+    return (0.1 * np.random.default_rng(seed).normal(size=(count, channels))).astype(np.float32)
 
 
 def guide(
