@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks.common import write_table
 from gagjax import avatars, flame, so3
 from gagjax.app.workflows.fit import panel
-from gagjax.app.workflows.fit_parts import PartOptions, chosen
+from gagjax.app.workflows.fitting.parts import PartOptions, chosen
 from gagjax.avatars.parameters import Parameters
 from gagjax.avatars.personal import appearance, canonical, deformation, training
 from gagjax.avatars.personal.cameras.rig import Rig
@@ -41,7 +41,7 @@ HEAD, OTHER, PERFORMANCE, TRACKER = 1, 0, 3, 1
 #: Azimuth and elevation of the cameras from the first, degrees.
 PLACES = ((0, 0), (-20, 8), (20, 8), (-40, 0), (40, 0), (-60, 5), (60, 5), (10, -12))
 HELD = 2
-NOISE, COLOUR, TURN, SHIFT, FOCAL = 2.0, 0.06, 0.2, 0.01, 0.005
+NOISE, COLOUR, TURN, SHIFT, FOCAL = 2.0, 0.06, 0.02, 0.005, 0.003
 ROWS: dict[str, dict[str, Any]] = {
     "base": {},
     "colours of cameras off": {"colour": "off"},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from gagjax.app.waiting import waiting
-from gagjax.app.workflows.fit_parts import PartOptions, chosen, held_cameras
+from gagjax.app.workflows.fitting.parts import PartOptions, chosen, held_cameras
 from gagjax.errors import InputError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from gagjax import InputError, flame, so3
 from gagjax.avatars.parameters import Parameters
 from gagjax.avatars.personal import canonical, files, motion
 from gagjax.avatars.personal import clip as clips
-from gagjax.avatars.personal.cameras.calibration import Calibration
+from gagjax.avatars.personal.cameras.calibration import FOCAL, Calibration
 from gagjax.avatars.personal.cameras.colour import ColourCorrection
 from gagjax.avatars.personal.cameras.rig import Rig, between, moved_by
 from gagjax.avatars.personal.features.layout import place, rasterised
@@ -195,7 +195,7 @@ def test_calibration_leaves_the_first_camera_in_place():
         found.append(part.parameters(weights, Parameters.neutral(camera), view).camera)
     np.testing.assert_array_equal(found[0].viewmat, camera.viewmat)
     assert np.abs(found[1].viewmat - camera.viewmat).max() > 1e-3
-    np.testing.assert_allclose(found[0].K[0, 0], camera.K[0, 0] * np.exp(0.01), rtol=1e-6)
+    np.testing.assert_allclose(found[0].K[0, 0], camera.K[0, 0] * np.exp(FOCAL), rtol=1e-6)
     np.testing.assert_array_equal(found[0].K[:, 2], camera.K[:, 2])
 
 

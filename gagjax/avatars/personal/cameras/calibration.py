@@ -12,7 +12,6 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Float
 
 from gagjax import so3
@@ -23,8 +22,9 @@ from gagjax.typing import AnyArray, Tree
 if TYPE_CHECKING:
     from gagjax.avatars.parameters import Parameters
 
-#: Plausible sizes: a quarter of a degree, 2 mm (0.01 world units), one per cent of the focal length.
-TURN, SHIFT, FOCAL = float(np.deg2rad(0.25)), 0.01, 0.01
+#: Plausible sizes: a turn that moves the picture by half a per cent of its width, 1 mm (0.005 world units), half a per
+#: cent of the focal length.
+TURN, SHIFT, FOCAL = 0.005, 0.005, 0.005
 
 
 @pytree
@@ -55,7 +55,7 @@ class Calibration(Part):
         viewmat, lens = camera.viewmat, camera.K
         if self.pose:
             moves = (c > 0).astype(jnp.float32)
-            turn = so3.exp(moves * TURN * weights["turn"][c])
+            turn = so3.exp(moves * TURN * camera.width / lens[0, 0] * weights["turn"][c])
             upper = jnp.matmul(turn, viewmat[:3], precision="highest")
             upper = upper.at[:, 3].add(moves * SHIFT * weights["shift"][c])
             viewmat = jnp.concatenate([upper, viewmat[3:]])

@@ -1,0 +1,1 @@
+"""What `gagjax fit` makes of its options."""
