@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
-from jaxtyping import Array, Float, Int
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
 
 from gagjax.typing import AnyArray, Condition, Scalar, Tree
 
 if TYPE_CHECKING:
     from gagjax.avatars.parameters import Parameters
     from gagjax.flame.model import FlameModel
+    from gagjax.long_clips.walk import Walk
     from gagjax.splatting.gaussians import Gaussians
     from gagjax.track import Channels, Track
     from gagjax.tuning.batching import Clip
@@ -23,6 +25,7 @@ __all__ = [
     "Avatar",
     "BindsModel",
     "BindsTrack",
+    "ByParts",
     "DrawsSmaller",
     "Filter",
     "FinishesPictures",
@@ -77,6 +80,25 @@ class TrackStage(Protocol):
 
         Returns:
             The channels of all T frames.
+        """
+        ...
+
+
+@runtime_checkable
+class ByParts(Protocol):
+    """A track stage that can also go through a clip too long for memory in parts."""
+
+    def by_parts(self, channels: Channels, *, valid: Bool[np.ndarray, "T"], dt: Scalar, walk: Walk) -> Channels:
+        """As `TrackStage.apply`, up to rounding.
+
+        Args:
+            channels: NumPy arrays, time first, (T, ...); those that are the walk's own may be written over.
+            valid: (T,) frames to trust.
+            dt: Duration of a frame, seconds.
+            walk: The length of a part, and where results are kept.
+
+        Returns:
+            The channels of all T frames, NumPy arrays.
         """
         ...
 

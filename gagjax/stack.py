@@ -26,6 +26,8 @@ from gagjax.conventions import track_units
 from gagjax.errors import InputError
 from gagjax.filters import chain, scan
 from gagjax.filters.base import check_observed
+from gagjax.long_clips import stages as long_stages
+from gagjax.long_clips.walk import Walk
 from gagjax.protocols import BindsModel, BindsTrack, Filter, FrameStage, PerFrame, TimeStepped, TrackStage
 from gagjax.pytree import check_pytree, is_concrete, pytree
 from gagjax.reference import FAULTS, Variant, check_variant
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 STAGES = ("temporal", "expression", "gaze", "detail", "eyes")
 #: Stages that `default` and `live` run unless told otherwise: gaze is only redirected on request.
 USUAL = ("temporal", "expression", "detail", "eyes")
+#: Clips of more frames than this are enhanced in parts.
+LONG = 65_536
 _warned = False
 
 
@@ -199,15 +203,18 @@ class FramesState(NamedTuple):
     eyes: Any
 
 
-def enhance_track(stack: Stack, track: Track) -> Track:
+def enhance_track(stack: Stack, track: Track, walk: Walk | None = None) -> Track:
     """Run the track stages over a track, each of its sequences independently.
 
-    Clips of similar lengths share one compiled program (`gagjax.shape_bucketing`).
+    Clips of similar lengths share one compiled program (`gagjax.shape_bucketing`). Clips of more than `LONG` frames are
+    gone through in parts, with what the filters know handed on: the same result up to rounding, NumPy arrays, the large
+    ones in files without a name (`gagjax.long_clips.Walk`), so that a process needs memory for a part and not the clip.
 
     Args:
         stack: The stages.
         track: The sequence, or several (`Track.sequences`). Values of frames marked invalid are never read; they are
             replaced by the stages' predictions, and stay marked.
+        walk: How to go through the clip in parts, whatever its length; None leaves it to the length.
 
     Returns:
         A track with the enhanced channels, everything else kept; the track itself if no track stage is enabled.
@@ -227,7 +234,7 @@ def enhance_track(stack: Stack, track: Track) -> Track:
     sequences = track.sequences
     if len(sequences) > 1:
         parts = {
-            name: enhance_track(at_frames(stack, places, len(track)), track.take(places))
+            name: enhance_track(at_frames(stack, places, len(track)), track.take(places), walk)
             for name, places in sequences.items()
         }
         return track.with_channels(interleaved([part.channels for part in parts.values()], list(sequences.values())))
@@ -236,9 +243,15 @@ def enhance_track(stack: Stack, track: Track) -> Track:
         track_units.warn(track.channels, track.valid)
     stages = track_stages(stack, track)
     frames = len(track)
+    if walk is not None or frames > LONG:
+        held = jax.tree.map(np.asarray, track.channels)
+        channels = long_stages.run_stages(
+            stages, held, np.asarray(track.valid), np.float32(1 / track.fps), Walk() if walk is None else walk
+        )
+        return track.with_channels(channels) if stages else track
     whole = shape_bucketing.bucket(frames) if shape_bucketing.fits(stages, frames) else frames
     dt = np.float32(1 / track.fps)
-    channels: Channels = jax.tree.map(jnp.asarray, shape_bucketing.lengthen(track.channels, whole))
+    channels = jax.tree.map(jnp.asarray, shape_bucketing.lengthen(track.channels, whole))
     real = np.arange(whole) < frames
     valid = jnp.asarray(shape_bucketing.lengthen(track.valid, whole) & real)
     channels = run_stages(stages, channels, valid, jnp.asarray(real), dt)

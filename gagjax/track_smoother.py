@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from gagjax import so3
@@ -24,6 +25,7 @@ from gagjax.filters.alpha_beta import LiveRotation, LiveVelocity
 from gagjax.filters.rigid import RigidTransform
 from gagjax.filters.scene_cuts import scene_cuts
 from gagjax.gaze.estimate import STILL
+from gagjax.long_clips.walk import Walk
 from gagjax.pytree import pytree, static
 from gagjax.track import Channels, Track, interleaved
 from gagjax.typing import AnyArray, FrameRate, Scalar
@@ -171,12 +173,36 @@ class TrackSmoother:
         Returns:
             The smoothed channels.
         """
-        rotation, translation = channels.transform[..., :3], channels.transform[..., 3]
         # Cuts are relative to the head: its own rotation counts like the camera's.
         cuts = scene_cuts(transform_of(channels)[..., :3], valid, self.cut_angle)
+        return self._fields(channels, valid, dt, cuts, lambda smoother, xs: smoother(xs, valid, dt, cuts))
+
+    def by_parts(self, channels: Channels, *, valid: Bool[np.ndarray, "T"], dt: Scalar, walk: Walk) -> Channels:
+        """`apply` for a clip too long for memory; see `gagjax.protocols.ByParts`."""
+        walk.about("scene cuts")
+        cuts = np.asarray(scene_cuts(transform_of(channels)[..., :3], valid, self.cut_angle))
+        names = {id(x): name for name, x in channels._asdict().items() if name != "extra"}
+        names |= {id(x): name for name, x in channels.extra.items()}
+
+        def smooth(smoother: AdaptiveSmoother, xs: AnyArray) -> Any:
+            walk.about(f"smoothing {names.get(id(xs), 'translation')}")
+            return smoother.by_parts(np.asarray(xs), valid, dt, cuts, walk)
+
+        return jax.tree.map(np.asarray, self._fields(channels, valid, dt, cuts, smooth))
+
+    def _fields(
+        self,
+        channels: Channels,
+        valid: Bool[AnyArray, "T"] | None,
+        dt: Scalar,
+        cuts: Bool[AnyArray, "T"],
+        smooth: Callable[[AdaptiveSmoother, AnyArray], Any],
+    ) -> Channels:
+        """Every field by its smoother; `smooth` runs one over an array that is not a rotation."""
+        rotation, translation = channels.transform[..., :3], channels.transform[..., 3]
 
         def vector(smoother: AdaptiveSmoother | None, xs: AnyArray | None) -> Any:
-            return xs if smoother is None or xs is None else smoother(xs, valid, dt, cuts)
+            return xs if smoother is None or xs is None else smooth(smoother, xs)
 
         def turn(smoother: AdaptiveSmoother | None, xs: AnyArray) -> Any:
             return xs if smoother is None else smoother.rotations(xs, valid, dt, cuts)

@@ -11,16 +11,19 @@ with unchanged amplitude unless `gain` or `map` scales it.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Bool, Float
 
 from gagjax import so3
 from gagjax.errors import InputError
 from gagjax.expression.closure import ClosureMatcher
-from gagjax.expression.neutral_face import neutral
+from gagjax.expression.neutral_face import neutral, neutral_of_long
 from gagjax.filters.base import hold_last
+from gagjax.long_clips.walk import Walk
 from gagjax.pytree import is_concrete, pytree
 from gagjax.track import Channels
 from gagjax.typing import AnyArray, Scalar
@@ -100,6 +103,29 @@ class Retargeter:
         """Retarget a clip; see `gagjax.stack` for stages. Missing frames repeat the last valid one; `dt` is unused."""
         return _apply(self, channels, valid)
 
+    def by_parts(self, channels: Channels, *, valid: Bool[np.ndarray, "T"], dt: Scalar, walk: Walk) -> Channels:
+        """`apply` for a clip too long for memory; see `gagjax.protocols.ByParts`."""
+        stage = self
+        if stage.driver_neutral is None:
+            stage = dataclasses.replace(stage, driver_neutral=neutral_of_long(channels.expression, valid))
+        if stage.driver_jaw is None and stage.target_jaw is not None:
+            stage = dataclasses.replace(stage, driver_jaw=neutral_of_long(channels.jaw, valid))
+        frames = len(valid)
+        source = np.asarray(hold_last(np.arange(frames), valid))
+        leaves: list[Any]
+        leaves, tree = jax.tree.flatten(channels)
+        outs = [x if walk.made(x) else walk.room(x.shape) for x in leaves]
+        walk.about("expression")
+        walk.begin(frames)
+        # From the end, for a frame that repeats an earlier one must find it as it was.
+        for start in reversed(range(0, frames, walk.part)):
+            mine = source[np.minimum(np.arange(start, start + walk.part), frames - 1)]
+            after = jax.tree.leaves(_frames(stage, jax.tree.unflatten(tree, [x[mine] for x in leaves])))
+            for out, y in zip(outs, after, strict=True):
+                out[start : start + walk.part] = np.asarray(y)[: frames - start]
+            walk.step(walk.part, *leaves, *outs)
+        return jax.tree.unflatten(tree, outs)
+
     def resting(self, channels: Channels, valid: Bool[AnyArray, "T"] | None = None) -> Retargeter:
         """A copy with the driver's neutral estimated from this clip, ready to run frame by frame."""
         if self.driver_neutral is None:
@@ -155,8 +181,12 @@ class LiveRetargeter:
 
 @jax.jit
 def _apply(stage: Retargeter, channels: Channels, valid: AnyArray | None) -> Channels:
-    before = hold_last(channels, valid)
-    after = stage.resting(channels, valid).frame(before)
+    return _frames(stage.resting(channels, valid), hold_last(channels, valid))
+
+
+@jax.jit
+def _frames(stage: Retargeter, before: Channels) -> Channels:
+    after = stage.frame(before)
     return after if stage.closure is None else after._replace(expression=stage.closure.match(before, after))
 
 

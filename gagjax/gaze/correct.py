@@ -154,6 +154,9 @@ class GazeCorrector:
         Args:
             model: The head that the track drives or was tracked with.
             shape: Its shape coefficients; None is the mean head.
+
+        Raises:
+            InputError: If the corrector's values, changed since it was made, lie outside their ranges.
         """
         shape = jnp.zeros(model.shapes) if shape is None else jnp.asarray(shape, jnp.float32)
         zero = jnp.zeros(6)
@@ -275,7 +278,7 @@ class GazeCorrector:
             Axis-angle vectors of left and right eye, (2, 3), radians, to be applied in the eyes' own axes.
         """
         calm, aim = (so3.exp(x.reshape(*x.shape[:-1], 2, 3)) for x in (slow, goal))
-        missing = so3.log(_undo(calm, aim))
+        missing = jnp.asarray(so3.log(_undo(calm, aim)))
         near = weight * self.attention(slow, goal)
 
         def mean(share: AnyArray) -> Array:

@@ -16,6 +16,9 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Array
+
+from gagjax.typing import AnyArray
 
 #: What a host function is: it fills the outputs, float32, from the inputs.
 HostFunction = Callable[..., None]
@@ -136,13 +139,13 @@ def _arrays(values: Any, readonly: bool) -> list[np.ndarray]:
     return arrays
 
 
-def _error(frame: Any, message: str) -> int | None:
+def _error(frame: _Frame, message: str) -> int | None:
     arguments = _Error(ctypes.sizeof(_Error), None, message.encode(), _INTERNAL)
     create = _CreateError(_Api.from_address(frame.api).create_error)
     return create(ctypes.addressof(arguments))
 
 
-def call(name: str, shapes: tuple[tuple[int, ...], ...], *arguments: Any) -> Any:
+def call(name: str, shapes: tuple[tuple[int, ...], ...], *arguments: AnyArray) -> tuple[Array, ...]:
     """Call a registered function inside a program that runs on the CPU.
 
     Args:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gagjax.filters import AdaptiveSmoother, adaptive, robust
+from gagjax.filters import AdaptiveSmoother, robust
+from gagjax.filters.adaptive import choice, levels, passes
 from gagjax.simulate import driver, observe
 from tests.oracles import adaptive_sorting as plain
 
@@ -51,10 +52,8 @@ def test_all_cutoffs_in_one_scan_cost_what_each_costs_in_its_own(steady):
 
     @jax.jit
     def costs(cutoffs, dt):
-        models = adaptive._candidates(cutoffs, dt)
-        return tuple(
-            each(models, jnp.asarray(xs), jnp.asarray(seen), dt) for each in (adaptive._surprise, plain.surprise)
-        )
+        models = choice.candidates(cutoffs, dt)
+        return tuple(each(models, jnp.asarray(xs), jnp.asarray(seen), dt) for each in (choice.surprise, plain.surprise))
 
     ours, theirs = costs(np.float32([1, 2, 4, 8]), jnp.asarray(dt, jnp.float32))
     # What is added up in another order differs by rounding: 1e-5 of costs that differ by hundreds.
@@ -69,8 +68,10 @@ def test_the_smoothed_track_is_that_of_the_plain_searches(frames, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(robust, "nanmedian", plain.median)
         patched.setattr(robust, "median_exceeds", plain.median_exceeds)
-        patched.setattr(adaptive, "_surprise", plain.surprise)
-        patched.setattr(adaptive, "once", jnp.asarray)
+        patched.setattr(choice, "scored", plain.scored)
+        patched.setattr(choice, "cost", lambda score: score)
+        for module in (levels, passes):
+            patched.setattr(module, "once", jnp.asarray)
         jax.clear_caches()
         theirs = smoother(track.expression, valid, 0.04)
     jax.clear_caches()

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
@@ -16,6 +16,7 @@ from gagjax.text.table import text_table
 
 if TYPE_CHECKING:
     from gagjax.io.tracks import Found
+    from gagjax.io.video.describing import VideoInfo
     from gagjax.track import Track
 
 
@@ -176,14 +177,14 @@ def _video(path: Path) -> tuple[str, Lines, list[str]]:
     return kinds[info.kind], lines, [*info.remarks, *info.changes]
 
 
-def _placed(info: Any) -> str:
+def _placed(info: VideoInfo) -> str:
     """The rotation or mirroring that displays the stored frame upright, in words."""
     parts = ["mirrored"] if info.mirrored else []
     parts += [f"turned by {info.rotation}°"] if info.rotation else []
     return "".join(f", {part}" for part in parts)
 
 
-def _sound(info: Any) -> str:
+def _sound(info: VideoInfo) -> str:
     if not info.audio:
         return "none"
     names = ", ".join(info.audio)
@@ -220,7 +221,7 @@ def _model(path: Path) -> tuple[str, Lines, list[str]] | None:
     return None
 
 
-def _shape(value: Any) -> str:
+def _shape(value: object) -> str:
     import numpy as np
 
     return "×".join(map(str, np.shape(value)))

@@ -94,7 +94,7 @@ class Tune:
             raise InputError(f"is {self.noise:g}", field="--noise", fix="Use more than 0, up to 10")
         if self.folds < 0 or self.folds == 1 or self.folds > len(self.tracks):
             raise InputError(f"is {self.folds}", field="--folds", fix=f"Use 0, or 2 up to {len(self.tracks)} tracks")
-        from gagjax.app.workflows import tune
+        from gagjax.app.workflows.tuning import smoothing as tune
         from gagjax.io import atomic
 
         picture = self.out.with_suffix(".png")
@@ -125,7 +125,7 @@ class Tune:
         return 0
 
     def _fit_pca(self) -> int:
-        from gagjax.app.workflows import tune_pca
+        from gagjax.app.workflows.tuning import components as tune_pca
         from gagjax.io import atomic
 
         if self.rank is not None and self.rank < 1:

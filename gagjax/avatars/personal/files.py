@@ -173,9 +173,9 @@ def _given_shape(arrays: Mapping[str, np.ndarray], count: int) -> Float[np.ndarr
     return found if found is not None and found.shape == (count,) and found.dtype == np.float32 else np.zeros(count)
 
 
-def _with_fitted(model: FlameModel, avatar: Any) -> FlameModel:
+def _with_fitted(model: FlameModel, avatar: object) -> FlameModel:
     """The head with the shape that the fit found."""
-    for part in getattr(avatar, "parts", ()):
+    for part in avatar.parts if isinstance(avatar, DressedAvatar) else ():
         if isinstance(part, ShapeFit):
             moved = part.moved(avatar.weights[part.name])
             model = dataclasses.replace(model, v_template=model.v_template + moved)

@@ -51,7 +51,7 @@ def options(config: Config, tmp_path_factory: pytest.TempPathFactory) -> FitOpti
     state = rule.weights((key, tuple(value.shape)) for key, value in network.state_dict().items())
     torch.save({"model": {key: torch.from_numpy(value) for key, value in state.items()}}, folder / "GAGAvatar.pt")
     return FitOptions(
-        folder / "clip", folder / "whole", gagavatar=folder / "GAGAvatar.pt", steps=4, hold_out=4, pictures=3
+        clip=folder / "clip", out=folder / "whole", gagavatar=folder / "GAGAvatar.pt", steps=4, hold_out=4, pictures=3
     )
 
 

@@ -63,6 +63,7 @@ def test_unknown_start_is_refused(given):
     assert all(name in str(caught.value) for name in STARTS)
 
 
+@pytest.mark.misuse
 def test_arrays_of_a_start_must_fit(given):
     plain = begin("flame", given)
     with pytest.raises(InputError, match="colours"):

@@ -144,7 +144,9 @@ def _plain(folder: Path, track: Track, size: int) -> Any:
     )
 
 
-def _rig(time: Any, camera: Any, relative: np.ndarray, lens: np.ndarray, names: tuple[str, ...]) -> Rig:
+def _rig(
+    time: Sequence[int], camera: Sequence[int], relative: np.ndarray, lens: np.ndarray, names: tuple[str, ...]
+) -> Rig:
     return Rig(
         np.asarray(time, np.int32),
         np.asarray(camera, np.int32),

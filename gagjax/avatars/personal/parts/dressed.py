@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jaxtyping import Float
 
 from gagjax.avatars.personal.parts.base import Part, View
+from gagjax.protocols import DrawsSmaller, FinishesPictures
 from gagjax.pytree import pytree
 from gagjax.typing import AnyArray
 
@@ -44,11 +45,11 @@ class DressedAvatar:
     @property
     def factor(self) -> int:
         """Image size over rasterized size."""
-        return getattr(self.base, "factor", 1)
+        return self.base.factor if isinstance(self.base, DrawsSmaller) else 1
 
     def finish(self, features: Float[AnyArray, "h w C"]) -> Float[AnyArray, "H W 3"]:
         """The image from a rasterized feature map."""
-        return self.base.finish(features) if hasattr(self.base, "finish") else features
+        return self.base.finish(features) if isinstance(self.base, FinishesPictures) else features
 
     @property
     def model(self) -> FlameModel:
