@@ -25,6 +25,7 @@ __all__ = [
     "Avatar",
     "BindsModel",
     "BindsTrack",
+    "Bridges",
     "ByParts",
     "DrawsSmaller",
     "Filter",
@@ -222,6 +223,43 @@ class HasAdjoint(Protocol):
 
     def last(self, frame: Tree) -> Any:
         """The adjoint after the last frame."""
+        ...
+
+
+@runtime_checkable
+class Bridges(Protocol):
+    """A Kalman-type filter that fills a gap before its motion is known from the frames behind the gap.
+
+    The adjoint form of a smoother multiplies the covariance by the adjoint. Where a derivative is still unknown both
+    are large and cancel; there the smoothed state is carried back instead, by the model.
+    """
+
+    def factors(self, frame: Tree) -> Any:
+        """The factors L D L' of the covariance before a first frame."""
+        ...
+
+    def advanced(self, factors: Tree, state: Tree, info: Tree) -> tuple[Any, Any]:
+        """The factors after a frame, and the state with the covariance that they make; arguments as for `bridge`."""
+        ...
+
+    def bridge(self, y: Tree, later: Tree, info: Tree, state: Tree, factors: Tree, ahead: Tree) -> tuple[Tree, Any]:
+        """One step of the backward pass, after `HasAdjoint.adjoint`.
+
+        Args:
+            y: The smoothed frame from `adjoint`.
+            later: What `adjoint` was given.
+            info: The info of the frame, from `observe`.
+            state: The state after the frame, from `observe`.
+            factors: The factors of its covariance, from `advanced`.
+            ahead: What the later frames imply for this one.
+
+        Returns:
+            The smoothed frame, and what this one and the later ones imply for the previous frame.
+        """
+        ...
+
+    def unbridged(self, frame: Tree) -> Any:
+        """What a frame without later ones is given as `ahead`."""
         ...
 
 

@@ -25,7 +25,9 @@ from gagjax.typing import AnyArray, FrameRate, Hyperparameter, Mask, Scalar, Tre
 
 # Variance of a diffuse prior in units of the measurement noise: large enough to be forgotten after one frame, small
 # enough for float32.
-_DIFFUSE = 1e4
+DIFFUSE = 1e4
+# Below this part of its diffuse prior a derivative counts as known.
+KNOWN = 0.01
 
 This = TypeVar("This", bound="Kinematic")
 
@@ -61,6 +63,18 @@ class UpdateInfo(NamedTuple):
     column: tuple[Any, ...]
     weight: Any
     restart: Any
+
+
+class Bridge(NamedTuple):
+    """What a backward pass knows of a frame from the later ones.
+
+    Attributes:
+        state: The smoothed value and its derivatives as the next frame implies them, each shaped like the frame.
+        end: Where no later frame is connected with this one, shaped like the frame.
+    """
+
+    state: tuple[Any, ...]
+    end: Any
 
 
 @pytree
@@ -171,6 +185,35 @@ class Kinematic(Robustness, Noises):
         pairs = [self._adjoint(each, i) for each, i in zip(tree.flatten_up_to(later), infos, strict=True)]
         return tree.unflatten([y for y, _ in pairs]), tree.unflatten([e for _, e in pairs])
 
+    def factors(self, frame: Tree) -> Any:
+        """See `gagjax.protocols.Bridges`."""
+        return jax.tree.map(lambda x: self._fresh(x).covariance, frame)
+
+    def advanced(self, factors: Tree, state: Tree, info: Tree) -> tuple[Any, Any]:
+        """See `gagjax.protocols.Bridges`."""
+        tree: Any
+        infos, tree = jax.tree.flatten(info, is_leaf=_is_info)
+        parts = zip(tree.flatten_up_to(factors), tree.flatten_up_to(state), infos, strict=True)
+        pairs = [self._advanced(*each) for each in parts]
+        return tree.unflatten([f for f, _ in pairs]), tree.unflatten([s for _, s in pairs])
+
+    def bridge(self, y: Tree, later: Tree, info: Tree, state: Tree, factors: Tree, ahead: Tree) -> tuple[Any, Any]:
+        """See `gagjax.protocols.Bridges`."""
+        if self.order == 1:  # one number, whose spread a gap does not make worse
+            return y, ahead
+        tree: Any
+        infos, tree = jax.tree.flatten(info, is_leaf=_is_info)
+        parts = [tree.flatten_up_to(each) for each in (y, later, state, factors, ahead)]
+        pairs = [self._bridge(*each, i) for *each, i in zip(*parts, infos, strict=True)]
+        return tree.unflatten([y for y, _ in pairs]), tree.unflatten([z for _, z in pairs])
+
+    def unbridged(self, frame: Tree) -> Any:
+        """See `gagjax.protocols.Bridges`."""
+        return jax.tree.map(
+            lambda x: Bridge((jnp.zeros_like(x),) * self.order, jnp.ones(jnp.shape(x), bool)),
+            frame,
+        )
+
     def lean(self, info: Tree) -> Any:
         """The info without what `restored` can recompute: long smoothing passes are memory-bound."""
         return jax.tree.map(lambda each: each._replace(pull=None), info, is_leaf=_is_info)
@@ -198,7 +241,7 @@ class Kinematic(Robustness, Noises):
         """Variances of the state before its first frame, value first."""
         r, q = self.noise(), jnp.asarray(self.process_noise)
         return [
-            _DIFFUSE * (r / self.dt ** (2 * k) + q * self.dt ** (2 * (self.order - k) - 1)) for k in range(self.order)
+            DIFFUSE * (r / self.dt ** (2 * k) + q * self.dt ** (2 * (self.order - k) - 1)) for k in range(self.order)
         ]
 
     def noise(self) -> Any:
@@ -280,6 +323,32 @@ class Kinematic(Robustness, Noises):
         info = UpdateInfo(mean[0], (weight * inverse) * error, column, weight + jnp.zeros_like(column[0]), restart)
         return Moments(mean, covariance, rejected), info
 
+    def _advanced(self, factors: tuple[Any, ...], s: Moments, info: UpdateInfo) -> tuple[Any, Moments]:
+        fresh = tuple(jnp.asarray(each, info.value.dtype) for each in self._fresh(info.value).covariance)
+        factors = advanced(factors, fresh, self.transition(), self.process_noise, self.dt, self.noise(), info)
+        rows = entries(factors)
+        return factors, s._replace(covariance=tuple(rows[i][j] for i, j in upper(self.order)))
+
+    def _bridge(
+        self, y: Any, later: Any, s: Moments, factors: tuple[Any, ...], ahead: Bridge, info: UpdateInfo
+    ) -> tuple[Any, Bridge]:
+        n, p, q = self.order, entries(factors), self.disturbance
+        unknown = sum(p[k][k] > KNOWN * initial for k, initial in enumerate(self.initial_covariance()) if k) > 0
+        missing = info.weight == 0
+        # In the first frames of any other gap the covariance is still small, and its product with the adjoint precise.
+        hung = (unknown | (missing & (p[0][0] > 100 * self.noise()))) & ~ahead.end
+        own = [m - sum(p[i][j] * later[j] for j in range(n)) if i else y for i, m in enumerate(s.mean)]
+        state = [jnp.where(hung, a, b) for a, b in zip(ahead.state, own, strict=True)]
+        y = jnp.where(hung & missing, state[0], y)
+        drag = sum(c * each for c, each in zip(info.column, later, strict=True))
+        inner = (later[0] - (info.pull + info.weight * drag), *later[1:])
+        # From x_t = F x_(t-1) - Q l_t: undo the disturbance, then go back along the motion.
+        state = [z + sum(q(min(i, j), max(i, j)) * inner[j] for j in range(n)) for i, z in enumerate(state)]
+        back = [(-1) ** k * each for k, each in enumerate(self.transition())]
+        earlier = tuple(sum((back[j - i] * state[j] for j in range(i + 1, n)), state[i]) for i in range(n))
+        end = jnp.zeros_like(ahead.end)
+        return y, Bridge(earlier, end if info.restart is None else end | info.restart)
+
     def _adjoint(self, later: tuple[Any, ...], info: UpdateInfo) -> tuple[Any, tuple[Any, ...]]:
         drag = sum(c * each for c, each in zip(info.column, later, strict=True))
         value = info.value - self.noise() * drag
@@ -296,6 +365,84 @@ def noise_for_cutoff(cutoff: Values, noise: Values, fps: FrameRate | AnyArray) -
     rate = jnp.asarray(float(fps) if isinstance(fps, Fraction) else fps, float)
     r = jnp.asarray(noise, float) ** 2
     return (2 * jnp.pi * jnp.asarray(cutoff, float)) ** 4 * r / rate, r, 1 / rate
+
+
+def advanced(
+    factors: tuple[Any, ...],
+    fresh: tuple[Any, ...],
+    transition: list[Any],
+    process_noise: Values,
+    dt: Values,
+    noise: Values,
+    info: Any,
+) -> tuple[Any, ...]:
+    """The factors L D L' of a state's covariance after a frame, without a difference of large numbers.
+
+    An observation of the value changes the first entry of D alone; a step in time is a weighted Gram-Schmidt.
+
+    Args:
+        factors: D on the diagonal and L' above it, row by row, before the frame.
+        fresh: The same of the prior.
+        transition: The first row of F.
+        process_noise: Spectral density of the highest derivative's noise.
+        dt: Duration of the frame.
+        noise: Variance of an observation.
+        info: The record of the update, with its `weight` and `restart`.
+
+    Source: Thornton, Bierman, Gram-Schmidt algorithms for covariance propagation, 1975.
+    """
+    n, own = len(transition), dict(zip(upper(len(transition)), factors, strict=True))
+    zero = jnp.zeros_like(factors[0])
+    one = zero + 1
+    lower = [[own[j, i] if j < i else one if i == j else zero for j in range(n)] for i in range(n)]
+    moved = [[sum(transition[k - i] * lower[k][j] for k in range(i, n)) for j in range(n)] for i in range(n)]
+    rows, weights = moved, [own[i, i] for i in range(n)]
+    for i, (row, scale) in enumerate(_disturbances(n)):
+        weights.append(zero + process_noise * dt ** (2 * (n - i) - 1) * scale)
+        rows = [[*old, zero + c * dt ** (i - k)] for k, (old, c) in enumerate(zip(rows, row, strict=True))]
+    found = {}
+    for i in range(n):
+        size = sum(w * x**2 for w, x in zip(weights, rows[i], strict=True))
+        found[i, i] = size
+        for j in range(i + 1, n):
+            across = sum(w * x * y for w, x, y in zip(weights, rows[i], rows[j], strict=True))
+            share = jnp.where(size > 0, across / jnp.where(size > 0, size, 1), 0)
+            found[i, j] = share
+            rows[j] = [y - share * x for x, y in zip(rows[i], rows[j], strict=True)]
+    entries = [found[at] for at in upper(n)]
+    if info.restart is not None:
+        entries = [jnp.where(info.restart, a, b) for a, b in zip(fresh, entries, strict=True)]
+    total = info.weight * entries[0] + noise
+    entries[0] = entries[0] * jnp.where(total > 0, noise / jnp.where(total > 0, total, 1), 0)
+    return tuple(entries)
+
+
+def entries(factors: tuple[Any, ...]) -> list[list[Any]]:
+    """The covariance L D L', as rows, from what `advanced` gives."""
+    n = {1: 1, 3: 2, 6: 3}[len(factors)]
+    own = dict(zip(upper(n), factors, strict=True))
+
+    def lower(i: int, j: int) -> Any:
+        return own[j, i] if j < i else 1.0
+
+    return [
+        [sum(lower(i, k) * own[k, k] * lower(j, k) for k in range(min(i, j) + 1)) for j in range(n)] for i in range(n)
+    ]
+
+
+def _disturbances(n: int) -> list[tuple[list[float], float]]:
+    """The columns of L and the entries of D of Q = L D L', for one unit of time and noise."""
+    q = [
+        [1 / ((2 * n - 1 - i - j) * math.factorial(n - 1 - i) * math.factorial(n - 1 - j)) for j in range(n)]
+        for i in range(n)
+    ]
+    columns = []
+    for i in range(n):
+        scale = q[i][i]
+        column = [q[k][i] / scale if k >= i else 0.0 for k in range(n)]
+        columns.append((column, scale))
+        q = [[q[a][b] - column[a] * column[b] * scale for b in range(n)] for a in range(n)]
+    return columns
 
 
 def upper(n: int) -> list[tuple[int, int]]:

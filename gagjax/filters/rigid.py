@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from gagjax.protocols import TimeStepped
+from gagjax.protocols import Bridges, TimeStepped
 from gagjax.pytree import pytree
 from gagjax.typing import AnyArray, Condition, Scalar
 
@@ -80,6 +80,34 @@ class RigidTransform:
         """The adjoint after the last frame."""
         rotation, place = self._split(frame)
         return self.rotation.last(rotation), self.translation.last(place)
+
+    def factors(self, frame: AnyArray) -> tuple[Any, Any]:
+        """See `gagjax.protocols.Bridges`; of the parts that have it."""
+        parts = zip((self.rotation, self.translation), self._split(frame), strict=True)
+        first, second = (part.factors(x) if isinstance(part, Bridges) else None for part, x in parts)
+        return first, second
+
+    def advanced(self, factors: Any, state: Any, info: Any) -> tuple[Any, Any]:
+        """See `gagjax.protocols.Bridges`."""
+        parts = zip((self.rotation, self.translation), factors, state, info, strict=True)
+        pairs = [part.advanced(f, s, i) if isinstance(part, Bridges) else (f, s) for part, f, s, i in parts]
+        return (pairs[0][0], pairs[1][0]), (pairs[0][1], pairs[1][1])
+
+    def bridge(self, y: Any, later: Any, info: Any, state: Any, factors: Any, ahead: Any) -> tuple[Any, Any]:
+        """See `gagjax.protocols.Bridges`."""
+        rotation, place = self._split(y)
+        first, second = ahead
+        if isinstance(self.rotation, Bridges):
+            rotation, first = self.rotation.bridge(rotation, later[0], info[0], state[0], factors[0], first)
+        if isinstance(self.translation, Bridges):
+            place, second = self.translation.bridge(place, later[1], info[1], state[1], factors[1], second)
+        return self._join(rotation, place), (first, second)
+
+    def unbridged(self, frame: AnyArray) -> tuple[Any, Any]:
+        """See `gagjax.protocols.Bridges`."""
+        parts = zip((self.rotation, self.translation), self._split(frame), strict=True)
+        first, second = (part.unbridged(x) if isinstance(part, Bridges) else None for part, x in parts)
+        return first, second
 
     def _split(self, x: AnyArray) -> tuple[Any, Any]:
         x = jnp.asarray(x)

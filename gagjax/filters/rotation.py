@@ -12,13 +12,11 @@ from jaxtyping import Float
 
 from gagjax import so3
 from gagjax.filters import robust
-from gagjax.filters.kalman import noise_for_cutoff
+from gagjax.filters.kalman import DIFFUSE, KNOWN, Bridge, advanced, entries, noise_for_cutoff
 from gagjax.filters.one_euro import check_one_euro, smoothing
 from gagjax.numerics import safe_norm
 from gagjax.pytree import fact, is_concrete, pytree, static
 from gagjax.typing import AnyArray, Condition, FrameRate, Hyperparameter, Scalar, Values
-
-_DIFFUSE = 1e4
 
 
 class RotationEmaState(NamedTuple):
@@ -255,6 +253,45 @@ class RotationConstantVelocity:
             earlier = tuple(jnp.where(info.restart[..., None], 0, each) for each in earlier)  # type: ignore[assignment]
         return value, earlier
 
+    def factors(self, frame: AnyArray) -> Any:
+        """See `gagjax.protocols.Bridges`."""
+        return self.init(frame).covariance
+
+    def advanced(self, factors: Any, state: RotationMoments, info: RotationInfo) -> tuple[Any, RotationMoments]:
+        """See `gagjax.protocols.Bridges`."""
+        fresh = self._fresh(info.rotation).covariance
+        factors = advanced(factors, fresh, [1.0, self.dt], self.process_noise, self.dt, self._noise(), info)
+        (a, b), (_, c) = entries(factors)
+        return factors, state._replace(covariance=(a, b, c))
+
+    def bridge(self, y: Any, later: Any, info: Any, state: Any, factors: Any, ahead: Any) -> tuple[Any, Any]:
+        """See `gagjax.protocols.Bridges`; the state is a unit quaternion and the velocity in its frame."""
+        (a, b), (_, c) = ((each[..., None] for each in row) for row in entries(factors))
+        unknown = c > KNOWN * self._fresh(info.rotation).covariance[2][..., None]
+        hung = unknown & ~ahead.end[..., None]
+        own = so3.quaternion_multiply(state.rotation, so3.quaternion_exp(-(a * later[0] + b * later[1])))
+        spin = state.velocity - (b * later[0] + c * later[1])
+        rotation = jnp.where(hung, ahead.state[0], own)
+        velocity = jnp.where(hung, ahead.state[1], spin)
+        missing = (info.weight == 0)[..., None]
+        y = jnp.where((hung & missing)[..., None], so3.matrix_from_quaternion(rotation), y)
+        drag = info.column[0][..., None] * later[0] + info.column[1][..., None] * later[1]
+        inner = later[0] - (info.pull + info.weight[..., None] * drag)
+        # Undo the disturbance of the frame, then turn back.
+        q, dt = jnp.asarray(self.process_noise)[..., None], jnp.asarray(self.dt)[..., None]
+        velocity = velocity + q * (dt**2 / 2 * inner + dt * later[1])
+        moved = q * (dt**3 / 3 * inner + dt**2 / 2 * later[1]) - dt * velocity
+        rotation = so3.quaternion_multiply(rotation, so3.quaternion_exp(moved))
+        rotation = rotation / jnp.sqrt(jnp.sum(rotation**2, axis=-1, keepdims=True))
+        end = jnp.zeros_like(ahead.end)
+        return y, Bridge((rotation, velocity), end if info.restart is None else end | info.restart)
+
+    def unbridged(self, frame: AnyArray) -> Any:
+        """See `gagjax.protocols.Bridges`."""
+        zero = jnp.zeros_like(jnp.asarray(frame)[..., 0])
+        one = jnp.concatenate([jnp.ones_like(zero[..., :1]), zero], -1)
+        return Bridge((one, zero), jnp.ones(zero.shape[:-1], bool))
+
     def last(self, frame: AnyArray) -> tuple[Any, Any]:
         """The adjoint after the last frame: zeros."""
         zero = jnp.zeros_like(jnp.asarray(frame)[..., 0])
@@ -267,9 +304,9 @@ class RotationConstantVelocity:
         zero = jnp.zeros_like(rotation[..., 0])
         r, q = self._noise(), self.process_noise
         covariance = (
-            zero + _DIFFUSE * (r + q * self.dt**3),
+            zero + DIFFUSE * (r + q * self.dt**3),
             zero,
-            zero + _DIFFUSE * (r / self.dt**2 + q * self.dt),
+            zero + DIFFUSE * (r / self.dt**2 + q * self.dt),
         )
         return RotationMoments(rotation, jnp.zeros_like(rotation[..., 1:]), covariance, zero.astype(jnp.int32))
 

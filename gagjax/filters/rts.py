@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from gagjax.filters.base import check_lengths, check_observed
 from gagjax.filters.kalman import Kalman, Moments
 from gagjax.filters.parallel import choose, rts_parallel
-from gagjax.protocols import HasAdjoint, LeanInfo, TimeStepped
+from gagjax.protocols import Bridges, HasAdjoint, LeanInfo, TimeStepped
 from gagjax.typing import AnyArray, Tree
 
 
@@ -28,7 +28,9 @@ def rts(
     """Smooth a whole sequence without lag (Rauch-Tung-Striebel).
 
     The backward pass is in the modified Bryson-Frazier form, which gives the same values without inverting or storing a
-    covariance. On SO(3) it is the same in the tangent spaces along the filtered path.
+    covariance. On SO(3) it is the same in the tangent spaces along the filtered path. A gap before the motion is known,
+    such as right after the first frame, is filled from the frames behind it: there that form cancels numbers 1e4 times
+    the noise and more.
 
     Args:
         filter_: A Kalman-type filter: Kalman, ConstantVelocity, ConstantAcceleration, RotationConstantVelocity or a
@@ -76,8 +78,8 @@ def rts(
 
 @jax.jit
 def _rts(filter_: HasAdjoint, xs: Tree, valid: AnyArray | None, dt: AnyArray | None, cuts: AnyArray | None) -> Any:
-    start = 0 if valid is None else jnp.argmax(jnp.asarray(valid).reshape(len(valid), -1).any(1))
-    first = jax.tree.map(lambda x: x[start], xs)
+    begin = 0 if valid is None else jnp.argmax(jnp.asarray(valid).reshape(len(valid), -1).any(1))
+    first = jax.tree.map(lambda x: x[begin], xs)
     if cuts is not None:
         cuts = _at_valid(jnp.asarray(cuts), valid)
     if isinstance(filter_, Kalman) and not filter_.adaptive and valid is None and cuts is None:
@@ -86,25 +88,38 @@ def _rts(filter_: HasAdjoint, xs: Tree, valid: AnyArray | None, dt: AnyArray | N
     # Where a frame has little weight, recomputing its pull from the frame loses the digits that interpolate it.
     lean = filter_ if isinstance(filter_, LeanInfo) and valid is None and not filter_.adaptive else None
 
-    def forward(state: Tree, frame: Tree) -> tuple[Any, Any]:
-        x, seen, seconds, cut = frame
+    bridging = filter_ if isinstance(filter_, Bridges) and valid is not None else None
+
+    def forward(carry: Tree, frame: Tree) -> tuple[Any, Any]:
+        (state, factors), (x, seen, seconds, cut) = carry, frame
         now = filter_ if seconds is None or not isinstance(filter_, TimeStepped) else filter_.with_dt(seconds)
         if cut is not None:
             state = jax.tree.map(lambda a, b: jnp.where(cut, a, b), now.init(x), state)
         state, info = now.observe(state, x, seen)
-        return state, info if lean is None else lean.lean(info)
+        if bridging is None or not isinstance(now, Bridges):
+            return (state, None), (info if lean is None else lean.lean(info), None)
+        if cut is not None:
+            factors = jax.tree.map(lambda a, b: jnp.where(cut, a, b), now.factors(x), factors)
+        factors, state = now.advanced(factors, state, info)
+        return (state, factors), (info, (state, factors))
 
-    def backward(later: Tree, frame: Tree) -> tuple[Any, Any]:
-        info, x, seconds, cut = frame
+    def backward(carry: Tree, frame: Tree) -> tuple[Any, Any]:
+        (later, ahead), ((info, place), x, seconds, cut) = carry, frame
         now = filter_ if seconds is None or not isinstance(filter_, TimeStepped) else filter_.with_dt(seconds)
         info = now.restored(info, x) if lean is not None and isinstance(now, LeanInfo) else info
         y, earlier = now.adjoint(later, info)
+        if bridging is not None and isinstance(now, Bridges):
+            y, ahead = now.bridge(y, later, info, *place, ahead)
+            if cut is not None:
+                ahead = jax.tree.map(lambda a, b: jnp.where(cut, a, b), now.unbridged(first), ahead)
         if cut is not None:
             earlier = jax.tree.map(lambda each: jnp.where(cut, 0, each), earlier)
-        return earlier, y
+        return (earlier, ahead), y
 
-    _, infos = jax.lax.scan(forward, filter_.init(first), (xs, valid, dt, cuts))
-    return jax.lax.scan(backward, filter_.last(first), (infos, xs if lean else None, dt, cuts), reverse=True)[1]
+    start = filter_.init(first), None if bridging is None else bridging.factors(first)
+    _, infos = jax.lax.scan(forward, start, (xs, valid, dt, cuts))
+    end = filter_.last(first), None if bridging is None else bridging.unbridged(first)
+    return jax.lax.scan(backward, end, (infos, xs if lean else None, dt, cuts), reverse=True)[1]
 
 
 def _random_walk(filter_: Kalman, xs: Tree, first: Tree, dt: AnyArray | None) -> Any:

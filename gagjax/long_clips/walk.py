@@ -15,6 +15,9 @@ PART = 4096
 #: Results of this many bytes and more are kept in a file.
 LARGE = 64 << 20
 
+#: What tells the kernel to drop pages; not on every system.
+ADVICE: int | None = getattr(mmap, "MADV_DONTNEED", None)
+
 
 class Walk:
     """A walk through a clip's parts.
@@ -89,9 +92,9 @@ def _give_back(x: np.ndarray) -> None:
     """Drop the pages of a file that is mapped and shared with it: they are read again when they are needed."""
     base: object = x
     while isinstance(base, np.ndarray):
-        if isinstance(base, np.memmap) and getattr(base, "mode", "") in ("r", "r+") and hasattr(mmap, "MADV_DONTNEED"):
+        if isinstance(base, np.memmap) and getattr(base, "mode", "") in ("r", "r+") and ADVICE is not None:
             held = getattr(base, "_mmap", None)
             if held is not None:
-                held.madvise(mmap.MADV_DONTNEED)
+                held.madvise(ADVICE)
                 return
         base = base.base

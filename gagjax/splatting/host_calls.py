@@ -139,7 +139,7 @@ def _arrays(values: Any, readonly: bool) -> list[np.ndarray]:
     return arrays
 
 
-def _error(frame: _Frame, message: str) -> int | None:
+def _error(frame: Any, message: str) -> int | None:
     arguments = _Error(ctypes.sizeof(_Error), None, message.encode(), _INTERNAL)
     create = _CreateError(_Api.from_address(frame.api).create_error)
     return create(ctypes.addressof(arguments))
@@ -157,4 +157,4 @@ def call(name: str, shapes: tuple[tuple[int, ...], ...], *arguments: AnyArray) -
         The outputs. `vmap` calls the function once for each element of the batch.
     """
     results = tuple(jax.ShapeDtypeStruct(shape, np.float32) for shape in shapes)
-    return jax.ffi.ffi_call(name, results, vmap_method="sequential")(*arguments)
+    return tuple(jax.ffi.ffi_call(name, results, vmap_method="sequential")(*arguments))

@@ -55,6 +55,53 @@ def test_kalman_and_rts_equal_the_oracle(model, kind):
                 np.testing.assert_allclose(smoothed[:, column], peer[1], atol=1e-5)
 
 
+#: Models by name, and how far their float32 smoother may be off, in parts of the channel's range.
+GAPPED = {
+    "velocity": ConstantVelocity(2.0, 0.3, dt=0.5),
+    "velocity at 25 frames/s": ConstantVelocity.from_cutoff(4.0, noise=0.01, fps=25),
+    "velocity, gate": ConstantVelocity(2.0, 0.3, dt=0.5, gate=5.0),
+    "velocity, dof": ConstantVelocity(2.0, 0.3, dt=0.5, dof=4.0),
+    "acceleration": ConstantAcceleration(2.0, 0.3, dt=0.5),
+}
+
+
+@pytest.mark.parametrize("name", GAPPED)
+def test_a_gap_anywhere_costs_no_digits(name):
+    """An unknown start and a gap right after it left three digits of velocities, and none of accelerations."""
+    f, xs = GAPPED[name], vectors(0, 40)
+    xs = xs * np.float32(0.02) if "25" in name else xs
+    dts = np.full(40, f.dt, float)
+    noises = [float(x) for x in (f.process_noise, f.measurement_noise)]
+    with jax.enable_x64(True):
+        start = np.asarray(jax.tree.map(lambda x: jnp.asarray(np.float64(x)), f).initial_covariance())
+    robust = {key: getattr(f, key) for key in ("gate", "dof") if getattr(f, key) is not None}
+    for begin in (1, 2, 3, 15):
+        for length in (1, 3, 8, 20):
+            valid = np.ones(40, bool)
+            valid[begin : begin + length] = False
+            got = np.asarray(rts(f, xs, valid))
+            for column in range(3):
+                x = xs[:, column].astype(float)
+                peer = smooth(x, valid, f.order, *noises, dts, start, **robust)[1]
+                np.testing.assert_allclose(got[:, column], peer, atol=1e-4 * np.ptp(x[valid]))
+
+
+def test_a_gap_right_after_the_first_rotation_costs_no_digits():
+    turns, f = rotations(0, 40), RotationConstantVelocity(0.5, 0.3, 0.5)
+    for length in (1, 8, 20):
+        valid = np.ones(40, bool)
+        valid[1 : 1 + length] = False
+        got = np.asarray(rts(f, turns, valid))
+        with jax.enable_x64(True):
+            exact = rts(jax.tree.map(lambda x: jnp.asarray(np.float64(x)), f), turns.astype(np.float64), valid)
+        np.testing.assert_allclose(got, exact, atol=1e-5)
+        v = 1e-3 * vectors(4, 40)
+        small = rts(ConstantVelocity(2e-6, 3e-7, 0.5), v, valid)
+        np.testing.assert_allclose(
+            so3.log(rts(RotationConstantVelocity(2e-6, 3e-7, 0.5), so3.exp(v), valid)), small, atol=2e-5
+        )
+
+
 def test_ema_is_scipys_and_settled_kalman_is_an_ema():
     xs = vectors(1, 200)
     start = (0.7 * xs[0])[None]
@@ -130,11 +177,12 @@ def test_a_constant_turn_is_followed_without_lag():
 
 
 def test_fixed_lag_is_the_smoother_of_what_is_known():
-    xs, valid, lag = vectors(5, 40), gaps(5, 40), 4
-    f = ConstantVelocity(2.0, 0.3, 0.5, gate=3.0)
-    ys = scan(fixed_lag(f, lag), xs, valid=valid)[0]
-    for t in (0, 7, 30):
-        np.testing.assert_allclose(ys[t + lag], rts(f, xs[: t + lag + 1], valid[: t + lag + 1])[t], atol=1e-4)
+    with jax.enable_x64(True):
+        xs, valid, lag = vectors(5, 40).astype(np.float64), gaps(5, 40), 4
+        f = jax.tree.map(lambda x: jnp.asarray(np.float64(x)), ConstantVelocity(2.0, 0.3, 0.5, gate=3.0))
+        ys = scan(fixed_lag(f, lag), xs, valid=valid)[0]
+        for t in (0, 7, 30):
+            np.testing.assert_allclose(ys[t + lag], rts(f, xs[: t + lag + 1], valid[: t + lag + 1])[t], atol=1e-8)
 
 
 @pytest.mark.slow

@@ -103,7 +103,7 @@ ODD: list[Callable[[Random], Any]] = [
     lambda r: -(1 << 4000),
     lambda r: "1e99999999",
     lambda r: "9" * 5000,
-    lambda r: ["x" * 10_000, *[""] * 10_000],
+    lambda r: ["x" * 10_000, *[""] * int(10 ** r.uniform(1, 4))],
     lambda r: [10**30, 1.0, None],
 ]
 #: Only pickles can hold them: written out, as JSON, YAML and arrays are, they would fill any memory.
@@ -163,7 +163,7 @@ def _spoiled_leaf(value: Any, random: Random, odd: list[Callable[[Random], Any]]
 
 
 def as_npz(arrays: dict[str, Any]) -> bytes:
-    """An archive of anything that an array can be made of; what cannot is left out."""
+    """An archive of anything that an array can be made of; what cannot, or has over 16 MiB, is left out."""
     buffer = io.BytesIO()
     kept = {}
     for name, value in arrays.items() if isinstance(arrays, dict) else ():
@@ -171,7 +171,7 @@ def as_npz(arrays: dict[str, Any]) -> bytes:
             array = np.asarray(value)
         except ValueError:
             continue
-        if array.dtype != object:
+        if array.dtype != object and array.nbytes <= 1 << 24:
             kept[str(name) or "x"] = array
     np.savez(buffer, **{name.replace("/", "_"): array for name, array in kept.items() if name != "file"})
     return buffer.getvalue()

@@ -15,6 +15,8 @@ from gagjax.text.printable import escaped
 from gagjax.text.table import text_table
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from gagjax.io.tracks import Found
     from gagjax.io.video.describing import VideoInfo
     from gagjax.track import Track
@@ -221,7 +223,7 @@ def _model(path: Path) -> tuple[str, Lines, list[str]] | None:
     return None
 
 
-def _shape(value: object) -> str:
+def _shape(value: ArrayLike) -> str:
     import numpy as np
 
     return "×".join(map(str, np.shape(value)))

@@ -175,7 +175,9 @@ def _given_shape(arrays: Mapping[str, np.ndarray], count: int) -> Float[np.ndarr
 
 def _with_fitted(model: FlameModel, avatar: object) -> FlameModel:
     """The head with the shape that the fit found."""
-    for part in avatar.parts if isinstance(avatar, DressedAvatar) else ():
+    if not isinstance(avatar, DressedAvatar):
+        return model
+    for part in avatar.parts:
         if isinstance(part, ShapeFit):
             moved = part.moved(avatar.weights[part.name])
             model = dataclasses.replace(model, v_template=model.v_template + moved)

@@ -233,7 +233,7 @@ def _choose(settings: Any, clip: _Clip, found: Levels, dt: Values, together: boo
     grid = grid_of(settings)
     models = choice.candidates(grid, dt)
 
-    def body(carry: tuple[choice.Score, Any], i: AnyArray) -> tuple[Any, None]:
+    def body(carry: tuple[choice.Score, Any], i: Scalar) -> tuple[Any, None]:
         score, start = carry
         scaled, seen, _ = judged(settings, found, clip.around(i), clip.of(clip.observed, i)[:, None], together)
         number = i * clip.length + jnp.arange(clip.length)
