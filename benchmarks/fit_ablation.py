@@ -41,7 +41,9 @@ HEAD, OTHER, PERFORMANCE, TRACKER = 1, 0, 3, 1
 #: Azimuth and elevation of the cameras from the first, degrees.
 PLACES = ((0, 0), (-20, 8), (20, 8), (-40, 0), (40, 0), (-60, 5), (60, 5), (10, -12))
 HELD = 2
-NOISE, COLOUR, TURN, SHIFT, FOCAL = 2.0, 0.06, 0.02, 0.005, 0.003
+NOISE, COLOUR = 2.0, 0.06
+#: How far cameras are off: degrees (0.2 move a picture by two per cent of its width), world units, share of the focal length.
+OFF = {"small": (0.02, 0.005, 0.003), "large": (0.2, 0.01, 0.005)}
 ROWS: dict[str, dict[str, Any]] = {
     "base": {},
     "colours of cameras off": {"colour": "off"},
@@ -80,7 +82,8 @@ HEADER = (
 class Scene:
     """The truth, and what a fit is given of it."""
 
-    def __init__(self, frames: int, size: int) -> None:
+    def __init__(self, frames: int, size: int, off: str) -> None:
+        tilt, shift, focal = OFF[off]
         rng = np.random.default_rng(0)
         truth = avatars.builtin(HEAD)
         self.truth = driver(frames, controls=flame.CONTROLS, seed=PERFORMANCE)
@@ -106,10 +109,10 @@ class Scene:
                 times.append(t)
         told, lenses = self.relative.copy(), np.tile(lens, (len(PLACES), 1, 1))
         for c in range(1, len(PLACES)):
-            turn = np.asarray(so3.exp(jnp.asarray(np.deg2rad(TURN) * rng.normal(size=3))), np.float64)
+            turn = np.asarray(so3.exp(jnp.asarray(np.deg2rad(tilt) * rng.normal(size=3))), np.float64)
             told[c, :, :3] = told[c, :, :3] @ turn
-            told[c, :, 3] = told[c, :, 3] @ turn + SHIFT * rng.normal(size=3)
-            lenses[c, [0, 1], [0, 1]] *= 1 + FOCAL * rng.normal()
+            told[c, :, 3] = told[c, :, 3] @ turn + shift * rng.normal(size=3)
+            lenses[c, [0, 1], [0, 1]] *= 1 + focal * rng.normal()
         rig = Rig(
             np.asarray(times, np.int32),
             np.asarray(cameras, np.int32),
@@ -215,6 +218,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--gaussians", type=int, default=6000)
+    parser.add_argument("--off", choices=tuple(OFF), default="small", help="how far cameras are off")
     parser.add_argument("--rows", default="", help="which, by name, separated by semicolons; all by default")
     parser.add_argument("--keep", type=Path, default=Path("build/fit_ablation"), help="folder for rows and sheets")
     parser.add_argument("--table", default="fit_ablation", help="name of the table; empty for none")
@@ -222,11 +226,11 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.frames, options.size, options.steps, options.gaussians, options.table = 9, 48, 6, 800, ""
-    setting = f"{options.frames}-{options.size}-{options.steps}-{options.gaussians}"
+    setting = f"{options.off}-{options.frames}-{options.size}-{options.steps}-{options.gaussians}"
     cache = options.keep / f"{setting}.json"
     rows = json.loads(cache.read_text()) if cache.is_file() else {}
     if options.row:
-        scene = Scene(options.frames, options.size)
+        scene = Scene(options.frames, options.size, options.off)
         sheet = options.keep / f"{setting} {options.row}.png"
         rows[options.row] = run(scene, ROWS[options.row], options.steps, options.gaussians, sheet)
         with atomic.output(cache, True) as temporary:
@@ -236,7 +240,16 @@ def main() -> None:
     wanted = [name.strip() for name in options.rows.split(";") if name.strip()] or list(ROWS)
     for name in wanted:
         if name not in rows or options.quick:
-            arguments = ["--frames", options.frames, "--size", options.size, "--steps", options.steps]
+            arguments = [
+                "--off",
+                options.off,
+                "--frames",
+                options.frames,
+                "--size",
+                options.size,
+                "--steps",
+                options.steps,
+            ]
             arguments += ["--gaussians", options.gaussians, "--keep", options.keep, "--row", name]
             subprocess.run([sys.executable, "-m", "benchmarks.fit_ablation", *map(str, arguments)], check=True)
     if not options.table:
@@ -247,16 +260,17 @@ def main() -> None:
         options.table,
         HEADER,
         [[n, *rows[n][:5], rows[n][0] - first, *rows[n][5:]] for n in ROWS if n in rows],
-        command=f"python -m benchmarks.fit_ablation --frames {options.frames} --size {options.size} "
+        command=f"python -m benchmarks.fit_ablation --off {options.off} --frames {options.frames} --size {options.size} "
         f"--steps {options.steps} --gaussians {options.gaussians}",
         notes=[
             f"{options.frames} frames by {len(PLACES)} cameras, {options.size} pixels, of the built-in avatar (identity "
             f"{HEAD}); camera {HELD} and every eighth frame held out; {options.steps} steps of one picture, at most "
             f"{options.gaussians} Gaussians; base: Gaussians on the mesh, joint motion, colours of cameras corrected with "
             "the first fixed",
-            f"not told to the fit: tracker's errors (`simulate.observe` at its usual levels), cameras off by {TURN} degrees, "
-            f"{SHIFT * 200:.0f} mm and {100 * FOCAL} % of the focal length, colours of each camera by "
-            f"{100 * COLOUR:.0f} %, noise of {NOISE:.0f} grey levels; lamps stand still in the room, turned by 40 degrees",
+            "not told to the fit: tracker's errors (`simulate.observe` at its usual levels), cameras off by "
+            "{:g} degrees, {:g} world units, {:g} of the focal length (that of the held-out camera is never corrected), "
+            "colours of each camera by {:.0f} %, noise of {:.0f} grey levels; lamps stand still in the room, turned by 40 "
+            "degrees".format(*OFF[options.off], 100 * COLOUR, NOISE),
             "held-out camera: in frames that were learned from; its colours are unknown to the fit, so also after the best "
             "affine map of colours; held-out frames: the first camera, motion as tracked, and refined against them",
             "loss or gain: of the held-out camera against base; rows that lose are kept",
