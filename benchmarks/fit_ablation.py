@@ -165,8 +165,10 @@ def run(scene: Scene, changes: dict[str, Any], steps: int, count: int, keep: Pat
     if changes.get("model") == "field":
         start: Any = deformation.create(model, count)
         learned = np.setdiff1d(np.arange(len(clip)), scene.held)
-        given = [np.asarray(x)[learned] for x in (clip.track.expression, clip.track.jaw, clip.track.eyes)]
-        start = deformation.guide(start, *given, np.zeros((len(learned), 3)), steps=300)
+        expression, jaw, eyes = (
+            np.asarray(x)[learned] for x in (clip.track.expression, clip.track.jaw, clip.track.eyes)
+        )
+        start = deformation.guide(start, expression, jaw, eyes, np.zeros((len(learned), 3)), steps=300)
     else:
         start = appearance.create(model, count)
     settings = dataclasses.replace(training.Settings(steps=steps), **changes.get("settings", {}))
@@ -183,7 +185,9 @@ def run(scene: Scene, changes: dict[str, Any], steps: int, count: int, keep: Pat
     frames[scene.held] = False
     camera = _only(rig, frames, HELD)
     seen = [_psnr(fit.picture(int(i)), clip.frames[i]) for i in camera]
-    matched = [_psnr(_matched(fit.picture(int(i)), clip.frames[i]), clip.frames[i]) for i in camera]
+    matched = [
+        _psnr(_matched(fit.picture(int(i)), clip.frames[i], clip.background[HELD]), clip.frames[i]) for i in camera
+    ]
     training_views = [_psnr(fit.picture(int(i)), clip.frames[i]) for i in fit.usable[:: max(len(fit.usable) // 16, 1)]]
     later = _only(rig, ~frames, 0)
     given = [_psnr(fit.picture(int(i)), clip.frames[i]) for i in later]
@@ -205,10 +209,13 @@ def _psnr(picture: np.ndarray, truth: np.ndarray) -> float:
     return float(-10 * np.log10(((np.clip(picture, 0, 1) - truth / 255) ** 2).mean()))
 
 
-def _matched(picture: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """The picture after the affine map of colours that fits the truth best: a held-out camera's own is not known."""
-    known = np.concatenate([picture.reshape(-1, 3), np.ones((picture[..., 0].size, 1))], 1)
-    return (known @ np.linalg.lstsq(known, truth.reshape(-1, 3) / 255, rcond=None)[0]).reshape(picture.shape)
+def _matched(picture: np.ndarray, truth: np.ndarray, behind: np.ndarray) -> np.ndarray:
+    """The picture after the affine map of the head's colours that fits the truth best: a held-out camera's is not known."""
+    head = np.abs(picture - behind).max(-1) > 0.02
+    known = np.concatenate([picture[head], np.ones((head.sum(), 1))], 1)
+    found = picture.copy()
+    found[head] = known @ np.linalg.lstsq(known, truth[head] / 255, rcond=None)[0]
+    return found
 
 
 def main() -> None:
@@ -272,7 +279,7 @@ def main() -> None:
             "colours of each camera by {:.0f} %, noise of {:.0f} grey levels; lamps stand still in the room, turned by 40 "
             "degrees".format(*OFF[options.off], 100 * COLOUR, NOISE),
             "held-out camera: in frames that were learned from; its colours are unknown to the fit, so also after the best "
-            "affine map of colours; held-out frames: the first camera, motion as tracked, and refined against them",
+            "affine map of the head's colours; held-out frames: the first camera, motion as tracked, and refined against them",
             "loss or gain: of the held-out camera against base; rows that lose are kept",
             "CPU seconds of both cores; memory: largest of the process, in which the truth was drawn too",
         ],
