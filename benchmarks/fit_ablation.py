@@ -149,7 +149,7 @@ def _lit(avatar: Any, parameters: Parameters, camera: Camera, lamp: Camera, size
     """The avatar as `camera` sees it under lamps that stand by `lamp`, turned by 40 degrees about the vertical."""
     a = np.deg2rad(40)
     turn = jnp.asarray([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]], jnp.float32)
-    viewmat = lamp.viewmat.at[:3, :3].set(turn @ lamp.viewmat[:3, :3])
+    viewmat = jnp.asarray(lamp.viewmat).at[:3, :3].set(turn @ lamp.viewmat[:3, :3])
     by = dataclasses.replace(lamp, viewmat=viewmat)
     gaussians = avatar.gaussians(dataclasses.replace(parameters, camera=by))
     return rasterize(gaussians, camera, background=jnp.asarray(avatars.BACKGROUND))[0]
