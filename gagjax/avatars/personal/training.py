@@ -201,15 +201,9 @@ class AvatarFit:
 
     def refine(self, frames: Sequence[int] | np.ndarray, steps: int = 60) -> None:
         """Fit only the motion of given frames with a fixed avatar, to evaluate held-out frames."""
-        optimiser = optax.adam(optax.cosine_decay_schedule(0.15, steps, 0.05), b2=0.99)
         avatar, changes = self.avatar, self.state.changes
         for i in map(jnp.asarray, frames):
-            change = changes[i]
-            moments = optimiser.init(change)
-            for _ in range(steps):
-                updates, moments = optimiser.update(_pull(change, avatar, self.data, i, self.settings), moments)
-                change = change + updates
-            changes = changes.at[i].set(change)
+            changes = _refined(changes, avatar, self.data, i, self.settings, steps)
         self.state = self.state._replace(changes=changes)
 
     @property
@@ -354,12 +348,28 @@ def _step(
     )
 
 
-@functools.partial(jax.jit, static_argnames=("settings",))
-def _pull(change: Tree, avatar: PersonalAvatar, data: Data, index: AnyArray, settings: Settings) -> Any:
-    """The gradient in one frame's motion only."""
+@functools.partial(jax.jit, static_argnames=("settings", "steps"))
+def _refined(
+    changes: Float[AnyArray, "T 115"],
+    avatar: PersonalAvatar,
+    data: Data,
+    index: AnyArray,
+    settings: Settings,
+    steps: int,
+) -> Array:
+    """The corrections with one frame's fitted to its picture, all its steps in one program."""
     settings = dataclasses.replace(settings, motion=True)
     weights = {"points": avatar.points, "network": avatar.network}
-    return jax.grad(lambda z: _error(weights, z[None], avatar, data, index[None], settings)[0])(change)
+    optimiser = optax.adam(optax.cosine_decay_schedule(0.15, steps, 0.05), b2=0.99)
+    pull = jax.grad(lambda z: _error(weights, z[None], avatar, data, index[None], settings)[0])
+
+    def one(carry: Tree, _: None) -> tuple[Tree, None]:
+        change, moments = carry
+        updates, moments = optimiser.update(pull(change), moments)
+        return (change + updates, moments), None
+
+    (change, _), _ = jax.lax.scan(one, (changes[index], optimiser.init(changes[index])), None, steps)
+    return jnp.asarray(changes).at[index].set(change)
 
 
 @functools.partial(jax.jit, static_argnames=("size",))
