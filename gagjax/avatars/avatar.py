@@ -72,7 +72,7 @@ class MeshAvatar:
             vertices, camera = parameters.vertices(self.model), parameters.camera if camera is None else camera
         else:
             vertices = jnp.asarray(parameters)
-        means, factors = self.binding.place(vertices, self.model.faces)
+        means, covariances, strands = self.binding.place_covariances(vertices, self.model.faces)
         turn = jnp.asarray(shading.FRONT) if camera is None else camera.viewmat[:3, :3]
         if self.surface is None:
             seen_from = (
@@ -88,11 +88,10 @@ class MeshAvatar:
                 self.surface.occlusion,
                 self.surface.material,
                 normal,
-                _unit(factors[..., 0]),
+                _unit(strands),
                 turn,
             )
-        covariances = (factors[:, :, None, :] * factors[:, None, :, :]).sum(-1) * UNITS**2
-        return Gaussians(means * UNITS, covariances, self.opacities, features)
+        return Gaussians(means * UNITS, covariances * UNITS**2, self.opacities, features)
 
 
 def _unit(x: Float[AnyArray, "N 3"]) -> Float[AnyArray, "N 3"]:

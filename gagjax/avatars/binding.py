@@ -44,10 +44,24 @@ class Binding:
             vertices: Posed vertices.
             faces: Triangles of the mesh.
         """
+        means, roots = self._entries(vertices, faces)
+        return means, jnp.stack([jnp.stack(row, -1) for row in roots], -2)
+
+    def place_covariances(
+        self, vertices: Float[AnyArray, "V 3"], faces: Int[AnyArray, "F 3"]
+    ) -> tuple[Float[AnyArray, "N 3"], Float[AnyArray, "N 3 3"], Float[AnyArray, "N 3"]]:
+        """Centres, covariances and the first columns of their roots; arguments and units as in `place`."""
+        means, roots = self._entries(vertices, faces)
+        return means, _squared(roots), jnp.stack([row[0] for row in roots], -1)
+
+    def _entries(self, vertices: AnyArray, faces: AnyArray) -> tuple[Array, list[list[Array]]]:
+        """Centres, and every entry of the roots as an array of its own: XLA vectorises those, not 3x3 blocks."""
         origins, axes = frames(vertices, faces, self.frame)
-        axes = axes[self.triangles]
-        means = origins[self.triangles] + _product(axes, self.offsets[:, :, None])[..., 0]
-        return means, _product(axes, self.factors)
+        table = jnp.concatenate([origins, axes.reshape(-1, 9)], 1)[self.triangles]  # one gather
+        frame = [[table[:, 3 + 3 * i + k] for k in range(3)] for i in range(3)]
+        means = jnp.stack([table[:, i] + sum(frame[i][k] * self.offsets[:, k] for k in range(3)) for i in range(3)], -1)
+        roots = [[sum(frame[i][k] * self.factors[:, k, j] for k in range(3)) for j in range(3)] for i in range(3)]
+        return means, roots  # type: ignore[return-value]
 
 
 def frames(
@@ -70,6 +84,9 @@ def frames(
     return (a + b + c) / 3, jnp.stack([along, normal, across], -1) * scale[..., None]
 
 
-def _product(a: Float[AnyArray, "N 3 3"], b: Float[AnyArray, "N 3 K"]) -> Float[Array, "N 3 K"]:
-    """Small matrix products written as sums, which XLA fuses; batched dots of 3x3 are slow on CPUs."""
-    return (a[:, :, :, None] * b[:, None, :, :]).sum(2)
+def _squared(roots: list[list[Array]]) -> Float[Array, "N 3 3"]:
+    """R R^T, symmetric to the bit."""
+    upper = {(i, j): sum(roots[i][k] * roots[j][k] for k in range(3)) for i in range(3) for j in range(i, 3)}
+    return jnp.stack(
+        [jnp.stack([jnp.asarray(upper[min(i, j), max(i, j)]) for j in range(3)], -1) for i in range(3)], -2
+    )

@@ -282,10 +282,11 @@ def _ssim_maps(x: AnyArray, y: AnyArray) -> tuple[Any, Any]:
     """The luminance and the contrast-structure factor of SSIM at every inner pixel."""
     # Centred at one half: the variances below are differences of squares, and float32 loses digits far from zero.
     u, v = x - 0.5, y - 0.5
-    mean_u, mean_v = _blur_valid(u, 1.5), _blur_valid(v, 1.5)
-    var_u = _blur_valid(u * u, 1.5) - mean_u**2
-    var_v = _blur_valid(v * v, 1.5) - mean_v**2
-    both = _blur_valid(u * v, 1.5) - mean_u * mean_v
+    # One blur of all five planes, computed once: without the barrier XLA blurs again wherever a plane is used.
+    planes = _blur_valid(jnp.concatenate([u, v, u * u, v * v, u * v]), 1.5)
+    mean_u, mean_v, square_u, square_v, product = jnp.split(jax.lax.optimization_barrier(planes), 5)
+    var_u, var_v = square_u - mean_u**2, square_v - mean_v**2
+    both = product - mean_u * mean_v
     mean_x, mean_y = mean_u + 0.5, mean_v + 0.5
     luminance = (2 * mean_x * mean_y + _C1) / (mean_x**2 + mean_y**2 + _C1)
     return luminance, (2 * both + _C2) / (var_u + var_v + _C2)
@@ -301,6 +302,7 @@ def _radius(sigma: float) -> int:
     return int(3.5 * sigma + 0.5)
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def _blur_valid(x: AnyArray, sigma: float) -> Any:
     """Gaussian blur over height and width of (C, H, W), without padding: smaller by the window's width minus one."""
     radius = _radius(sigma)
@@ -316,3 +318,16 @@ def _blur_valid(x: AnyArray, sigma: float) -> Any:
         )
         x = total
     return x
+
+
+def _blur_forward(x: AnyArray, sigma: float) -> tuple[Any, None]:
+    return _blur_valid(x, sigma), None
+
+
+def _blur_backward(sigma: float, _: None, pull: AnyArray) -> tuple[Any]:
+    """The window is symmetric: the transpose is the same blur of the padded cotangent, several times as fast as XLA's."""
+    margin = (2 * _radius(sigma),) * 2
+    return (_blur_valid(jnp.pad(pull, ((0, 0), margin, margin)), sigma),)
+
+
+_blur_valid.defvjp(_blur_forward, _blur_backward)

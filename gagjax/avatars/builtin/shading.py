@@ -67,12 +67,19 @@ def shade(
         half = towards + view
         half = half * jax.lax.rsqrt((half**2).sum() + 1e-12)
         # A hair scatters light around its axis: sines to its direction replace cosines to a normal.
-        across = jnp.sqrt(jnp.maximum(1.0 - (strands @ half) ** 2, 1e-6))[:, None]
+        across2 = jnp.maximum(1.0 - (strands @ half) ** 2, 1e-6)[:, None]  # their squares
         lit = jnp.clip(2.0 * facing + 0.4, 0.0, 1.0)
-        glint = jnp.where(is_hair, across**60.0, jnp.maximum((normals @ half)[:, None], 1e-3) ** exponent)
+        base = jnp.where(is_hair, across2, jnp.maximum((normals @ half)[:, None], 1e-3))
+        # The barrier keeps XLA from computing one power for each of the three colours.
+        glint = jax.lax.optimization_barrier(_power(base, jnp.where(is_hair, 30.0, exponent)))
         light = light + colour * diffuse
         shine = shine + colour * gloss * glint * lit
     # Light in occluded areas has been reflected by skin: it is warmer.
-    warm = occlusion[:, None] ** jnp.asarray([0.85, 1.05, 1.15])
-    linear = albedo**GAMMA * light * warm + shine * occlusion[:, None] ** 2
-    return jnp.clip(linear, 1e-4, 1.0) ** (1.0 / GAMMA)
+    warm = _power(occlusion[:, None], jnp.asarray([0.85, 1.05, 1.15]))
+    linear = _power(albedo, GAMMA) * light * warm + shine * occlusion[:, None] ** 2
+    return _power(jnp.clip(linear, 1e-4, 1.0), 1.0 / GAMMA)
+
+
+def _power(base: Float[AnyArray, "N ..."], exponent: float | AnyArray) -> Array:
+    """base ** exponent for a base of at least zero, by vectorised functions; XLA calls the general power per element."""
+    return jnp.exp2(exponent * jnp.log2(jnp.maximum(base, 1e-30)))

@@ -251,19 +251,12 @@ class AvatarFit:
 
     def refine(self, frames: Sequence[int] | np.ndarray, steps: int = 60) -> None:
         """Fit only the motion of given pictures with a fixed avatar, to evaluate held-out frames."""
-        optimiser = optax.adam(optax.cosine_decay_schedule(0.15, steps, 0.05), b2=0.99)
         (avatar, weights), changes = self._bare(), self.state.changes
         weights = {"points": avatar.points, "network": avatar.network, "parts": weights}
-        step = self.state.step
         for i in map(jnp.asarray, frames):
-            time = self.data.place(i)[0]
-            change = changes[time]
-            moments = optimiser.init(change)
-            for _ in range(steps):
-                pull = _pull(change, weights, avatar, self.data, i, step, self.settings, self.parts)
-                updates, moments = optimiser.update(pull, moments)
-                change = change + updates
-            changes = changes.at[time].set(change)
+            changes = _refined(
+                changes, weights, avatar, self.data, i, self.state.step, self.settings, self.parts, steps
+            )
         self.state = self.state._replace(changes=changes)
 
     @property
@@ -476,9 +469,9 @@ def _step(
     )
 
 
-@functools.partial(jax.jit, static_argnames=("settings",))
-def _pull(
-    change: Tree,
+@functools.partial(jax.jit, static_argnames=("settings", "steps"))
+def _refined(
+    changes: Float[AnyArray, "T 115"],
     weights: Tree,
     avatar: PersonalAvatar,
     data: Data,
@@ -486,14 +479,21 @@ def _pull(
     step: AnyArray,
     settings: Settings,
     parts: tuple[Part, ...],
-) -> Any:
-    """The gradient in one frame's motion only."""
+    steps: int,
+) -> Array:
+    """The corrections with one picture's fitted to it, all its steps in one program."""
     settings, share = dataclasses.replace(settings, motion=True), step / settings.steps
+    optimiser = optax.adam(optax.cosine_decay_schedule(0.15, steps, 0.05), b2=0.99)
+    pull = jax.grad(lambda z: _error(weights, z[None], avatar, data, index[None], share, settings, parts)[0])
+    time = data.place(index)[0]
 
-    def error(z: Array) -> Array:
-        return _error(weights, z[None], avatar, data, index[None], share, settings, parts)[0]
+    def one(carry: Tree, _: None) -> tuple[Tree, None]:
+        change, moments = carry
+        updates, moments = optimiser.update(pull(change), moments)
+        return (change + updates, moments), None
 
-    return jax.grad(error)(change)
+    (change, _), _ = jax.lax.scan(one, (changes[time], optimiser.init(changes[time])), None, steps)
+    return jnp.asarray(changes).at[time].set(change)
 
 
 @jax.jit
