@@ -57,7 +57,7 @@ class PortraitAvatar:
         pivot: Lower end of the neck, metres, (3,).
         view: The photo's world-to-camera matrix, (4, 4).
         layer: Gaussians off the mesh, or None.
-        shift: Displacements added to the posed vertices, metres, (V, 3), or None; see `residuals`.
+        shift: Displacements added to the posed vertices, metres, (V, 3), or None; see `driving.residuals`.
     """
 
     model: FlameModel
