@@ -18,8 +18,8 @@ from gagjax.pytree import pytree
 from gagjax.splatting.gaussians import Gaussians
 from gagjax.typing import AnyArray
 
-#: How far shoulders follow the head, which leans and turns on a mostly static body.
-LEAN = 0.2
+#: How far shoulders move with the lower end of the neck: 0.6 to 1.1 in films of talking people.
+LEAN = 0.75
 
 
 @pytree
@@ -57,6 +57,7 @@ class PortraitAvatar:
         pivot: Lower end of the neck, metres, (3,).
         view: The photo's world-to-camera matrix, (4, 4).
         layer: Gaussians off the mesh, or None.
+        shift: Displacements added to the posed vertices, metres, (V, 3), or None; see `driving.residuals`.
     """
 
     model: FlameModel
@@ -70,6 +71,7 @@ class PortraitAvatar:
     pivot: Float[AnyArray, "3"]
     view: Float[AnyArray, "4 4"]
     layer: Layer | None = None
+    shift: Float[AnyArray, "V 3"] | None = None
 
     def __len__(self) -> int:
         return len(self.binding) + (0 if self.layer is None else self.layer.means.shape[0])
@@ -89,6 +91,8 @@ class PortraitAvatar:
             camera = parameters.camera if camera is None else camera
         else:
             vertices = jnp.asarray(parameters)
+        if self.shift is not None:
+            vertices = vertices + self.shift
         view = jnp.asarray(self.view) if camera is None else camera.viewmat
         vertices = self._held(vertices, self.follow, view)
         means, factors = self.binding.place(vertices, self.model.faces)

@@ -16,7 +16,7 @@ from gagjax.avatars.portrait import eyes, ground, layers, light, pixels, zbuffer
 from gagjax.avatars.portrait.avatar import PortraitAvatar
 from gagjax.avatars.portrait.bend import bent, looking, posed_vertices
 from gagjax.avatars.portrait.hull import swollen
-from gagjax.avatars.portrait.parts import EYE, RIM, SKIN, Parts, parts_of, smoothstep
+from gagjax.avatars.portrait.parts import EYE, RIM, SKIN, Parts, followed, parts_of, smoothstep
 from gagjax.avatars.portrait.sighting import Sighting
 from gagjax.avatars.rendering import drawn
 from gagjax.camera import Camera
@@ -91,7 +91,7 @@ def build(sighting: Sighting, model: FlameModel | None = None, *, rounds: int = 
         follow=_f32(parts.follow),
         pivot=_f32(_pivot(head)),
         view=np.asarray(camera.viewmat, np.float32),
-        layer=layers.beside(photo, matte, chosen, seen, _follow(parts, faces, seen), camera),
+        layer=layers.beside(photo, matte, chosen, seen, camera, lambda places: followed(head, places[:, 1])),
     )
     return _corrected(avatar, dataclasses.replace(sighting, photo=photo), chosen, rounds)
 
@@ -194,14 +194,6 @@ def _paint_eyes(
 def _pivot(head: FlameModel) -> np.ndarray:
     """The lower end of the neck."""
     return np.asarray(flame.joints(head, jnp.zeros(0), jnp.zeros(100), jnp.zeros(6), jnp.zeros(6)))[1]
-
-
-def _follow(parts: Parts, faces: np.ndarray, seen: zbuffer.Seen) -> np.ndarray:
-    """How far the mesh follows the head in each pixel."""
-    there = seen.triangles >= 0
-    out = np.zeros(there.shape)
-    out[there] = (parts.follow[faces[seen.triangles[there]]] * seen.bary[there]).sum(-1)
-    return out
 
 
 def _corrected(avatar: PortraitAvatar, sighting: Sighting, chosen: np.ndarray, rounds: int) -> PortraitAvatar:

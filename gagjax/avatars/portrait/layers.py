@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
@@ -17,6 +21,7 @@ _SPREAD = 0.8  # pixels: wide enough to close gaps between neighbours at differe
 _LEAST = 0.08  # minimum matte of the layer
 _GAP = 6  # pixels between the person and the background samples
 _SMOOTH = 0.03  # of the depth, in image widths
+_ROOM = 0.3  # beyond the borders, in image widths: how far shoulders may move into the picture
 _UNDER = 0.12  # extension of the layer behind the mesh, in image widths
 
 
@@ -25,8 +30,8 @@ def beside(
     matte: Float[np.ndarray, "H W"],
     covered: Bool[np.ndarray, "H W"],
     seen: Seen,
-    follow: Float[np.ndarray, "H W"],
     camera: Camera,
+    follow: Callable[[Float[np.ndarray, "N 3"]], Float[np.ndarray, "N"]],
 ) -> Layer | None:
     """A layer of the person's pixels that are not covered by Gaussians on the mesh.
 
@@ -37,8 +42,8 @@ def beside(
         matte: The person's matte.
         covered: Pixels that have a Gaussian on the mesh.
         seen: The mesh as visible in the photo.
-        follow: How far the mesh follows the head in each pixel that it covers.
         camera: The photo's camera.
+        follow: How far points follow the head, by their positions in head axes, metres.
 
     Returns:
         The layer; None if it would be empty.
@@ -55,9 +60,10 @@ def beside(
     depth = depth + share * (smooth - depth)
     # Behind the mesh: pixels on an outline are mixed.
     depth = depth + np.where(there, 0.01 * UNITS, 0.002 * UNITS)
-    along = follow[tuple(nearest)]
-    along = along + share * (ndimage.gaussian_filter(along, 2 * _SMOOTH * camera.width) - along)
-    layers = [_placed(photo, 0.96 * matte, chosen, depth, along, camera, _SPREAD)]
+    layers = [_placed(photo, 0.96 * matte, chosen, depth, camera, _SPREAD)]
+    beyond = _beyond(photo, matte, depth, camera)
+    if beyond is not None:
+        layers.append(beyond)
     # It continues behind the mesh, so that no gap opens when the head turns.
     away, out = ndimage.distance_transform_edt(~(chosen & ~there), return_indices=True)
     grid = np.zeros_like(chosen)
@@ -69,8 +75,30 @@ def beside(
         soft = (blurred / np.maximum(weight, 1e-6))[tuple(out)]
         edge = depth[tuple(out)]
         deep = np.maximum(np.where(there, seen.depth, 0), edge) + 0.005 * UNITS
-        layers.append(_placed(soft, 0.9 * np.ones_like(matte), under, deep, along[tuple(out)], camera, 2 * _SPREAD))
-    return Layer(*(np.concatenate(parts) for parts in zip(*layers, strict=True)))
+        layers.append(_placed(soft, 0.9 * np.ones_like(matte), under, deep, camera, 2 * _SPREAD))
+    means, *others = (np.concatenate(parts) for parts in zip(*layers, strict=True))
+    return Layer(means, *others, np.asarray(follow(means.astype(np.float64)), np.float32))
+
+
+def _beyond(
+    photo: Float[np.ndarray, "H W 3"], matte: Float[np.ndarray, "H W"], depth: Float[np.ndarray, "H W"], camera: Camera
+) -> tuple[np.ndarray, ...] | None:
+    """Continue the layer beyond the lower and the side borders that cut the person off, in every second pixel."""
+    room = int(_ROOM * camera.width) // 2 * 2
+    wide = [(0, room), (room, room)]
+    there = np.pad(np.zeros(matte.shape, bool), wide, constant_values=True)
+    there[1::2] = False
+    there[:, 1::2] = False
+    # What moves in over a side is not above what was there: the person's outline falls towards the sides.
+    outside = np.pad(matte, wide, mode="edge")
+    chosen = there & (outside > 0.5)
+    if not chosen.any():
+        return None
+    blurred = ndimage.gaussian_filter(photo, (2, 2, 0), mode="nearest")
+    colours = np.pad(blurred, [*wide, (0, 0)], mode="edge")
+    k = jnp.asarray(camera.K).at[0, 2].add(room)
+    larger = dataclasses.replace(camera, K=k, width=camera.width + 2 * room, height=camera.height + room)
+    return _placed(colours, 0.96 * outside, chosen, np.pad(depth, wide, mode="edge"), larger, 2 * _SPREAD)
 
 
 def _placed(
@@ -78,17 +106,16 @@ def _placed(
     opacity: np.ndarray,
     chosen: np.ndarray,
     depth: np.ndarray,
-    follow: np.ndarray,
     camera: Camera,
     spread: float,
 ) -> tuple[np.ndarray, ...]:
-    """The arrays of a layer for the chosen pixels."""
+    """The arrays of a layer for the chosen pixels, all but `follow`."""
     sight = pixels.rays(camera)[chosen]
     facing = np.broadcast_to([0.0, 0.0, -1.0], sight.shape)
     view = np.asarray(camera.viewmat, np.float64)
     root = pixels.footprint(facing, sight, depth[chosen], camera, spread)
     means = (sight * depth[chosen][:, None] - view[:3, 3]) @ view[:3, :3] / UNITS
-    values = (means, view[:3, :3].T @ root, opacity[chosen], np.clip(colours[chosen], 0, 1), follow[chosen])
+    values = (means, view[:3, :3].T @ root, opacity[chosen], np.clip(colours[chosen], 0, 1))
     return tuple(np.asarray(value, np.float32) for value in values)
 
 

@@ -11,6 +11,8 @@ from scipy.spatial import cKDTree
 from gagjax import flame
 from gagjax.flame.model import FlameModel
 
+_COLLAR = 1.3  # below the chin, in distances between the eyes
+
 SKIN, RIM, EYE, INSIDE, TEETH, TONGUE = range(6)
 
 
@@ -49,12 +51,24 @@ def parts_of(model: FlameModel) -> Parts:
     chin = marks[8]
     away = cKDTree(marks[17:]).query(v)[0]
     face = (away < 0.42 * size) & (v[:, 1] > chin[1] - 0.05 * size) & (turning.max(1) < 0.5)
-    follow = smoothstep(chin[1] - 1.6 * size, chin[1] - 0.15 * size, v[:, 1])
+    follow = followed(model, v[:, 1])
     up, back = (v[:, 1] - middle[1]) / size, (middle[2] - v[:, 2]) / size
     line = 0.95 - 0.9 * smoothstep(0.35, 1.0, back)
     scalp = smoothstep(line - 0.1, line + 0.25, up) * (turning.max(1) < 0.5)
     scalp = np.maximum(scalp, smoothstep(1.3, 1.7, back) * smoothstep(-1.0, -0.3, up))
     return Parts(of, eye, face, follow, scalp)
+
+
+def followed(model: FlameModel, heights: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
+    """How far points move with the head, by their height: 1 down to the chin, 0 from the collar on.
+
+    Args:
+        model: A head.
+        heights: In head axes at rest, metres.
+    """
+    marks = np.asarray(flame.landmarks(model, model.v_template), np.float64)[:68]
+    size = np.linalg.norm(marks[42:48].mean(0) - marks[36:42].mean(0))
+    return smoothstep(marks[8, 1] - _COLLAR * size, marks[8, 1] - 0.15 * size, heights)
 
 
 def smoothstep(low: np.ndarray | float, high: np.ndarray | float, x: np.ndarray) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""What a driver gives beyond the coefficients of its track."""
