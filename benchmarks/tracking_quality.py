@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import gagjax as gj
-from benchmarks import tracking_failures
+from benchmarks import tracking_failures, tracking_published
 from benchmarks import tracking_truth as truth
 from benchmarks.common import write_table
 from gagjax import flame, so3
@@ -33,6 +33,15 @@ TARGETS = [
     "The fit's constants were chosen on the films that are not marked held out.",
     "The marking of the built-in head (benchmarks/calibrate_marking.py) was measured on identities 11 to 32, none of which is shown here; "
     "its numbers of modes and the weights of the gaze's pitch were chosen on the films that are not marked held out.",
+]
+
+PUBLISHED = [
+    "footage/a against the track published with it (VHAP, FLAME 2023; global rotation and neck composed). Targets: r >= .98, "
+    "difference <= 1.5 deg after a constant, jaw r >= .9. Spread is the standard deviation over the clip.",
+    "The network's depth and PnP know nothing of this project's fit. They turn as far as ours with an estimated focal "
+    "length, 1.5 times as far in yaw as the published track, and their roll agrees with it no better than ours: the "
+    "published roll has a spread of less than a degree. With the published rotations landmarks are met worse than with "
+    "those of PnP. What the published track is right about cannot be told from this clip.",
 ]
 
 
@@ -151,6 +160,15 @@ def real_rows() -> list[list[Any]]:
         camera = clip.shots[0].camera
         valid = np.asarray(clip.track.valid)
         focal = float("nan") if camera is None else camera.focal / max(camera.width, camera.height)
+        if (path.parent / "flame_params.json").exists():
+            marks = np.stack([x.points for x in looks])
+            write_table(
+                "tracking_published",
+                tracking_published.HEADER,
+                tracking_published.rows(head, marks, path.parent, float(source.fps)),
+                command="python -m benchmarks.tracking_quality",
+                notes=PUBLISHED,
+            )
         rows.append([name, len(valid), int(valid.sum()), 100 * float(np.nanmean(clip.residual)), focal])
     return rows
 

@@ -8,6 +8,7 @@ frequencies and multiples of that level, so one set works for every tracker.
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from jaxtyping import Array, Bool, Float
 from gagjax import so3
 from gagjax.conventions import track_units
 from gagjax.conventions.head_pose import GLOBAL_ROTATION, ROTATION, TRANSLATION, transform_of
+from gagjax.expression import speech
 from gagjax.filters.adaptive import AdaptiveSmoother
 from gagjax.filters.alpha_beta import LiveRotation, LiveVelocity
 from gagjax.filters.rigid import RigidTransform
@@ -51,6 +53,8 @@ class TrackSmoother:
         extra: Smoother of every extra channel; those named in `rotations` are smoothed on SO(3).
         cut_angle: A lasting camera rotation by more than this between two frames is a scene cut, radians; no state is
             carried across a cut.
+        speech: The share of an expression column's fast motion that has to follow the jaw for it to be smoothed with
+            the jaw instead of alone: lips in speech move as fast as noise. Infinity smooths every column alone.
         rotations: Names of extra channels that hold rotation matrices; `for_track` sets them.
 
     Example:
@@ -69,6 +73,7 @@ class TrackSmoother:
     neck: AdaptiveSmoother | None = None
     extra: AdaptiveSmoother | None = None
     cut_angle: Scalar = 0.52
+    speech: Scalar = speech.LEAST
     rotations: tuple[str, ...] = static(default=())
 
     def __post_init__(self) -> None:
@@ -87,10 +92,12 @@ class TrackSmoother:
             return AdaptiveSmoother(lowest=min(lowest, highest), highest=highest, **more)
 
         return cls(
-            # Lips move at 2 Hz and more, the jaw in speech at up to 8 Hz: slower cutoffs are excluded, because a few
-            # seconds of speech look like noise to a likelihood. Columns differ, so pooling is weak.
-            expression=smoother(2.0, pooling=0.25, guard=3.5),
-            jaw=smoother(8.0),
+            # Lips move at 2 Hz and more: slower cutoffs are excluded, because a few seconds of speech look like noise to
+            # a likelihood. Columns differ, so pooling is weak.
+            expression=smoother(2.0, pooling=0.25, guard=4.0, gate=8.0),
+            # In speech the jaw moves in every frame, and what rests in pauses makes each syllable an outlier: no cutoff
+            # below a syllable's details, no gate. Frames that are wrong as a whole show in the expression.
+            jaw=AdaptiveSmoother(lowest=16.0, highest=16.0, gate=math.inf),
             # Saccades last one to three frames: smooth little, and keep lasting jumps.
             eyes=smoother(3.0, guard=3.5),
             rotation=smoother(0.7),
@@ -216,11 +223,18 @@ class TrackSmoother:
                 return turn(self.rotation if name == ROTATION else self.extra, xs)
             return vector(self.extra, xs)
 
+        expression, wrong = channels.expression, speech.wrong_frames(channels.expression, valid)
+        seen = ~wrong if valid is None else jnp.asarray(valid) & ~wrong
+        jaw = channels.jaw if self.jaw is None else self.jaw(channels.jaw, seen, dt, cuts)
+        if self.expression is not None:
+            opening = jaw[:, :1]
+            spoken = opening * speech.with_jaw(expression, opening[:, 0], seen, dt, self.speech)
+            expression = self.expression(expression - spoken, valid, dt, cuts) + spoken
         extra: Mapping[str, Any] = {name: other(name, xs) for name, xs in channels.extra.items()}
         turned, moved = turn(self.rotation, rotation), vector(self.translation, translation)
         return Channels(
-            expression=vector(self.expression, channels.expression),
-            jaw=vector(self.jaw, channels.jaw),
+            expression=expression,
+            jaw=jaw,
             eyes=jnp.where(_turning(channels.eyes, valid), vector(self.eyes, channels.eyes), channels.eyes),
             transform=jnp.concatenate([turned, moved[..., None]], axis=-1),
             neck=vector(self.neck, channels.neck),
