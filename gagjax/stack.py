@@ -192,6 +192,41 @@ def run_stages(
     return channels
 
 
+_compiled_stages = jax.jit(run_stages)
+
+
+def traceable(stages: Sequence[Filter[Any] | TrackStage]) -> bool:
+    """Whether the stages can be the arguments of one compiled program: all of gagjax can, and every filter."""
+    own = all(
+        not isinstance(stage, TrackStage) or type(stage).__module__.partition(".")[0] == "gagjax" for stage in stages
+    )
+    return own and all(
+        isinstance(leaf, jax.Array | np.ndarray | np.generic | float | int) for leaf in jax.tree.leaves(stages)
+    )
+
+
+def run_compiled(
+    stages: Sequence[Filter[Any] | TrackStage], channels: Channels, valid: AnyArray, real: AnyArray, dt: Scalar
+) -> Channels:
+    """`run_stages` as one compiled program; stage by stage where somebody else's stage sees whole clips.
+
+    Args:
+        stages: Filters, and stages that see the whole sequence.
+        channels: Time first, (T, ...).
+        valid: (T,) frames that were observed.
+        real: (T,) True for the clip's own frames, False for padding to its bucket.
+        dt: Seconds per frame.
+
+    Returns:
+        The channels of all T frames; the same numbers either way.
+    """
+    if not traceable(stages):
+        channels, valid, real = jax.tree.map(jnp.asarray, (channels, valid, real))
+        return run_stages(stages, channels, valid, real, dt)
+    made: Channels = _compiled_stages(stages, channels, valid, real, dt)
+    return made
+
+
 class FramesState(NamedTuple):
     """The state of the frame stages: pass it to the next chunk of the same video."""
 
@@ -222,12 +257,29 @@ def enhance_track(stack: Stack, track: Track) -> Track:
         >>> len(enhance_track(Stack(), track))
         4
     """
+    return enhance_track_by(run_compiled, stack, track)
+
+
+def enhance_track_by(run: Callable[..., Channels], stack: Stack, track: Track) -> Track:
+    """`enhance_track` with another way to run the stages, such as a program kept from an earlier process.
+
+    Args:
+        run: Takes and returns what `run_compiled` does.
+        stack: The stages.
+        track: The sequence, or several.
+
+    Returns:
+        See `enhance_track`.
+
+    Raises:
+        InputError: See `enhance_track`.
+    """
     forked.check()
     _check_stack(stack)
     sequences = track.sequences
     if len(sequences) > 1:
         parts = {
-            name: enhance_track(at_frames(stack, places, len(track)), track.take(places))
+            name: enhance_track_by(run, at_frames(stack, places, len(track)), track.take(places))
             for name, places in sequences.items()
         }
         return track.with_channels(interleaved([part.channels for part in parts.values()], list(sequences.values())))
@@ -238,11 +290,12 @@ def enhance_track(stack: Stack, track: Track) -> Track:
     frames = len(track)
     whole = shape_bucketing.bucket(frames) if shape_bucketing.fits(stages, frames) else frames
     dt = np.float32(1 / track.fps)
-    channels: Channels = jax.tree.map(jnp.asarray, shape_bucketing.lengthen(track.channels, whole))
+    if not stages:
+        return track
+    channels: Channels = shape_bucketing.lengthen(track.channels, whole)
     real = np.arange(whole) < frames
-    valid = jnp.asarray(shape_bucketing.lengthen(track.valid, whole) & real)
-    channels = run_stages(stages, channels, valid, jnp.asarray(real), dt)
-    return track.with_channels(shape_bucketing.shorten(channels, frames)) if stages else track
+    valid = shape_bucketing.lengthen(track.valid, whole) & real
+    return track.with_channels(shape_bucketing.shorten(run(stages, channels, valid, real, dt), frames))
 
 
 def enhance_frames(
