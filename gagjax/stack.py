@@ -196,6 +196,41 @@ def run_stages(
     return channels
 
 
+_compiled_stages = jax.jit(run_stages)
+
+
+def traceable(stages: Sequence[Filter[Any] | TrackStage]) -> bool:
+    """Whether the stages can be the arguments of one compiled program: all of gagjax can, and every filter."""
+    own = all(
+        not isinstance(stage, TrackStage) or type(stage).__module__.partition(".")[0] == "gagjax" for stage in stages
+    )
+    return own and all(
+        isinstance(leaf, jax.Array | np.ndarray | np.generic | float | int) for leaf in jax.tree.leaves(stages)
+    )
+
+
+def run_compiled(
+    stages: Sequence[Filter[Any] | TrackStage], channels: Channels, valid: AnyArray, real: AnyArray, dt: Scalar
+) -> Channels:
+    """`run_stages` as one compiled program; stage by stage where somebody else's stage sees whole clips.
+
+    Args:
+        stages: Filters, and stages that see the whole sequence.
+        channels: Time first, (T, ...).
+        valid: (T,) frames that were observed.
+        real: (T,) True for the clip's own frames, False for padding to its bucket.
+        dt: Seconds per frame.
+
+    Returns:
+        The channels of all T frames; the same numbers either way.
+    """
+    if not traceable(stages):
+        channels, valid, real = jax.tree.map(jnp.asarray, (channels, valid, real))
+        return run_stages(stages, channels, valid, real, dt)
+    made: Channels = _compiled_stages(stages, channels, valid, real, dt)
+    return made
+
+
 class FramesState(NamedTuple):
     """The state of the frame stages: pass it to the next chunk of the same video."""
 
@@ -220,21 +255,39 @@ def enhance_track(stack: Stack, track: Track, walk: Walk | None = None) -> Track
         A track with the enhanced channels, everything else kept; the track itself if no track stage is enabled.
 
     Raises:
-        InputError: If the stack is none, such as the name of a preset, or a stage in it is no pytree, no frame of a sequence is valid, a stage holds values for another number of frames, this process was
-            forked from one in which JAX ran, or a stage cannot work on this track, such as eyes that are to meet a camera
-            that is not known.
+        InputError: If the stack is none, such as the name of a preset, or a stage in it is no pytree, no frame of a
+            sequence is valid, a stage holds values for another number of frames, this process was forked from one in
+            which JAX ran, or a stage cannot work on this track, such as eyes that are to meet a camera that is not known.
 
     Example:
         >>> track = Track(np.zeros((4, 100)), np.zeros((4, 3)), np.zeros((4, 6)), np.tile(np.eye(3, 4), (4, 1, 1)))
         >>> len(enhance_track(Stack(), track))
         4
     """
+    return enhance_track_by(run_compiled, stack, track, walk)
+
+
+def enhance_track_by(run: Callable[..., Channels], stack: Stack, track: Track, walk: Walk | None = None) -> Track:
+    """`enhance_track` with another way to run the stages, such as a program kept from an earlier process.
+
+    Args:
+        run: Takes and returns what `run_compiled` does.
+        stack: The stages.
+        track: The sequence, or several.
+        walk: See `enhance_track`; clips in parts do not use `run`.
+
+    Returns:
+        See `enhance_track`.
+
+    Raises:
+        InputError: See `enhance_track`.
+    """
     forked.check()
     _check_stack(stack)
     sequences = track.sequences
     if len(sequences) > 1:
         parts = {
-            name: enhance_track(at_frames(stack, places, len(track)), track.take(places), walk)
+            name: enhance_track_by(run, at_frames(stack, places, len(track)), track.take(places), walk)
             for name, places in sequences.items()
         }
         return track.with_channels(interleaved([part.channels for part in parts.values()], list(sequences.values())))
@@ -242,20 +295,21 @@ def enhance_track(stack: Stack, track: Track, walk: Walk | None = None) -> Track
     if not track.source:  # tracks from files were validated when read
         track_units.warn(track.channels, track.valid)
     stages = track_stages(stack, track)
+    if not stages:
+        return track
     frames = len(track)
     if walk is not None or frames > LONG:
         held = jax.tree.map(np.asarray, track.channels)
         channels = long_stages.run_stages(
             stages, held, np.asarray(track.valid), np.float32(1 / track.fps), Walk() if walk is None else walk
         )
-        return track.with_channels(channels) if stages else track
+        return track.with_channels(channels)
     whole = shape_bucketing.bucket(frames) if shape_bucketing.fits(stages, frames) else frames
     dt = np.float32(1 / track.fps)
-    channels = jax.tree.map(jnp.asarray, shape_bucketing.lengthen(track.channels, whole))
+    channels = shape_bucketing.lengthen(track.channels, whole)
     real = np.arange(whole) < frames
-    valid = jnp.asarray(shape_bucketing.lengthen(track.valid, whole) & real)
-    channels = run_stages(stages, channels, valid, jnp.asarray(real), dt)
-    return track.with_channels(shape_bucketing.shorten(channels, frames)) if stages else track
+    valid = shape_bucketing.lengthen(track.valid, whole) & real
+    return track.with_channels(shape_bucketing.shorten(run(stages, channels, valid, real, dt), frames))
 
 
 def enhance_frames(

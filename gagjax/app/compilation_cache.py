@@ -26,7 +26,7 @@ def keep_compiled() -> Path | None:
     if wanted.lower() in ("off", "0", "no", "false"):
         return None
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gagjax"
-    folder = (Path(wanted) if wanted else home) / f"compiled-{_processor()}"
+    folder = (Path(wanted) if wanted else home) / f"compiled-{processor()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:  # home is not writable: compile every time
@@ -36,7 +36,7 @@ def keep_compiled() -> Path | None:
     return folder
 
 
-def _processor() -> str:
+def processor() -> str:
     """A short name for this processor type, from its model and instruction set."""
     facts = [platform.machine(), platform.processor()]
     info = Path("/proc/cpuinfo")

@@ -86,13 +86,13 @@ def _process(source: Path, result: Path, config: Mapping[str, Any]) -> None:
 
         enhance_video(stack, source, result, force=True)
         return
-    import jax
     import numpy as np
 
+    from gagjax.app import programs
     from gagjax.app.workflows.enhance import fitting
     from gagjax.io.formats.catalogue import SUFFIXES
     from gagjax.io.tracks import FORMATS, find, layout_of, read, save_track
-    from gagjax.stack import enhance_track
+    from gagjax.stack import enhance_track_by
 
     found = find(source)
     if found.format == "portraits":
@@ -100,7 +100,8 @@ def _process(source: Path, result: Path, config: Mapping[str, Any]) -> None:
     track = read(found, fps=config["fps"])
     if len(track) < 2:
         raise InputError("has one frame", file=source, fix="A clip has at least two")
-    after = jax.tree.map(np.asarray, enhance_track(fitting(stack, track)[0], track))
+    after = enhance_track_by(programs.run, fitting(stack, track)[0], track)
+    after = after.with_channels(after.channels.map(np.asarray))
     after = dataclasses.replace(after, origin=track.origin)
     if not config.get("keep"):
         save_track(after, result, format="gagjax", force=True)

@@ -84,14 +84,15 @@ def enhanced(stack: Stack, track: Track) -> Track:
     """Run the stack's track stages and mark the track as enhanced; warn if it already was."""
     import warnings
 
-    import jax
     import numpy as np
 
-    from gagjax.stack import enhance_track
+    from gagjax.app import programs
+    from gagjax.stack import enhance_track_by
 
     if track.source.endswith(MARK):
         warnings.warn("this track has been enhanced already; a second pass smooths what is left", stacklevel=1)
-    after = jax.tree.map(np.asarray, enhance_track(stack, track))
+    after = enhance_track_by(programs.run, stack, track)
+    after = after.with_channels(after.channels.map(np.asarray))
     source = track.source.removesuffix(MARK) + MARK
     return dataclasses.replace(after, source=source, names=track.names, fps=track.fps, origin=track.origin)
 
