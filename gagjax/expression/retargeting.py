@@ -107,9 +107,9 @@ class Retargeter:
         """`apply` for a clip too long for memory; see `gagjax.protocols.ByParts`."""
         stage = self
         if stage.driver_neutral is None:
-            stage = dataclasses.replace(stage, driver_neutral=neutral_of_long(channels.expression, valid))
+            stage = dataclasses.replace(stage, driver_neutral=neutral_of_long(np.asarray(channels.expression), valid))
         if stage.driver_jaw is None and stage.target_jaw is not None:
-            stage = dataclasses.replace(stage, driver_jaw=neutral_of_long(channels.jaw, valid))
+            stage = dataclasses.replace(stage, driver_jaw=neutral_of_long(np.asarray(channels.jaw), valid))
         frames = len(valid)
         source = np.asarray(hold_last(np.arange(frames), valid))
         leaves: list[Any]
