@@ -195,7 +195,9 @@ class TrackSmoother:
             walk.about(f"smoothing {names.get(id(xs), 'translation')}")
             return smoother.by_parts(np.asarray(xs), valid, dt, cuts, walk)
 
-        return jax.tree.map(np.asarray, self._fields(channels, valid, dt, cuts, smooth))
+        fields = self._fields(channels, valid, dt, cuts, smooth)
+        done: Channels = jax.tree.map(lambda x: x if isinstance(x, np.ndarray) else np.asarray(x), fields)
+        return done
 
     def _fields(
         self,

@@ -59,6 +59,7 @@ def run_stages(
 def _streamed(filter_: Any, channels: Channels, valid: np.ndarray, walk: Walk) -> Channels:
     frames = len(valid)
     leaves: list[Any]
+    tree: Any
     leaves, tree = jax.tree.flatten(channels)
     outs = [x if walk.made(x) else walk.room(x.shape) for x in leaves]
 

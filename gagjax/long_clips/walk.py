@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,7 +47,7 @@ class Walk:
             raise ValueError(f"a part has at least one frame, got {part}")
         self.part, self._folder, self._told = part, folder, told
         self._total, self._done, self._what = 1, 0, ""
-        self._made: list[int] = []
+        self._made: list[weakref.ref[np.ndarray]] = []
 
     def about(self, what: str) -> None:
         """Say what the following work is."""
@@ -69,12 +70,12 @@ class Walk:
         size = 4 * int(np.prod(shape))
         made = None if size < LARGE else self._in_file(shape, size)
         made = np.empty(shape, np.float32) if made is None else made
-        self._made.append(id(made))
+        self._made.append(weakref.ref(made))
         return made
 
     def made(self, x: np.ndarray) -> bool:
         """Whether an array is this walk's own, and may be written over."""
-        return id(x) in self._made
+        return any(each() is x for each in self._made)
 
     def _in_file(self, shape: tuple[int, ...], size: int) -> np.ndarray | None:
         try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -81,20 +83,45 @@ def relative_to(stack: Stack, track: Track, frame: int) -> Stack:
 
 
 def enhanced(stack: Stack, track: Track) -> Track:
-    """Run the stack's track stages and mark the track as enhanced; warn if it already was."""
+    """Run the stack's track stages and mark the track as enhanced; warn if it already was.
+
+    A long clip is gone through in parts, and a line on the terminal shows how far.
+    """
     import warnings
 
     import numpy as np
 
     from gagjax.app import programs
-    from gagjax.stack import enhance_track_by
+    from gagjax.long_clips import Walk
+    from gagjax.stack import LONG, enhance_track, enhance_track_by
 
     if track.source.endswith(MARK):
         warnings.warn("this track has been enhanced already; a second pass smooths what is left", stacklevel=1)
-    after = enhance_track_by(programs.run, stack, track)
-    after = after.with_channels(after.channels.map(np.asarray))
+    if len(track) > LONG:
+        with _progress() as told:
+            after = enhance_track(stack, track, Walk(told=told))
+    else:
+        after = enhance_track_by(programs.run, stack, track)
+        after = after.with_channels(after.channels.map(np.asarray))
     source = track.source.removesuffix(MARK) + MARK
     return dataclasses.replace(after, source=source, names=track.names, fps=track.fps, origin=track.origin)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[float, str], None]]:
+    """A bar on the terminal for `gagjax.long_clips.Walk`; none where there is no terminal."""
+    from tqdm import tqdm
+
+    with tqdm(
+        total=100, unit="%", dynamic_ncols=True, disable=None, bar_format="{desc}: {percentage:3.0f}%|{bar}|"
+    ) as bar:
+
+        def told(share: float, what: str) -> None:
+            bar.set_description(what, refresh=False)
+            bar.n = round(100 * share)
+            bar.refresh()
+
+        yield told
 
 
 def in_a_row(track: Track) -> Track:

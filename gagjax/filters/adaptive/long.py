@@ -94,7 +94,7 @@ def smooth_vector(
     model = passes.model_of(cutoff, dt, channels)
     start = start if start < frames else 0
     first = (rows.at(np.arange(start, start + 1))[0] - found.first) / found.unit
-    carry, starts = passes.begun(model, first, np.zeros(channels, bool)), []
+    carry, starts = passes.begun(model, first, (channels,)), []
     for i in range(parts):
         starts.append(carry)
         if i + 1 < parts:

@@ -66,9 +66,9 @@ def parted(frames: int, longest: int = LONGEST) -> tuple[int, int]:
     return max(REACH, -(-frames // parts)), parts
 
 
-def begun(filter_: HasAdjoint, first: AnyArray, seen: AnyArray) -> Carry:
-    """The state before the first frame; `seen` is a frame's mask."""
-    return Carry(filter_.init(first), jnp.zeros(jnp.shape(seen), bool))
+def begun(filter_: HasAdjoint, first: AnyArray, shape: tuple[int, ...]) -> Carry:
+    """The state before the first frame; `shape` is that of a frame's mask."""
+    return Carry(filter_.init(first), jnp.zeros(shape, bool))
 
 
 def _observed(filter_: Any, carry: Carry, frame: Frames) -> tuple[Carry, Any]:
@@ -233,7 +233,7 @@ def _choose(settings: Any, clip: _Clip, found: Levels, dt: Values, together: boo
     grid = grid_of(settings)
     models = choice.candidates(grid, dt)
 
-    def body(carry: tuple[choice.Score, Any], i: Scalar) -> tuple[Any, None]:
+    def body(carry: tuple[choice.Score, Any], i: AnyArray | int) -> tuple[Any, None]:
         score, start = carry
         scaled, seen, _ = judged(settings, found, clip.around(i), clip.of(clip.observed, i)[:, None], together)
         number = i * clip.length + jnp.arange(clip.length)
@@ -257,7 +257,7 @@ def _backwards(
     filter_: HasAdjoint, first: AnyArray, part: Callable[[Any], Frames], parts: int, made: Callable[[Any, Any], Any]
 ) -> Any:
     """What `made` makes of every part's number and smoothed frames, one after the other."""
-    start = begun(filter_, first, jax.eval_shape(lambda: part(0).seen[0]))
+    start = begun(filter_, first, jax.eval_shape(lambda: part(0).seen).shape[1:])
     starts = jax.tree.map(lambda x: x[None], start)
     if parts > 1:
         starts = jax.lax.scan(lambda c, i: (ahead(filter_, c, part(i)), c), start, jnp.arange(parts))[1]
