@@ -56,8 +56,10 @@ def fit(options: FitOptions) -> str:
     from gagjax.io import atomic
     from gagjax.io.tracks import save_track
 
+    # Files beside a checkpoint are of a fit that was stopped while it wrote them: the checkpoint goes last.
+    force = options.force or (options.out / CHECKPOINT).is_file()
     for name in (files.JSON, files.TENSORS, files.TRACK):
-        atomic.check(options.out / name, options.force)
+        atomic.check(options.out / name, force)
     options = _with_folder(options)
     found = clip.read(options.clip, options.size, fps=options.fps)
     head = flame.builtin(options.head_seed) if options.flame is None else flame.load(options.flame)
@@ -89,6 +91,7 @@ def fit(options: FitOptions) -> str:
         print(f"{checkpoint}: goes on after step {run.done}")
     print(f"{len(found)} frames of {found.size} pixels, {len(held)} held out; {len(run.avatar)} Gaussians")
     _run(run, options)
+    run.save(checkpoint)
     figures = measured(run, held)
     files.save(
         options.out,
@@ -97,9 +100,9 @@ def fit(options: FitOptions) -> str:
         seed=options.head_seed if options.flame is None else None,
         shape=shape,
         background=found.background,
-        force=options.force,
+        force=force,
     )
-    save_track(run.track, options.out / files.TRACK, force=options.force)
+    save_track(run.track, options.out / files.TRACK, force=force)
     checkpoint.unlink(missing_ok=True)
     used = f" --flame {options.flame}" if options.flame is not None else ""
     return (
