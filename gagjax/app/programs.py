@@ -30,7 +30,6 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental.serialize_executable import deserialize_and_load, serialize
-from jaxlib import lapack  # type: ignore[import-untyped]
 from jaxtyping import Array
 
 from gagjax.app.compilation_cache import processor
@@ -47,6 +46,8 @@ _HEADER = 1 << 20  # bytes
 _ELSEWHERE = re.compile(r"cache|log|dump|path|traceback|_dir\b")
 #: An object shown by its address: no other process can have the same.
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+|<function |<bound method ")
+#: Releases of JAX with which kept programs have been tried. An executable that another one mistakes ends the process.
+TRIED = ("0.10.",)
 _loaded: dict[str, Callable[[list[Any]], list[Array]]] = {}
 
 
@@ -85,7 +86,12 @@ def run(stages: Sequence[Any], channels: Channels, valid: AnyArray, real: AnyArr
 
 
 def place() -> Path | None:
-    """The folder of kept programs, created where it is missing; None if caching is off or the folder is not safe."""
+    """The folder of kept programs, created where it is missing; None if caching is off or the folder is not safe.
+
+    None, too, on another device than the CPU and with a JAX that kept programs have not been tried with.
+    """
+    if not jax.__version__.startswith(TRIED) or jax.default_backend() != "cpu":
+        return None
     settings: Any = jax.config
     cache = settings.jax_compilation_cache_dir
     if not cache or "://" in cache or settings.jax_disable_jit or settings.jax_debug_nans:
@@ -134,6 +140,8 @@ def load(folder: Path, key: str, arguments: int, results: int) -> Callable[[list
         return None
     try:
         if b"lapack" in code:  # its routines are looked up when a program is lowered, which this one is not
+            from jaxlib import lapack  # type: ignore[import-untyped]
+
             lapack.prepare_lapack_call("gesdd", np.dtype(np.float32))
         program = deserialize_and_load(code, _taken(arguments), _given(results), execution_devices=jax.devices()[:1])
     except (TypeError, ValueError, AttributeError, RuntimeError, EOFError):  # written by another XLA after all

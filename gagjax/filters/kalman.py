@@ -204,7 +204,7 @@ class Kinematic(Robustness, Noises):
         tree: Any
         infos, tree = jax.tree.flatten(info, is_leaf=_is_info)
         parts = [tree.flatten_up_to(each) for each in (y, later, state, factors, ahead)]
-        pairs = [self._bridge(*each, i) for *each, i in zip(*parts, infos, strict=True)]
+        pairs = [self._bridge(y, adjoint, s, f, z, i) for y, adjoint, s, f, z, i in zip(*parts, infos, strict=True)]
         return tree.unflatten([y for y, _ in pairs]), tree.unflatten([z for _, z in pairs])
 
     def unbridged(self, frame: Tree) -> Any:

@@ -109,7 +109,8 @@ def _rts(filter_: HasAdjoint, xs: Tree, valid: AnyArray | None, dt: AnyArray | N
         info = now.restored(info, x) if lean is not None and isinstance(now, LeanInfo) else info
         y, earlier = now.adjoint(later, info)
         if bridging is not None and isinstance(now, Bridges):
-            y, ahead = now.bridge(y, later, info, *place, ahead)
+            state, factors = place
+            y, ahead = now.bridge(y, later, info, state, factors, ahead)
             if cut is not None:
                 ahead = jax.tree.map(lambda a, b: jnp.where(cut, a, b), now.unbridged(first), ahead)
         if cut is not None:

@@ -62,8 +62,10 @@ def fit(options: FitOptions) -> str:
     from gagjax.io import atomic
     from gagjax.io.tracks import save_track
 
+    # Files beside a checkpoint are of a fit that was stopped while it wrote them: the checkpoint goes last.
+    force = options.force or (options.out / CHECKPOINT).is_file()
     for name in (files.JSON, files.TENSORS, files.TRACK):
-        atomic.check(options.out / name, options.force)
+        atomic.check(options.out / name, force)
     options = with_folder(options)
     found = clip.read(options.clip, options.size, fps=options.fps)
     head = flame.builtin(options.head_seed) if options.flame is None else flame.load(options.flame)
@@ -104,6 +106,7 @@ def fit(options: FitOptions) -> str:
     if parts:
         print(f"parts: {', '.join(part.name for part in parts)}")
     _run(run, options)
+    run.save(checkpoint)
     figures = measured(run, held)
     files.save(
         options.out,
@@ -112,9 +115,9 @@ def fit(options: FitOptions) -> str:
         seed=options.head_seed if options.flame is None else None,
         shape=shape,
         background=np.asarray(found.background).reshape(-1, 3)[0],
-        force=options.force,
+        force=force,
     )
-    save_track(run.track, options.out / files.TRACK, force=options.force)
+    save_track(run.track, options.out / files.TRACK, force=force)
     checkpoint.unlink(missing_ok=True)
     used = f" --flame {options.flame}" if options.flame is not None else ""
     return (
