@@ -20,6 +20,9 @@ class Fit:
     track and progress images. If CLIP is a video, it is tracked first: a folder with frames, mattes and track is made
     beside the output. Give the same command again to resume a stopped fit.
 
+    A clip of many cameras is an export of VHAP with several camera_index in transforms.json, or a folder with
+    cameras.json and cameras/NAME/ (docs/guide/many_cameras.md).
+
     models:
       appearance  Gaussians on the mesh; colour, position and width depend on pose and expression
       field       a neutral head, deformed by a field of expression and pose
@@ -66,10 +69,38 @@ class Fit:
     """Upper limit on the number of Gaussians."""
     steps: int = 3000
     """Number of optimiser steps."""
+    batch: int = 1
+    """Pictures per step, drawn over frames and cameras."""
+    first: float = 0.3
+    """Fraction of the steps before appearance may depend on the frame."""
     motion: bool = True
     """Refine the track as well."""
     hold_out: int = 8
     """Hold out every N-th frame for evaluation; 0 fits all frames."""
+    hold_out_camera: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
+    """Hold out these cameras of a clip with many; measured apart from held-out frames."""
+    colour: Literal["auto", "off", "first", "mean"] = "auto"
+    """Correct each camera's colours by a learned affine map, with the first camera's or the mean map fixed; auto: first, if
+    there are many cameras."""
+    calibrate: bool = False
+    """Correct cameras' poses (with many) and focal lengths a little."""
+    fit_shape: bool = False
+    """Fit the head's shape: identity coefficients and vertex offsets."""
+    light: bool = False
+    """Fit the clip's light by spherical harmonics of degree 2; colours become albedo."""
+    background: Literal["colour", "matte", "learned"] = "colour"
+    """Behind the head: one colour; that colour outside the mattes of the film too; or a learned picture per camera that
+    stands still."""
+    uv: bool = False
+    """Add GaussianAvatar's feature map: an optimisable tensor and a pose encoder on the posed mesh's position map."""
+    warm_up: bool = False
+    """Let Gaussians start narrow and widen over the first tenth of the steps."""
+    perceptual: Literal["off", "filters"] = "off"
+    """Add a loss on gradients and Gram matrices of fixed filters at three scales; it needs no weights."""
+    lpips: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="WEIGHTS ...")] = ()
+    """Add LPIPS with these weights: state dict of lpips.LPIPS(net='vgg' or 'alex'), or torchvision's network."""
+    lpips_size: int = 0
+    """Compare at most at this size by --lpips, pixels; 0 for the frames' own."""
     pictures: int = 500
     """Steps between progress images; 0 for none."""
     seed: int = 0
@@ -88,13 +119,17 @@ class Fit:
             ("--size", self.size, 32, 1024),
             ("--gaussians", self.gaussians, 100, 200_000),
             ("--steps", self.steps, 1, 1_000_000),
+            ("--batch", self.batch, 1, 64),
             ("--hold-out", self.hold_out, 0, 1_000_000),
+            ("--lpips-size", self.lpips_size, 0, 1024),
             ("--pictures", self.pictures, 0, 1_000_000),
             ("--head-seed", self.head_seed, 0, 2**32 - 1),
             ("--seed", self.seed, 0, 2**32 - 1),
         ):
             if not least <= value <= most:
                 raise InputError(f"is {value}", field=name, fix=f"Use {least} to {most}")
+        if not 0 <= self.first <= 10:
+            raise InputError(f"is {self.first}", field="--first", fix="Use a fraction of the steps")
         if self.model != "field" and (self.channels, self.upscale) != (3, 1):
             raise InputError("are for the field", field="--channels and --upscale", fix="Pass --model field")
         if self.size % self.upscale:

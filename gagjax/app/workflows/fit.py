@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from gagjax.app.waiting import waiting
+from gagjax.app.workflows.fit_parts import PartOptions, chosen, held_cameras
 from gagjax.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ CHECKPOINT, PROGRESS = "checkpoint.safetensors", "progress"
 SAVE_EVERY = 250
 
 
-@dataclasses.dataclass(frozen=True)
-class FitOptions:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FitOptions(PartOptions):
     """What to fit and how; the fields are the options of `gagjax fit`, documented there."""
 
     clip: Path
@@ -36,6 +37,8 @@ class FitOptions:
     size: int = 128
     gaussians: int = 8000
     steps: int = 3000
+    batch: int = 1
+    first: float = 0.3
     motion: bool = True
     hold_out: int = 8
     pictures: int = 500
@@ -83,15 +86,23 @@ def fit(options: FitOptions) -> str:
     held = usable[options.hold_out // 2 :: options.hold_out] if options.hold_out else usable[:0]
     if len(usable) - len(held) < 2:
         raise InputError(f"has {len(usable)} tracked frames", file=options.clip, fix="A fit needs at least a few")
-    settings = training.Settings(steps=options.steps, motion=options.motion, seed=options.seed)
+    settings = training.Settings(
+        steps=options.steps, batch=options.batch, first=options.first, motion=options.motion, seed=options.seed
+    )
+    cameras = held_cameras(options, found)
+    found, parts = chosen(options, found, head, model)
     with waiting("placing the Gaussians"):
         given = Given(model, found, np.setdiff1d(usable, held), options.gaussians, options.seed)
-        run = training.AvatarFit(_first(options, given), found, settings, held)
+        run = training.AvatarFit(_first(options, given), found, settings, held, parts, cameras)
     checkpoint = options.out / CHECKPOINT
     if checkpoint.is_file():
         run.resume(checkpoint)
         print(f"{checkpoint}: goes on after step {run.done}")
     print(f"{len(found)} frames of {found.size} pixels, {len(held)} held out; {len(run.avatar)} Gaussians")
+    if found.rig is not None:
+        print(f"{len(found.rig)} cameras ({', '.join(found.rig.names)}), {len(cameras)} held out")
+    if parts:
+        print(f"parts: {', '.join(part.name for part in parts)}")
     _run(run, options)
     figures = measured(run, held)
     files.save(
@@ -100,7 +111,7 @@ def fit(options: FitOptions) -> str:
         head=head,
         seed=options.head_seed if options.flame is None else None,
         shape=shape,
-        background=found.background,
+        background=np.asarray(found.background).reshape(-1, 3)[0],
         force=options.force,
     )
     save_track(run.track, options.out / files.TRACK, force=options.force)
@@ -143,31 +154,54 @@ def _add_mattes(folder: Path) -> None:
 
 
 def measured(run: training.AvatarFit, held: np.ndarray) -> str:
-    """PSNR on the held-out frames: with the track as given, and with their motion refined."""
-    if not len(held):
-        return "no frame was held out; --hold-out 8 measures on every eighth"
+    """PSNR on what was held out, frames and cameras apart.
 
+    Of held-out frames by cameras that were learned from: with the track as given, and with their motion refined. Of
+    held-out cameras in frames that were learned from: as they are. With mattes, also inside the matte.
+
+    Args:
+        run: The fit, done.
+        held: Indices of held-out frames.
+    """
     from tqdm import tqdm
 
-    rounds = 3 if run.settings.motion else 1
-    with tqdm(total=rounds * len(held), desc="evaluating", unit="frame", dynamic_ncols=True) as bar:
+    rig = run.clip.rig
+    lines = []
+    if len(run.held_cameras) and rig is not None:
+        frames = np.asarray(run.clip.track.valid).copy()
+        frames[held] = False
+        others = np.setdiff1d(np.arange(len(rig)), run.held_cameras)
+        names = ", ".join(rig.names[c] for c in run.held_cameras)
+        lines.append(f"held-out camera ({names}) PSNR {_psnr(run, rig.pictures(frames, others))}")
+    if not len(held):
+        return "\n".join([*lines, "no frame was held out; --hold-out 8 measures on every eighth"])
+    pictures = held
+    if rig is not None:
+        # The first camera that was learned from: one picture per frame, so that each refines its own motion.
+        first = next(c for c in range(len(rig)) if c not in run.held_cameras)
+        frames = np.isin(np.arange(len(run.clip)), held)
+        pictures = rig.pictures(frames, np.setdiff1d(np.arange(len(rig)), [first]))
+    given = _psnr(run, pictures)
+    if not run.settings.motion:
+        return "\n".join([*lines, f"held-out PSNR {given} with the track as given"])
+    for i in tqdm(pictures.tolist(), "refining", unit="frame", dynamic_ncols=True):
+        run.refine([i])  # each frame's motion by itself
+    refined = _psnr(run, pictures)
+    told = f"held-out PSNR {given} with the track as given, {refined} with these frames' motion refined"
+    return "\n".join([*lines, told])
 
-        def psnr() -> float:
-            found = []
-            for i in held.tolist():
-                truth = run.clip.frames[i].astype(np.float32) / 255
-                found.append(-10 * np.log10(((run.picture(i) - truth) ** 2).mean() + 1e-12))
-                bar.update()
-            return float(np.mean(found))
 
-        given = psnr()
-        if not run.settings.motion:
-            return f"held-out PSNR {given:.1f} dB with the track as given"
-        for i in held.tolist():  # each frame's motion is refined by itself
-            run.refine([i])
-            bar.update()
-        refined = psnr()
-    return f"held-out PSNR {given:.1f} dB with the track as given, {refined:.1f} dB with these frames' motion refined"
+def _psnr(run: training.AvatarFit, pictures: np.ndarray) -> str:
+    """Mean PSNR of pictures of the clip, and inside their mattes if there are any."""
+    whole, inside = [], []
+    for i in pictures.tolist():
+        square = (run.picture(i) - run.clip.frames[i].astype(np.float32) / 255) ** 2
+        whole.append(-10 * np.log10(square.mean() + 1e-12))
+        if run.clip.masks is not None and run.clip.masks[i].any():
+            weight = run.clip.masks[i].astype(np.float32)[..., None]
+            inside.append(-10 * np.log10((weight * square).sum() / (3 * weight.sum()) + 1e-12))
+    told = f"{np.mean(whole):.1f} dB" if whole else "of no picture"
+    return f"{told} ({np.mean(inside):.1f} dB inside the matte)" if inside else told
 
 
 def one_shape(track: Track, file: Path) -> np.ndarray | None:

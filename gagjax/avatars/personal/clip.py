@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from gagjax.avatars.personal.cameras import reading
 from gagjax.avatars.personal.cameras.rig import Rig
 from gagjax.errors import InputError
 from gagjax.io import suffixes
@@ -52,7 +54,8 @@ def read(folder: str | Path, size: int = 128, *, fps: FrameRate | None = None) -
 
     The folder holds a track (`track.npz`, or the output of GAGAvatar_track or VHAP) and the frames it was estimated
     from: a database `img_lmdb`, a folder `frames` or `images` of image files in track order, or one video. An optional
-    folder `masks` holds grey images. Frames must be square, as cropped by trackers.
+    folder `masks` holds grey images. Frames must be square, as cropped by trackers. For folders of several cameras see
+    `gagjax.avatars.personal.cameras.reading`.
 
     Args:
         folder: The folder.
@@ -68,7 +71,16 @@ def read(folder: str | Path, size: int = 128, *, fps: FrameRate | None = None) -
     if not folder.is_dir():
         raise InputError("is no folder", file=folder, fix="Pass a folder with frames/ and track.npz")
     own = folder / "track.npz"
-    track = load_track(own if own.is_file() else folder, fps=fps).validate(str(folder))
+    many = reading.is_rig(folder)
+    with warnings.catch_warnings():
+        if many:  # the first camera is the track's, and the others are read here
+            warnings.filterwarnings("ignore", message=".* cameras; number .* is used")
+        track = load_track(own if own.is_file() else folder, fps=fps).validate(str(folder))
+    if many:
+        pictures, mattes, rig = reading.pictures(folder, track, size)
+        each = [np.flatnonzero(np.asarray(rig.camera) == c) for c in range(len(rig))]
+        colours = [behind(pictures[i], None if mattes is None else mattes[i]) for i in each]
+        return FilmedClip(pictures, track, np.stack(colours), mattes, rig)
     frames = _pictures(folder, track, size)
     if len(frames) != len(track):
         raise InputError(

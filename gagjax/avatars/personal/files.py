@@ -6,9 +6,11 @@ seed; any other must be passed when the avatar is opened, and must be the one us
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeAlias
 
 import jax.numpy as jnp
@@ -19,6 +21,10 @@ from gagjax import flame
 from gagjax.avatars.files import _digest as digest
 from gagjax.avatars.personal import appearance, deformation, tensors, upscaling
 from gagjax.avatars.personal.canonical import attach, person, with_shape
+from gagjax.avatars.personal.geometry.shape import ShapeFit
+from gagjax.avatars.personal.parts import lasting
+from gagjax.avatars.personal.parts.base import Part
+from gagjax.avatars.personal.parts.dressed import DressedAvatar
 from gagjax.errors import InputError
 from gagjax.flame.model import FlameModel
 from gagjax.typing import AnyArray
@@ -49,7 +55,7 @@ class Saved(NamedTuple):
 
 def save(
     folder: str | Path,
-    avatar: PersonalAvatar,
+    avatar: PersonalAvatar | DressedAvatar,
     *,
     head: FlameModel,
     seed: int | None = None,
@@ -61,7 +67,7 @@ def save(
 
     Args:
         folder: The folder; created if missing.
-        avatar: The fitted avatar.
+        avatar: The fitted avatar, with its parts if it has some.
         head: The head model before the person's shape was applied.
         seed: Seed of the built-in head, if it is that one; the avatar then opens without a head model.
         shape: The person's shape coefficients.
@@ -74,26 +80,35 @@ def save(
     from gagjax.io import atomic
 
     folder = Path(folder)
-    canonical = avatar.canonical
+    parts: tuple[Part, ...] = ()
+    weights: Any = {}
+    base: PersonalAvatar
+    if isinstance(avatar, DressedAvatar):
+        parts, weights, base = avatar.parts, avatar.weights, avatar.base
+    else:
+        base = avatar
+    canonical = base.canonical
     tree = {
         "triangles": canonical.triangles,
         "corners": canonical.corners,
         "shape": np.zeros(0, np.float32) if shape is None else np.asarray(shape, np.float32),
-        "points": avatar.points,
-        "network": avatar.network,
+        "points": base.points,
+        "network": base.network,
+        "parts": weights,
     }
     about = {
         "format": FORMAT,
         "version": VERSION,
-        "kind": kind_of(avatar),
-        "gaussians": len(avatar),
+        "kind": kind_of(base),
+        "gaussians": len(base),
         "shape": len(tree["shape"]),
-        "blend": getattr(avatar, "blend", None),
+        "blend": getattr(base, "blend", None),
         "head": {"builtin": seed, "digest": digest(head)},
         "background": [float(x) for x in background],
-        "size": avatar.size,
-        "channels": int(avatar.points["colour"].shape[1]),
-        "factor": getattr(avatar, "factor", 1),
+        "size": base.size,
+        "channels": int(base.points["colour"].shape[1]),
+        "factor": getattr(base, "factor", 1),
+        "parts": {part.name: lasting.options_of(part) for part in parts},
     }
     for name in (JSON, TENSORS):
         atomic.check(folder / name, force)
@@ -123,11 +138,14 @@ def load(folder: str | Path, head: FlameModel | None = None) -> Saved:
     count, shapes = about["gaussians"], about["shape"]
     module = MODELS[about["kind"]]
     more = {"channels": about["channels"], "factor": about["factor"]} if about["kind"] == "field" else {}
+    parts = lasting.made(about["parts"], base, person(base, _given_shape(arrays, shapes)))
+    shapes_of = module.structure(count, **more)
     structure = {
         "triangles": np.empty(count, np.int32),
         "corners": np.empty((count, 3), np.float32),
         "shape": np.empty(shapes, np.float32),
-        **module.structure(count, **more),
+        **shapes_of,
+        "parts": lasting.structure(parts, SimpleNamespace(points=shapes_of["points"], size=about["size"])),
     }
     filled = tensors.fill(structure, arrays, data)
     triangles = filled["triangles"]
@@ -145,7 +163,23 @@ def load(folder: str | Path, head: FlameModel | None = None) -> Saved:
         size=about["size"],
         **options,
     )
-    return Saved(avatar, with_shape(base, shape), np.asarray(about["background"], np.float32))
+    avatar = lasting.dressed(avatar, parts, filled["parts"])
+    return Saved(avatar, _with_fitted(with_shape(base, shape), avatar), np.asarray(about["background"], np.float32))
+
+
+def _given_shape(arrays: Mapping[str, np.ndarray], count: int) -> Float[np.ndarray, "S"]:
+    """The shape in a file that is still to be checked."""
+    found = arrays.get("shape")
+    return found if found is not None and found.shape == (count,) and found.dtype == np.float32 else np.zeros(count)
+
+
+def _with_fitted(model: FlameModel, avatar: Any) -> FlameModel:
+    """The head with the shape that the fit found."""
+    for part in getattr(avatar, "parts", ()):
+        if isinstance(part, ShapeFit):
+            moved = part.moved(avatar.weights[part.name])
+            model = dataclasses.replace(model, v_template=model.v_template + moved)
+    return model
 
 
 def kind_of(avatar: PersonalAvatar) -> str:
@@ -171,7 +205,9 @@ def _about(file: Path) -> dict[str, Any]:
     for name, least, most in (("gaussians", 1, 10_000_000), ("shape", 0, 1000), ("size", 0, 8192)):
         if type(about.get(name)) is not int or not least <= about[name] <= most:
             raise InputError(f"is {about.get(name)!r}", file=file, field=name, fix=_AGAIN)
-    about = {"blend": None, "channels": 3, "factor": 1} | about
+    defaults: dict[str, Any] = {"blend": None, "channels": 3, "factor": 1, "parts": {}}
+    about = defaults | about
+    lasting.check(about["parts"], file)
     for name, known in (("channels", deformation.CHANNELS), ("factor", upscaling.FACTORS)):
         if type(about[name]) is not int or about[name] not in (known if about["kind"] == "field" else known[:1]):
             raise InputError(f"is {about[name]!r}", file=file, field=name, fix=_AGAIN)

@@ -361,17 +361,18 @@ def _shown(
     """What one picture of the clip shows: features of the avatar, finished picture, coverage, view, parameters."""
     time, camera = data.place(i)
     parameters, reference = data.seen(i, change, data.frames.shape[1])
-    view = View(jnp.asarray(time), jnp.asarray(camera), reference, jnp.asarray(share))
+    background = data.behind(camera)
+    view = View(jnp.asarray(time), jnp.asarray(camera), reference, jnp.asarray(share), background)
     for part in parts:
         parameters = part.parameters(weights.get(part.name, {}), parameters, view)
     dressed: Any = DressedAvatar(avatar, parts, weights, view) if parts else avatar
-    features, coverage = mapped(dressed, parameters, data.behind(camera))
+    features, coverage = mapped(dressed, parameters, background)
     picture = features
     if isinstance(dressed, FinishesPictures):
         picture = dressed.finish(features)
         coverage = jax.image.resize(coverage, picture.shape[:2], "linear")
     for part in parts:
-        picture = part.picture(weights.get(part.name, {}), picture, coverage, view)
+        picture = jnp.asarray(part.picture(weights.get(part.name, {}), picture, coverage, view))
     return features, picture, coverage, view, parameters
 
 
@@ -443,7 +444,7 @@ def _step(
     dynamic = _dynamic(state.step, settings)
     avatar = dataclasses.replace(avatar, canonical=state.canonical, dynamic=dynamic)
     time, share = data.place(index)[0], state.step / settings.steps
-    changes = state.changes[time]
+    changes: Array = state.changes[time]
     (_, figures), (g_weights, g_changes) = jax.value_and_grad(_error, (0, 1), has_aux=True)(
         state.weights, changes, avatar, data, index, share, settings, parts
     )
@@ -466,7 +467,7 @@ def _step(
         rate = settings.motion_rate * jnp.where(
             share < settings.motion_from, 0.0, 0.5 * (1 + jnp.cos(jnp.pi * jnp.minimum(share, 1.0))) + 0.03
         )
-        all_changes = state.changes.at[time].set(changes - rate * moves)
+        all_changes = jnp.asarray(state.changes).at[time].set(changes - rate * moves)
         motion_optimiser = jax.tree.map(lambda x, r: x.at[time].set(r), state.motion_optimiser, rows)
     figures["psnr"] = -10 * jnp.log10(figures.pop("square"))
     return (

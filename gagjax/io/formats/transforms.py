@@ -96,13 +96,49 @@ def read(file: Path) -> Cameras:
     Raises:
         InputError: If a field is missing, has a wrong shape or is not finite, or a frame is listed twice.
     """
+    content, frames, matrices = _listed(file)
+    frames, matrices = _first_camera(frames, matrices, file)
+    return _cameras(content, frames, matrices, file)
+
+
+def read_rig(file: Path) -> dict[str, tuple[Cameras, list[Mapping[str, Any]]]]:
+    """The cameras of a file by name (`camera_id`, or else `camera_index`), in the order in which they are listed first.
+
+    Returns:
+        Each camera's frames by increasing number, and their entries, which name pictures (`file_path`) and mattes
+        (`fg_mask_path`) relative to the file.
+
+    Raises:
+        InputError: As `read`.
+    """
+    content, frames, matrices = _listed(file)
+    names = [_camera_name(frame, file) for frame in frames]
+    found: dict[str, tuple[Cameras, list[Mapping[str, Any]]]] = {}
+    for name in dict.fromkeys(names):
+        own = [i for i, other in enumerate(names) if other == name]
+        cameras = _cameras(content, [frames[i] for i in own], matrices[own], file)
+        entry = {_integer(frames[i].get("timestep_index", k), file): frames[i] for k, i in enumerate(own)}
+        found[name] = cameras, [entry[int(number)] for number in cameras.numbers]
+    return found
+
+
+def _camera_name(frame: object, file: Path) -> str:
+    value = frame.get("camera_id", frame.get("camera_index", 0)) if isinstance(frame, Mapping) else 0
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise InputError(f"is {quoted(value)}", file=file, field="camera_id", fix=_FIX)
+    return str(value)
+
+
+def _listed(file: Path) -> tuple[Any, list[Any], Float[np.ndarray, "N 4 4"]]:
     content = read_json(file)
     frames = fields.member(content, "frames", file)
     if not isinstance(frames, list) or not frames:
         raise InputError("has no frames", file=file, field="frames", fix=_FIX)
     places = [f"frames[{i}]" for i in range(len(frames))]
-    matrices = fields.stacked(frames, "transform_matrix", (4, 4), file, places).astype(np.float64)
-    frames, matrices = _first_camera(frames, matrices, file)
+    return content, frames, fields.stacked(frames, "transform_matrix", (4, 4), file, places).astype(np.float64)
+
+
+def _cameras(content: Any, frames: list[Any], matrices: Float[np.ndarray, "N 4 4"], file: Path) -> Cameras:
     numbers = np.asarray([_integer(frame.get("timestep_index", i), file) for i, frame in enumerate(frames)])
     order = np.argsort(numbers, kind="stable")
     if len(set(numbers.tolist())) != len(numbers):

@@ -49,12 +49,14 @@ class View(NamedTuple):
         camera: Its camera, (); 0 if there is one.
         reference: From the head at rest to the first camera, `[R | t]` of the track's convention, (3, 4).
         share: Completed fraction of the fit's steps, ().
+        background: Colour behind the head in this camera, (3,).
     """
 
     time: Array
     camera: Array
     reference: Float[Array, "3 4"]
     share: Array
+    background: Float[Array, "3"]
 
 
 class Shown(NamedTuple):

@@ -1,0 +1,1 @@
+"""Parts that change the head's shape and its Gaussians' size."""
