@@ -53,6 +53,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "uv": {"uv": True},
     "warm-up": {"warm_up": True},
     "filters": {"perceptual": "filters"},
+    "wrinkles": {"wrinkles": True},
     "learned background": {"background": "learned"},
     "fit-shape": {"fit_shape": True},
     "all of these": {

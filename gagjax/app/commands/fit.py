@@ -30,6 +30,7 @@ class Fit:
     starts:
       flame       grey Gaussians on the mesh
       portrait    the colours and the hair of the clip's best frame, as `gagjax avatar` builds them
+      sdf         a signed distance field fitted to the clip first (experimental: long hair is not reached yet)
 
     GAGAvatar:
       --gagavatar CHECKPOINT trains the network's heads and decoder on the clip instead, with the published objective; its
@@ -55,7 +56,7 @@ class Fit:
     """Identity of the built-in head, if no FLAME file is given."""
     model: Literal["appearance", "field"] = "appearance"
     """Avatar model, see above."""
-    start: Literal["flame", "portrait"] = "flame"
+    start: Literal["flame", "portrait", "sdf"] = "flame"
     """What the fit starts from, see above."""
     blend: Literal["linear", "sigmoid"] = "linear"
     """How the field's expression and pose branches are blended over the head."""
@@ -88,6 +89,8 @@ class Fit:
     """Fit the head's shape: identity coefficients and vertex offsets."""
     light: bool = False
     """Fit the clip's light by spherical harmonics of degree 2; colours become albedo."""
+    wrinkles: bool = False
+    """Learn a displacement map that follows expression and jaw: wrinkles in shape and shading."""
     background: Literal["colour", "matte", "learned"] = "colour"
     """Behind the head: one colour; that colour outside the mattes of the film too; or a learned picture per camera that
     stands still."""

@@ -30,7 +30,7 @@ class FitOptions(PartOptions):
     flame: Path | None = None
     head_seed: int = 0
     model: Literal["appearance", "field"] = "appearance"
-    start: Literal["flame", "portrait"] = "flame"
+    start: Literal["flame", "portrait", "sdf"] = "flame"
     blend: Literal["linear", "sigmoid"] = "linear"
     channels: Literal[3, 32] = 3
     upscale: Literal[1, 2, 4] = 1

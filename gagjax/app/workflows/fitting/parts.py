@@ -26,6 +26,7 @@ class PartOptions:
     calibrate: bool = False
     fit_shape: bool = False
     light: bool = False
+    wrinkles: bool = False
     background: Literal["colour", "matte", "learned"] = "colour"
     uv: bool = False
     warm_up: bool = False
@@ -57,6 +58,7 @@ def chosen(
     from gagjax.avatars.personal.light.harmonics import HarmonicLight
     from gagjax.avatars.personal.perceptual.filters import FilterLoss
     from gagjax.avatars.personal.perceptual.lpips import LpipsLoss
+    from gagjax.avatars.personal.wrinkles.part import Wrinkles
 
     parts: list[Part] = []
     if options.background == "matte":
@@ -69,6 +71,8 @@ def chosen(
         parts.append(PoseFeatures.of(model))
     if options.light:
         parts.append(HarmonicLight())
+    if options.wrinkles:
+        parts.append(Wrinkles.of(model))
     if options.warm_up:
         parts.append(ScaleWarmUp())
     anchor = options.colour if options.colour in ("first", "mean") else "first"

@@ -17,6 +17,7 @@ from gagjax.avatars.personal.geometry.shape import ShapeFit
 from gagjax.avatars.personal.light.harmonics import HarmonicLight
 from gagjax.avatars.personal.parts.base import Part, Scene
 from gagjax.avatars.personal.parts.dressed import DressedAvatar
+from gagjax.avatars.personal.wrinkles.part import Wrinkles
 from gagjax.errors import InputError
 from gagjax.flame.model import FlameModel
 from gagjax.typing import Tree
@@ -36,11 +37,16 @@ def _light(head: FlameModel, person: FlameModel, options: Mapping[str, int]) -> 
     return HarmonicLight()
 
 
+def _wrinkles(head: FlameModel, person: FlameModel, options: Mapping[str, int]) -> Part:
+    return Wrinkles.of(person, options["size"], options["count"])
+
+
 #: How each part is made again, and its options with their limits.
 KINDS: dict[str, tuple[Callable[[FlameModel, FlameModel, Mapping[str, int]], Part], dict[str, tuple[int, int]]]] = {
     ShapeFit.name: (_shape, {"count": (0, 400), "vertices": (0, 1)}),
     PoseFeatures.name: (_uv, {"size": (4, 1024), "encode": (0, 1)}),
     HarmonicLight.name: (_light, {}),
+    Wrinkles.name: (_wrinkles, {"size": (4, 1024), "count": (1, 100)}),
 }
 
 
@@ -54,6 +60,8 @@ def options_of(part: Part) -> dict[str, int]:
         return {"count": part.basis.shape[-1], "vertices": int(part.vertices)}
     if isinstance(part, PoseFeatures):
         return {"size": part.layout.size, "encode": int(part.encode)}
+    if isinstance(part, Wrinkles):
+        return {"size": part.layout.size, "count": part.count}
     if part.name not in KINDS:
         raise InputError(f"{part.name!r} cannot be stored with an avatar", field="parts", fix="Fit without it")
     return {}

@@ -14,7 +14,7 @@ from gagjax.errors import InputError
 from gagjax.flame.model import FlameModel
 
 #: Starts by name; each is the module of this package with that name.
-STARTS = ("flame", "portrait")
+STARTS = ("flame", "portrait", "sdf")
 
 
 @dataclasses.dataclass(frozen=True)

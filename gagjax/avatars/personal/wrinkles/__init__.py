@@ -1,0 +1,1 @@
+"""Wrinkles: a person's displacement map that follows expression and jaw."""
