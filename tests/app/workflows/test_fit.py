@@ -51,6 +51,26 @@ def test_leaves_an_avatar_a_track_and_pictures(avatar, clip):
     np.testing.assert_array_equal(before.valid, after.valid)
 
 
+def test_a_fit_stopped_between_its_outputs_ends_as_an_undisturbed_one(avatar, clip, tmp_path, monkeypatch):
+    class Stopped(BaseException):
+        """As SIGKILL: nothing of the program catches it."""
+
+    def stopped(*args, **kwargs):
+        raise Stopped
+
+    out = tmp_path / "stopped"
+    command = ["fit", str(clip), "-o", str(out), *OPTIONS]
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr("gagjax.io.tracks.save_track", stopped)
+        main(command)
+    assert (out / "avatar.safetensors").is_file() and not (out / "track.npz").is_file()
+    assert main(command) == 0
+    for name in ("avatar.safetensors", "track.npz"):
+        assert (out / name).read_bytes() == (avatar / name).read_bytes()
+    assert not (out / fit.CHECKPOINT).exists()
+    assert main(command) == 2
+
+
 def test_the_avatar_is_driven_by_reenact(avatar, clip, tmp_path, capsys):
     out = tmp_path / "driven.mp4"
     driven = ["reenact", "--avatar", str(avatar), "-d", str(clip / "track.npz"), "-o", str(out), "--size", "64"]
