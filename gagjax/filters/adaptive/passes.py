@@ -19,7 +19,7 @@ from gagjax.filters.adaptive.levels import Levels, events, judged, level_of_even
 from gagjax.filters.kalman import ConstantVelocity
 from gagjax.filters.rotation import RotationConstantVelocity
 from gagjax.protocols import HasAdjoint, TimeStepped
-from gagjax.typing import AnyArray, Scalar, Tree, Values
+from gagjax.typing import AnyArray, Tree, Values
 
 REACH = 2  # frames on either side that decide on a frame
 LONGEST = 256  # frames of a part: what a backward pass reads of it stays in the cache
