@@ -239,7 +239,13 @@ class Bridges(Protocol):
         ...
 
     def advanced(self, factors: Tree, state: Tree, info: Tree) -> tuple[Any, Any]:
-        """The factors after a frame, and the state with the covariance that they make; arguments as for `bridge`."""
+        """The factors after a frame, and the state with the covariance that they make.
+
+        Args:
+            factors: The factors before the frame.
+            state: The state after the frame, from `observe`.
+            info: The info of the frame, from `observe`.
+        """
         ...
 
     def bridge(self, y: Tree, later: Tree, info: Tree, state: Tree, factors: Tree, ahead: Tree) -> tuple[Tree, Any]:

@@ -32,7 +32,8 @@ def keep_compiled() -> Path | None:
     except OSError:  # home is not writable: compile every time
         return None
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+    # Small programs, too: a fit has a hundred of them, which take as long as the large ones.
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     return folder
 
 

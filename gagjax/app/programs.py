@@ -37,7 +37,7 @@ from gagjax.errors import InputError
 from gagjax.io import atomic
 from gagjax.stack import run_compiled, run_stages, traceable
 from gagjax.track import Channels
-from gagjax.typing import AnyArray, Scalar
+from gagjax.typing import AnyArray, Scalar, Tree
 
 FOLDER = "gagjax-programs"
 LIMIT = 1 << 28  # bytes of programs kept; the oldest go first
@@ -76,7 +76,7 @@ def run(stages: Sequence[Any], channels: Channels, valid: AnyArray, real: AnyArr
         call = load(folder, key, len(leaves), len(results))
         if call is None:
 
-            def flat(*given: Any) -> list[Any]:
+            def flat(*given: Tree) -> list[Any]:
                 return jax.tree.leaves(run_stages(*jax.tree.unflatten(tree, given)))
 
             call = keep(folder, key, flat, leaves)
@@ -187,7 +187,7 @@ def keep(folder: Path, key: str, function: Callable[..., Any], leaves: Sequence[
     return lambda given: list(compiled(*map(canonical, given)))
 
 
-def canonical(leaf: Any) -> Any:
+def canonical(leaf: AnyArray | Scalar) -> Any:
     """The array that JAX would make of an argument: in float32 and int32 unless 64 bits are on."""
     if isinstance(leaf, jax.Array):
         return leaf

@@ -330,7 +330,7 @@ class Kinematic(Robustness, Noises):
         return factors, s._replace(covariance=tuple(rows[i][j] for i, j in upper(self.order)))
 
     def _bridge(
-        self, y: Any, later: Any, s: Moments, factors: tuple[Any, ...], ahead: Bridge, info: UpdateInfo
+        self, y: Tree, later: Tree, s: Moments, factors: tuple[Any, ...], ahead: Bridge, info: UpdateInfo
     ) -> tuple[Any, Bridge]:
         n, p, q = self.order, entries(factors), self.disturbance
         unknown = sum(p[k][k] > KNOWN * initial for k, initial in enumerate(self.initial_covariance()) if k) > 0
@@ -374,7 +374,7 @@ def advanced(
     process_noise: Values,
     dt: Values,
     noise: Values,
-    info: Any,
+    info: Tree,
 ) -> tuple[Any, ...]:
     """The factors L D L' of a state's covariance after a frame, without a difference of large numbers.
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from gagjax.protocols import Bridges, TimeStepped
 from gagjax.pytree import pytree
-from gagjax.typing import AnyArray, Condition, Scalar
+from gagjax.typing import AnyArray, Condition, Scalar, Tree
 
 
 @pytree
@@ -87,13 +87,13 @@ class RigidTransform:
         first, second = (part.factors(x) if isinstance(part, Bridges) else None for part, x in parts)
         return first, second
 
-    def advanced(self, factors: Any, state: Any, info: Any) -> tuple[Any, Any]:
+    def advanced(self, factors: Tree, state: Tree, info: Tree) -> tuple[Any, Any]:
         """See `gagjax.protocols.Bridges`."""
         parts = zip((self.rotation, self.translation), factors, state, info, strict=True)
         pairs = [part.advanced(f, s, i) if isinstance(part, Bridges) else (f, s) for part, f, s, i in parts]
         return (pairs[0][0], pairs[1][0]), (pairs[0][1], pairs[1][1])
 
-    def bridge(self, y: Any, later: Any, info: Any, state: Any, factors: Any, ahead: Any) -> tuple[Any, Any]:
+    def bridge(self, y: Tree, later: Tree, info: Tree, state: Tree, factors: Tree, ahead: Tree) -> tuple[Any, Any]:
         """See `gagjax.protocols.Bridges`."""
         rotation, place = self._split(y)
         first, second = ahead

@@ -16,7 +16,7 @@ from gagjax.filters.kalman import DIFFUSE, KNOWN, Bridge, advanced, entries, noi
 from gagjax.filters.one_euro import check_one_euro, smoothing
 from gagjax.numerics import safe_norm
 from gagjax.pytree import fact, is_concrete, pytree, static
-from gagjax.typing import AnyArray, Condition, FrameRate, Hyperparameter, Scalar, Values
+from gagjax.typing import AnyArray, Condition, FrameRate, Hyperparameter, Scalar, Tree, Values
 
 
 class RotationEmaState(NamedTuple):
@@ -257,14 +257,14 @@ class RotationConstantVelocity:
         """See `gagjax.protocols.Bridges`."""
         return self.init(frame).covariance
 
-    def advanced(self, factors: Any, state: RotationMoments, info: RotationInfo) -> tuple[Any, RotationMoments]:
+    def advanced(self, factors: Tree, state: RotationMoments, info: RotationInfo) -> tuple[Any, RotationMoments]:
         """See `gagjax.protocols.Bridges`."""
         fresh = self._fresh(info.rotation).covariance
         factors = advanced(factors, fresh, [1.0, self.dt], self.process_noise, self.dt, self._noise(), info)
         (a, b), (_, c) = entries(factors)
         return factors, state._replace(covariance=(a, b, c))
 
-    def bridge(self, y: Any, later: Any, info: Any, state: Any, factors: Any, ahead: Any) -> tuple[Any, Any]:
+    def bridge(self, y: Tree, later: Tree, info: Tree, state: Tree, factors: Tree, ahead: Tree) -> tuple[Any, Any]:
         """See `gagjax.protocols.Bridges`; the state is a unit quaternion and the velocity in its frame."""
         (a, b), (_, c) = ((each[..., None] for each in row) for row in entries(factors))
         unknown = c > KNOWN * self._fresh(info.rotation).covariance[2][..., None]

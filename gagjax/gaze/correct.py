@@ -287,7 +287,7 @@ class GazeCorrector:
 
         def closeness(centre: AnyArray) -> Array:
             far = jnp.square(missing - centre).sum(-1) / jnp.square(jnp.deg2rad(CLUSTER))
-            return weight * jnp.exp(-0.5 * far)
+            return jnp.asarray(weight) * jnp.exp(-0.5 * far)
 
         centre = jax.lax.fori_loop(0, 12, lambda _, centre: mean(closeness(centre)), mean(near), unroll=False)
         share = closeness(centre).sum(0) / jnp.maximum(weight.sum(0), 1e-6)

@@ -14,7 +14,7 @@ from gagjax.filters.base import chain, stream
 from gagjax.long_clips.walk import Walk
 from gagjax.protocols import ByParts, Filter, TimeStepped, TrackStage
 from gagjax.track import Channels
-from gagjax.typing import Scalar
+from gagjax.typing import Scalar, Tree
 
 
 def run_stages(
@@ -56,7 +56,7 @@ def run_stages(
     return channels
 
 
-def _streamed(filter_: Any, channels: Channels, valid: np.ndarray, walk: Walk) -> Channels:
+def _streamed(filter_: Tree, channels: Channels, valid: np.ndarray, walk: Walk) -> Channels:
     frames = len(valid)
     leaves: list[Any]
     tree: Any

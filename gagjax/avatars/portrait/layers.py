@@ -76,8 +76,8 @@ def beside(
         edge = depth[tuple(out)]
         deep = np.maximum(np.where(there, seen.depth, 0), edge) + 0.005 * UNITS
         layers.append(_placed(soft, 0.9 * np.ones_like(matte), under, deep, camera, 2 * _SPREAD))
-    means, *others = (np.concatenate(parts) for parts in zip(*layers, strict=True))
-    return Layer(means, *others, np.asarray(follow(means.astype(np.float64)), np.float32))
+    means, factors, opacities, colours = (np.concatenate(parts) for parts in zip(*layers, strict=True))
+    return Layer(means, factors, opacities, colours, np.asarray(follow(means.astype(np.float64)), np.float32))
 
 
 def _beyond(

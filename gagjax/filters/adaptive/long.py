@@ -52,7 +52,7 @@ class _Rows:
 
 
 def smooth_vector(
-    settings: Any, xs: np.ndarray, valid: np.ndarray | None, dt: Values, cuts: np.ndarray | None, walk: Walk
+    settings: Tree, xs: np.ndarray, valid: np.ndarray | None, dt: Values, cuts: np.ndarray | None, walk: Walk
 ) -> np.ndarray:
     """Smooth the channels of a long clip (T, C), equal to `passes.smooth_vector` up to rounding.
 
@@ -121,7 +121,7 @@ def smooth_vector(
     return out
 
 
-def _levels(settings: Any, rows: _Rows) -> levels.Levels:
+def _levels(settings: Tree, rows: _Rows) -> levels.Levels:
     frames = rows.frames
     sampled = np.arange(0, frames, levels.stride(frames))
     triples = usable = None
@@ -141,15 +141,15 @@ def _split(rows: AnyArray, length: int) -> tuple[Any, ...]:
     return tuple(rows[k : k + length] for k in range(2 * REACH + 1))
 
 
-def _judged(settings: Any, found: levels.Levels, rows: AnyArray, observed: AnyArray) -> tuple[Any, Any, Any]:
+def _judged(settings: Tree, found: levels.Levels, rows: AnyArray, observed: AnyArray) -> tuple[Any, Any, Any]:
     return levels.judged(settings, found, _split(rows, observed.shape[0]), observed)
 
 
 @functools.partial(jax.jit, donate_argnums=3)
 def _score(
-    settings: Any,
+    settings: Tree,
     found: levels.Levels,
-    models: Any,
+    models: Tree,
     score: choice.Score,
     rows: AnyArray,
     observed: AnyArray,
@@ -162,7 +162,7 @@ def _score(
 
 @jax.jit
 def _ahead(
-    settings: Any, found: levels.Levels, model: Any, carry: Carry, rows: AnyArray, observed: AnyArray, *clock: Any
+    settings: Tree, found: levels.Levels, model: Tree, carry: Carry, rows: AnyArray, observed: AnyArray, *clock: Any
 ) -> Carry:
     scaled, seen, _ = _judged(settings, found, rows, observed)
     return passes.ahead(model, carry, Frames(scaled, seen, *clock))
@@ -170,14 +170,14 @@ def _ahead(
 
 @jax.jit
 def _smooth(
-    settings: Any,
+    settings: Tree,
     found: levels.Levels,
-    model: Any,
+    model: Tree,
     carry: Carry,
     later: Tree,
     rows: AnyArray,
     observed: AnyArray,
-    *clock: Any,
+    *clock: Tree,
 ) -> tuple[Any, Any, Any, Any]:
     scaled, seen, sound = _judged(settings, found, rows, observed)
     later, smooth = passes.smoothed(model, carry, later, Frames(scaled, seen, *clock))
@@ -186,14 +186,14 @@ def _smooth(
 
 
 @jax.jit
-def _spread(settings: Any, found: levels.Levels, around: Any, observed: AnyArray, smooth: AnyArray) -> Any:
+def _spread(settings: Tree, found: levels.Levels, around: Tree, observed: AnyArray, smooth: AnyArray) -> Any:
     scaled, seen, sound = levels.judged(settings, found, around, observed)
     return levels.level_of_events(found, passes.residual(scaled, sound, smooth), seen, 1.0)
 
 
 @jax.jit
 def _finish(
-    settings: Any,
+    settings: Tree,
     found: levels.Levels,
     spread: AnyArray,
     rows: AnyArray,

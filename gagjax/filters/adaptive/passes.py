@@ -71,7 +71,7 @@ def begun(filter_: HasAdjoint, first: AnyArray, shape: tuple[int, ...]) -> Carry
     return Carry(filter_.init(first), jnp.zeros(shape, bool))
 
 
-def _observed(filter_: Any, carry: Carry, frame: Frames) -> tuple[Carry, Any]:
+def _observed(filter_: Tree, carry: Carry, frame: Frames) -> tuple[Carry, Any]:
     now = filter_ if frame.seconds is None or not isinstance(filter_, TimeStepped) else filter_.with_dt(frame.seconds)
     (state, pending), new = carry, None
     if frame.cuts is not None:
@@ -113,7 +113,7 @@ def smoothed(filter_: HasAdjoint, carry: Carry, later: Tree, part: Frames) -> tu
     return jax.lax.scan(backward, later, (infos, part.seconds), reverse=True)
 
 
-def chosen(settings: Any, score: choice.Score, still: AnyArray, grid: AnyArray, together: bool = False) -> Any:
+def chosen(settings: Tree, score: choice.Score, still: AnyArray, grid: AnyArray, together: bool = False) -> Any:
     """Each channel's cutoff (C,), out of K in `grid`; the channels' costs help each other."""
     cost = choice.cost(score)
     cost = jnp.where(still, 0, cost - cost.min(0))
@@ -122,7 +122,7 @@ def chosen(settings: Any, score: choice.Score, still: AnyArray, grid: AnyArray, 
     return grid[jnp.argmin(cost, axis=0)]
 
 
-def grid_of(settings: Any) -> Any:
+def grid_of(settings: Tree) -> Any:
     """The cutoffs that are tried, (K,), Hz."""
     return settings.lowest * (settings.highest / settings.lowest) ** jnp.linspace(0, 1, settings.candidates)
 
@@ -202,7 +202,7 @@ class _Clip(NamedTuple):
             return tuple(rows[REACH + k : REACH + k + count] for k in offsets)
         return tuple(self.rows(k + jnp.arange(0, count, step)) for k in offsets)
 
-    def levels(self, settings: Any, valid: AnyArray | None, together: bool = False) -> Levels:
+    def levels(self, settings: Tree, valid: AnyArray | None, together: bool = False) -> Levels:
         """The noise levels."""
         around, observed = self.sampled()
         triples = usable = None
@@ -220,7 +220,7 @@ def _clip(xs: AnyArray, valid: AnyArray | None, dt: Values, cuts: AnyArray | Non
     length, parts = parted(frames)
     rest = parts * length - frames
 
-    def padded(x: AnyArray | None, mode: Any = "edge") -> Any:
+    def padded(x: AnyArray | None, mode: str = "edge") -> Any:
         return None if x is None else jnp.pad(jnp.asarray(x), (0, rest), mode=mode)
 
     observed = jnp.ones(frames, bool) if valid is None else jnp.asarray(valid)
@@ -229,7 +229,7 @@ def _clip(xs: AnyArray, valid: AnyArray | None, dt: Values, cuts: AnyArray | Non
     return _Clip(xs, bridge, padded(observed, "constant"), seconds, padded(cuts, "constant"), frames, length, parts)
 
 
-def _choose(settings: Any, clip: _Clip, found: Levels, dt: Values, together: bool = False) -> Choice:
+def _choose(settings: Tree, clip: _Clip, found: Levels, dt: Values, together: bool = False) -> Choice:
     grid = grid_of(settings)
     models = choice.candidates(grid, dt)
 
@@ -245,7 +245,7 @@ def _choose(settings: Any, clip: _Clip, found: Levels, dt: Values, together: boo
     return Choice(chosen(settings, score, found.still, grid, together), jnp.where(start < clip.frames, start, 0))
 
 
-def _walk(body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, parts: int, reverse: bool = False) -> Any:
+def _walk(body: Callable[[Any, Any], tuple[Any, Any]], carry: Tree, parts: int, reverse: bool = False) -> Any:
     """A scan over the parts; of a single part without a loop, so that short clips compile as one."""
     if parts == 1:
         carry, y = body(carry, 0)
@@ -262,27 +262,27 @@ def _backwards(
     if parts > 1:
         starts = jax.lax.scan(lambda c, i: (ahead(filter_, c, part(i)), c), start, jnp.arange(parts))[1]
 
-    def body(later: Tree, i: Any) -> tuple[Any, Any]:
+    def body(later: Tree, i: AnyArray | int) -> tuple[Any, Any]:
         later, ys = smoothed(filter_, jax.tree.map(lambda x: x[i], starts), later, part(i))
         return later, made(i, ys)
 
     return _walk(body, filter_.last(first), parts, reverse=True)[1]
 
 
-def smooth_vector(settings: Any, xs: AnyArray, valid: AnyArray | None, dt: Values, cuts: AnyArray | None) -> Any:
+def smooth_vector(settings: Tree, xs: AnyArray, valid: AnyArray | None, dt: Values, cuts: AnyArray | None) -> Any:
     """Smooth the channels of a clip (T, C); arguments as for `AdaptiveSmoother`."""
     clip = _clip(xs, valid, dt, cuts)
     found = clip.levels(settings, valid)
     choice_ = _choose(settings, clip, found, dt)
 
-    def judge(i: Any) -> tuple[Any, Any, Any]:
+    def judge(i: AnyArray | int) -> tuple[Any, Any, Any]:
         return judged(settings, found, clip.around(i), clip.of(clip.observed, i)[:, None])
 
-    def part(i: Any) -> Frames:
+    def part(i: AnyArray | int) -> Frames:
         scaled, seen, _ = judge(i)
         return Frames(scaled, seen, clip.of(clip.seconds, i), clip.of(clip.cuts, i))
 
-    def made(i: Any, smooth: Any) -> Any:
+    def made(i: AnyArray | int, smooth: Tree) -> Any:
         scaled, _, sound = judge(i)
         error = residual(scaled, sound, smooth)
         return smooth, error[:REACH], error[-REACH:]
@@ -297,7 +297,7 @@ def smooth_vector(settings: Any, xs: AnyArray, valid: AnyArray | None, dt: Value
     none = jnp.zeros_like(heads[:1])
     before, after = jnp.concatenate([none, tails[:-1]]), jnp.concatenate([heads[1:], none])
 
-    def finish(out: Any, i: Any) -> tuple[Any, None]:
+    def finish(out: Tree, i: AnyArray | int) -> tuple[Any, None]:
         mine = jax.lax.dynamic_index_in_dim(out, i, keepdims=False)
         scaled, _, sound = judge(i)
         error = jnp.concatenate([before[i], residual(scaled, sound, mine), after[i]])
@@ -319,7 +319,7 @@ def finished(found: Levels, xs: AnyArray, smooth: AnyArray, kept: AnyArray) -> A
     return jnp.where(found.still, xs, found.first + found.unit * (smooth + kept))
 
 
-def smooth_rotations(settings: Any, xs: AnyArray, valid: AnyArray | None, dt: Values, cuts: AnyArray | None) -> Any:
+def smooth_rotations(settings: Tree, xs: AnyArray, valid: AnyArray | None, dt: Values, cuts: AnyArray | None) -> Any:
     """Smooth rotation matrices (T, 3, 3); arguments as for `AdaptiveSmoother.rotations`."""
     from gagjax import so3
 
@@ -338,7 +338,7 @@ def smooth_rotations(settings: Any, xs: AnyArray, valid: AnyArray | None, dt: Va
     if clip.parts * clip.length > frames:
         matrices = jnp.pad(filled, ((0, clip.parts * clip.length - frames), (0, 0), (0, 0)), mode="edge")
 
-    def part(i: Any) -> Frames:
+    def part(i: AnyArray | int) -> Frames:
         return Frames(*(clip.of(each, i) for each in (matrices, seen, clip.seconds, clip.cuts)))
 
     smooth = _backwards(filter_, filled[start], part, clip.parts, lambda i, ys: ys)
@@ -351,7 +351,7 @@ def smooth_rotations(settings: Any, xs: AnyArray, valid: AnyArray | None, dt: Va
     return held(jnp.matmul(smooth, so3.exp(kept), precision="highest"), before, after)
 
 
-def surprise(settings: Any, xs: AnyArray, valid: AnyArray | None, dt: Values) -> Any:
+def surprise(settings: Tree, xs: AnyArray, valid: AnyArray | None, dt: Values) -> Any:
     """See `AdaptiveSmoother.surprise`; the channels are (T, C)."""
     clip = _clip(xs, valid, dt, None)
     found = clip.levels(settings, valid)
