@@ -96,8 +96,8 @@ class TrackSmoother:
             # a likelihood. Columns differ, so pooling is weak.
             expression=smoother(2.0, pooling=0.25, guard=4.0, gate=8.0),
             # In speech the jaw moves in every frame, and what rests in pauses makes each syllable an outlier: no cutoff
-            # below a syllable's details, no gate. Frames that are wrong as a whole show in the expression.
-            jaw=AdaptiveSmoother(lowest=16.0, highest=16.0, gate=math.inf),
+            # below a syllable's, no gate. Frames that are wrong as a whole show in the expression.
+            jaw=smoother(8.0, gate=math.inf),
             # Saccades last one to three frames: smooth little, and keep lasting jumps.
             eyes=smoother(3.0, guard=3.5),
             rotation=smoother(0.7),

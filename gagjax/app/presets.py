@@ -39,7 +39,7 @@ STACKS = ("default", "live", "reference")
 _FILE = """A preset file is YAML such as
   preset: default        # or live, reference
   enable: [temporal, detail]
-  set: {temporal.rotation.highest: 8.0}"""
+  set: {temporal.jaw.highest: 8.0}"""
 
 
 def stages_of(enhancements: Iterable[str]) -> tuple[str, ...]:
@@ -119,7 +119,7 @@ def _adjusted(stack: Stack, options: Options) -> Any:
             equals = ""
         if not equals or len(setting) > 200:
             raise InputError(
-                f"is {quoted(setting)}", field="--set", fix="Use PATH=NUMBER, such as temporal.rotation.highest=8"
+                f"is {quoted(setting)}", field="--set", fix="Use PATH=NUMBER, such as temporal.jaw.highest=8"
             )
         whole = int(value) if value.is_integer() and abs(value) <= COUNT else value
         stack = _with(stack, name.strip().split("."), whole, Path("--set"), name)
