@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
 
-from gagjax.filters.base import chain, stream
+from gagjax.filters.base import Chain, chain, stream
 from gagjax.long_clips.walk import Walk
 from gagjax.protocols import ByParts, Filter, TimeStepped, TrackStage
 from gagjax.track import Channels
-from gagjax.typing import Scalar, Tree
+from gagjax.typing import Scalar
 
 
 def run_stages(
@@ -56,7 +56,7 @@ def run_stages(
     return channels
 
 
-def _streamed(filter_: Tree, channels: Channels, valid: np.ndarray, walk: Walk) -> Channels:
+def _streamed(filter_: Chain, channels: Channels, valid: np.ndarray, walk: Walk) -> Channels:
     frames = len(valid)
     leaves: list[Any]
     tree: Any

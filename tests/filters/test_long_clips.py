@@ -53,7 +53,10 @@ def test_parts_are_one_pass_to_rounding(noisy, start, length, cut):
     parts = SMOOTHER.by_parts(xs, valid, 0.04, cuts, Walk(64))
     assert np.isfinite(parts).all()
     # Another cutoff or another outlier for one channel would show as 1e-2.
-    assert apart(parts, whole) < 5e-6
+    # Where a scene begins the filter starts from a prior of 10,000 times the noise, and rounding counts for more.
+    far = np.abs(np.arange(FRAMES) - cut) > 4
+    assert apart(parts[far], np.asarray(whole)[far]) < 5e-6
+    assert apart(parts, whole) < 5e-5
 
 
 def test_the_length_of_a_part_does_not_matter_with_time_stamps(noisy):

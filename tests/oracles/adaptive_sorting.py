@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gagjax.filters.adaptive.choice import Score
 from gagjax.filters.kalman import ConstantVelocity
 from gagjax.typing import AnyArray, Tree
 
@@ -42,7 +43,7 @@ def surprise(filter_: ConstantVelocity, xs: AnyArray, seen: AnyArray, dt: AnyArr
 
 
 def scored(
-    models: ConstantVelocity, _: AnyArray, xs: AnyArray, seen: AnyArray, seconds: AnyArray, late: AnyArray
-) -> Any:
-    """`surprise` in the place of a clip's only part."""
-    return surprise(models, xs, seen, models.dt if seconds is None else seconds)
+    models: ConstantVelocity, _: Score, xs: AnyArray, seen: AnyArray, seconds: AnyArray, late: AnyArray
+) -> Score:
+    """`surprise` in the place of a clip's only part, as its sum of squares."""
+    return Score(None, surprise(models, xs, seen, models.dt if seconds is None else seconds), 0, 0)

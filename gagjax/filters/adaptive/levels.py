@@ -19,9 +19,20 @@ SAMPLES = 1024
 class Settings(Protocol):
     """What of an `AdaptiveSmoother` is read here."""
 
-    gate: Any
-    guard: Any
-    floor: Any
+    @property
+    def lowest(self) -> Scalar: ...
+    @property
+    def highest(self) -> Scalar: ...
+    @property
+    def gate(self) -> Scalar: ...
+    @property
+    def guard(self) -> Scalar: ...
+    @property
+    def floor(self) -> Scalar: ...
+    @property
+    def pooling(self) -> Scalar: ...
+    @property
+    def candidates(self) -> int: ...
 
 
 class Levels(NamedTuple):

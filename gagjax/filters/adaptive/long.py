@@ -16,6 +16,7 @@ import numpy as np
 from gagjax.filters.adaptive import choice, levels, passes
 from gagjax.filters.adaptive.gaps import Bridge
 from gagjax.filters.adaptive.passes import REACH, Carry, Frames
+from gagjax.filters.kalman import ConstantVelocity
 from gagjax.long_clips.walk import Walk
 from gagjax.typing import AnyArray, Tree, Values
 
@@ -52,7 +53,7 @@ class _Rows:
 
 
 def smooth_vector(
-    settings: Tree, xs: np.ndarray, valid: np.ndarray | None, dt: Values, cuts: np.ndarray | None, walk: Walk
+    settings: levels.Settings, xs: np.ndarray, valid: np.ndarray | None, dt: Values, cuts: np.ndarray | None, walk: Walk
 ) -> np.ndarray:
     """Smooth the channels of a long clip (T, C), equal to `passes.smooth_vector` up to rounding.
 
@@ -121,7 +122,7 @@ def smooth_vector(
     return out
 
 
-def _levels(settings: Tree, rows: _Rows) -> levels.Levels:
+def _levels(settings: levels.Settings, rows: _Rows) -> levels.Levels:
     frames = rows.frames
     sampled = np.arange(0, frames, levels.stride(frames))
     triples = usable = None
@@ -141,15 +142,17 @@ def _split(rows: AnyArray, length: int) -> tuple[Any, ...]:
     return tuple(rows[k : k + length] for k in range(2 * REACH + 1))
 
 
-def _judged(settings: Tree, found: levels.Levels, rows: AnyArray, observed: AnyArray) -> tuple[Any, Any, Any]:
+def _judged(
+    settings: levels.Settings, found: levels.Levels, rows: AnyArray, observed: AnyArray
+) -> tuple[Any, Any, Any]:
     return levels.judged(settings, found, _split(rows, observed.shape[0]), observed)
 
 
 @functools.partial(jax.jit, donate_argnums=3)
 def _score(
-    settings: Tree,
+    settings: levels.Settings,
     found: levels.Levels,
-    models: Tree,
+    models: ConstantVelocity,
     score: choice.Score,
     rows: AnyArray,
     observed: AnyArray,
@@ -162,7 +165,13 @@ def _score(
 
 @jax.jit
 def _ahead(
-    settings: Tree, found: levels.Levels, model: Tree, carry: Carry, rows: AnyArray, observed: AnyArray, *clock: Any
+    settings: levels.Settings,
+    found: levels.Levels,
+    model: ConstantVelocity,
+    carry: Carry,
+    rows: AnyArray,
+    observed: AnyArray,
+    *clock: AnyArray | None,
 ) -> Carry:
     scaled, seen, _ = _judged(settings, found, rows, observed)
     return passes.ahead(model, carry, Frames(scaled, seen, *clock))
@@ -170,14 +179,14 @@ def _ahead(
 
 @jax.jit
 def _smooth(
-    settings: Tree,
+    settings: levels.Settings,
     found: levels.Levels,
-    model: Tree,
+    model: ConstantVelocity,
     carry: Carry,
     later: Tree,
     rows: AnyArray,
     observed: AnyArray,
-    *clock: Tree,
+    *clock: AnyArray | None,
 ) -> tuple[Any, Any, Any, Any]:
     scaled, seen, sound = _judged(settings, found, rows, observed)
     later, smooth = passes.smoothed(model, carry, later, Frames(scaled, seen, *clock))
@@ -186,14 +195,16 @@ def _smooth(
 
 
 @jax.jit
-def _spread(settings: Tree, found: levels.Levels, around: Tree, observed: AnyArray, smooth: AnyArray) -> Any:
+def _spread(
+    settings: levels.Settings, found: levels.Levels, around: tuple[AnyArray, ...], observed: AnyArray, smooth: AnyArray
+) -> Any:
     scaled, seen, sound = levels.judged(settings, found, around, observed)
     return levels.level_of_events(found, passes.residual(scaled, sound, smooth), seen, 1.0)
 
 
 @jax.jit
 def _finish(
-    settings: Tree,
+    settings: levels.Settings,
     found: levels.Levels,
     spread: AnyArray,
     rows: AnyArray,

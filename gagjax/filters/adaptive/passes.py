@@ -15,7 +15,16 @@ import jax.numpy as jnp
 
 from gagjax.filters.adaptive import choice, levels
 from gagjax.filters.adaptive.gaps import Bridge, held, neighbours
-from gagjax.filters.adaptive.levels import Levels, events, judged, level_of_events, measured, observations, once
+from gagjax.filters.adaptive.levels import (
+    Levels,
+    Settings,
+    events,
+    judged,
+    level_of_events,
+    measured,
+    observations,
+    once,
+)
 from gagjax.filters.kalman import ConstantVelocity
 from gagjax.filters.rotation import RotationConstantVelocity
 from gagjax.protocols import HasAdjoint, TimeStepped
@@ -71,7 +80,7 @@ def begun(filter_: HasAdjoint, first: AnyArray, shape: tuple[int, ...]) -> Carry
     return Carry(filter_.init(first), jnp.zeros(shape, bool))
 
 
-def _observed(filter_: Tree, carry: Carry, frame: Frames) -> tuple[Carry, Any]:
+def _observed(filter_: HasAdjoint, carry: Carry, frame: Frames) -> tuple[Carry, Any]:
     now = filter_ if frame.seconds is None or not isinstance(filter_, TimeStepped) else filter_.with_dt(frame.seconds)
     (state, pending), new = carry, None
     if frame.cuts is not None:
@@ -113,7 +122,7 @@ def smoothed(filter_: HasAdjoint, carry: Carry, later: Tree, part: Frames) -> tu
     return jax.lax.scan(backward, later, (infos, part.seconds), reverse=True)
 
 
-def chosen(settings: Tree, score: choice.Score, still: AnyArray, grid: AnyArray, together: bool = False) -> Any:
+def chosen(settings: Settings, score: choice.Score, still: AnyArray, grid: AnyArray, together: bool = False) -> Any:
     """Each channel's cutoff (C,), out of K in `grid`; the channels' costs help each other."""
     cost = choice.cost(score)
     cost = jnp.where(still, 0, cost - cost.min(0))
@@ -122,7 +131,7 @@ def chosen(settings: Tree, score: choice.Score, still: AnyArray, grid: AnyArray,
     return grid[jnp.argmin(cost, axis=0)]
 
 
-def grid_of(settings: Tree) -> Any:
+def grid_of(settings: Settings) -> Any:
     """The cutoffs that are tried, (K,), Hz."""
     return settings.lowest * (settings.highest / settings.lowest) ** jnp.linspace(0, 1, settings.candidates)
 
@@ -202,7 +211,7 @@ class _Clip(NamedTuple):
             return tuple(rows[REACH + k : REACH + k + count] for k in offsets)
         return tuple(self.rows(k + jnp.arange(0, count, step)) for k in offsets)
 
-    def levels(self, settings: Tree, valid: AnyArray | None, together: bool = False) -> Levels:
+    def levels(self, settings: Settings, valid: AnyArray | None, together: bool = False) -> Levels:
         """The noise levels."""
         around, observed = self.sampled()
         triples = usable = None
@@ -229,7 +238,7 @@ def _clip(xs: AnyArray, valid: AnyArray | None, dt: Values, cuts: AnyArray | Non
     return _Clip(xs, bridge, padded(observed, "constant"), seconds, padded(cuts, "constant"), frames, length, parts)
 
 
-def _choose(settings: Tree, clip: _Clip, found: Levels, dt: Values, together: bool = False) -> Choice:
+def _choose(settings: Settings, clip: _Clip, found: Levels, dt: Values, together: bool = False) -> Choice:
     grid = grid_of(settings)
     models = choice.candidates(grid, dt)
 
@@ -269,7 +278,7 @@ def _backwards(
     return _walk(body, filter_.last(first), parts, reverse=True)[1]
 
 
-def smooth_vector(settings: Tree, xs: AnyArray, valid: AnyArray | None, dt: Values, cuts: AnyArray | None) -> Any:
+def smooth_vector(settings: Settings, xs: AnyArray, valid: AnyArray | None, dt: Values, cuts: AnyArray | None) -> Any:
     """Smooth the channels of a clip (T, C); arguments as for `AdaptiveSmoother`."""
     clip = _clip(xs, valid, dt, cuts)
     found = clip.levels(settings, valid)
@@ -282,7 +291,7 @@ def smooth_vector(settings: Tree, xs: AnyArray, valid: AnyArray | None, dt: Valu
         scaled, seen, _ = judge(i)
         return Frames(scaled, seen, clip.of(clip.seconds, i), clip.of(clip.cuts, i))
 
-    def made(i: AnyArray | int, smooth: Tree) -> Any:
+    def made(i: AnyArray | int, smooth: AnyArray) -> Any:
         scaled, _, sound = judge(i)
         error = residual(scaled, sound, smooth)
         return smooth, error[:REACH], error[-REACH:]
@@ -297,7 +306,7 @@ def smooth_vector(settings: Tree, xs: AnyArray, valid: AnyArray | None, dt: Valu
     none = jnp.zeros_like(heads[:1])
     before, after = jnp.concatenate([none, tails[:-1]]), jnp.concatenate([heads[1:], none])
 
-    def finish(out: Tree, i: AnyArray | int) -> tuple[Any, None]:
+    def finish(out: AnyArray, i: AnyArray | int) -> tuple[Any, None]:
         mine = jax.lax.dynamic_index_in_dim(out, i, keepdims=False)
         scaled, _, sound = judge(i)
         error = jnp.concatenate([before[i], residual(scaled, sound, mine), after[i]])
@@ -319,7 +328,9 @@ def finished(found: Levels, xs: AnyArray, smooth: AnyArray, kept: AnyArray) -> A
     return jnp.where(found.still, xs, found.first + found.unit * (smooth + kept))
 
 
-def smooth_rotations(settings: Tree, xs: AnyArray, valid: AnyArray | None, dt: Values, cuts: AnyArray | None) -> Any:
+def smooth_rotations(
+    settings: Settings, xs: AnyArray, valid: AnyArray | None, dt: Values, cuts: AnyArray | None
+) -> Any:
     """Smooth rotation matrices (T, 3, 3); arguments as for `AdaptiveSmoother.rotations`."""
     from gagjax import so3
 
@@ -351,7 +362,7 @@ def smooth_rotations(settings: Tree, xs: AnyArray, valid: AnyArray | None, dt: V
     return held(jnp.matmul(smooth, so3.exp(kept), precision="highest"), before, after)
 
 
-def surprise(settings: Tree, xs: AnyArray, valid: AnyArray | None, dt: Values) -> Any:
+def surprise(settings: Settings, xs: AnyArray, valid: AnyArray | None, dt: Values) -> Any:
     """See `AdaptiveSmoother.surprise`; the channels are (T, C)."""
     clip = _clip(xs, valid, dt, None)
     found = clip.levels(settings, valid)

@@ -90,7 +90,8 @@ class AdaptiveSmoother:
         cuts: Bool[np.ndarray, "T"] | None = None,
         walk: Walk | None = None,
     ) -> Float[np.ndarray, "T ..."]:
-        """Smooth an array that is too long for memory in parts: as calling does, to 5e-6 of each channel's range.
+        """Smooth an array that is too long for memory in parts: as calling does, to 5e-6 of each
+        channel's range (5e-5 in the four frames about a cut).
 
         Noise levels and cutoffs are those of the whole array, and the filters' states are handed from part to part, so
         the length of a part does not matter. Nothing of the array's size is held but the array and the result.
