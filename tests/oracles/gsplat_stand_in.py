@@ -143,14 +143,14 @@ class _Composite(torch.autograd.Function):
         ctx.save_for_backward(*arguments)
         arrays = _arrays(arguments)
         outputs = np.empty((height, width, arrays[3].shape[1]), np.float32), np.empty((height, width), np.float32)
-        cpu._forward(width, height, outputs, *arrays)
+        cpu._forward(outputs, *arrays)
         return tuple(torch.from_numpy(value) for value in outputs)
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> Any:
         arrays = _arrays(ctx.saved_tensors)
         outputs = [np.empty_like(value) for value in arrays[:5]]
-        cpu._backward(*ctx.size, outputs, *arrays, *_arrays(cotangents))
+        cpu._backward(outputs, *arrays, *_arrays(cotangents))
         return None, None, *(torch.from_numpy(value) for value in outputs), None
 
 
