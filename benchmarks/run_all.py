@@ -34,6 +34,8 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "likeness": ("speed",),
     "tracking_speed": (),
     "fit_quality": (),
+    "fit_ablation": (),
+    "fit_speed": (),
     "bridge_overhead": (),
     "reenact_speed": (),
     "long_streams": (),

@@ -31,6 +31,7 @@ def test_make_bench_knows_every_benchmark():
         "calibrate_marking",
         "calibrate_points",
         "tracking_truth",
+        "tracking_published",
         "tracking_failures",
     }
     assert {path.stem for path in (MAKEFILE.parent / "benchmarks").glob("*.py")} - helpers == set(BENCHMARKS)
