@@ -11,7 +11,8 @@ from scipy.spatial.transform import Rotation
 import gagjax as gj
 from gagjax import multi_clip
 from gagjax.app.cli import main
-from gagjax.app.workflows import ablate, evaluate, tune
+from gagjax.app.workflows import ablate, evaluate
+from gagjax.app.workflows.tuning import smoothing as tune
 from gagjax.simulate import driver
 from gagjax.stack import enhance_track
 from gagjax.track_smoother import TrackSmoother
