@@ -182,18 +182,21 @@ class TrackSmoother:
         """
         # Cuts are relative to the head: its own rotation counts like the camera's.
         cuts = scene_cuts(transform_of(channels)[..., :3], valid, self.cut_angle)
-        return self._fields(channels, valid, dt, cuts, lambda smoother, xs: smoother(xs, valid, dt, cuts))
+        return self._fields(channels, valid, dt, cuts, lambda smoother, xs, seen, _: smoother(xs, seen, dt, cuts))
 
     def by_parts(self, channels: Channels, *, valid: Bool[np.ndarray, "T"], dt: Scalar, walk: Walk) -> Channels:
-        """`apply` for a clip too long for memory; see `gagjax.protocols.ByParts`."""
+        """`apply` for a clip too long for memory; see `gagjax.protocols.ByParts`.
+
+        What moves with the jaw, the scene cuts and the rotations are found in the whole clip at once.
+        """
         walk.about("scene cuts")
         cuts = np.asarray(scene_cuts(transform_of(channels)[..., :3], valid, self.cut_angle))
         names = {id(x): name for name, x in channels._asdict().items() if name != "extra"}
         names |= {id(x): name for name, x in channels.extra.items()}
 
-        def smooth(smoother: AdaptiveSmoother, xs: AnyArray) -> Any:
-            walk.about(f"smoothing {names.get(id(xs), 'translation')}")
-            return smoother.by_parts(np.asarray(xs), valid, dt, cuts, walk)
+        def smooth(smoother: AdaptiveSmoother, xs: AnyArray, seen: AnyArray | None, name: str | None) -> Any:
+            walk.about(f"smoothing {name or names.get(id(xs), 'translation')}")
+            return smoother.by_parts(np.asarray(xs), np.asarray(seen), dt, cuts, walk)
 
         fields = self._fields(channels, valid, dt, cuts, smooth)
         done: Channels = jax.tree.map(lambda x: x if isinstance(x, np.ndarray) else np.asarray(x), fields)
@@ -205,13 +208,13 @@ class TrackSmoother:
         valid: Bool[AnyArray, "T"] | None,
         dt: Scalar,
         cuts: Bool[AnyArray, "T"],
-        smooth: Callable[[AdaptiveSmoother, AnyArray], Any],
+        smooth: Callable[[AdaptiveSmoother, AnyArray, AnyArray | None, str | None], Any],
     ) -> Channels:
-        """Every field by its smoother; `smooth` runs one over an array that is not a rotation."""
+        """Every field by its smoother; `smooth` runs one over an array that is not a rotation, for the frames to trust."""
         rotation, translation = channels.transform[..., :3], channels.transform[..., 3]
 
         def vector(smoother: AdaptiveSmoother | None, xs: AnyArray | None) -> Any:
-            return xs if smoother is None or xs is None else smooth(smoother, xs)
+            return xs if smoother is None or xs is None else smooth(smoother, xs, valid, None)
 
         def turn(smoother: AdaptiveSmoother | None, xs: AnyArray) -> Any:
             return xs if smoother is None else smoother.rotations(xs, valid, dt, cuts)
@@ -227,11 +230,11 @@ class TrackSmoother:
 
         expression, wrong = channels.expression, speech.wrong_frames(channels.expression, valid)
         seen = ~wrong if valid is None else jnp.asarray(valid) & ~wrong
-        jaw = channels.jaw if self.jaw is None else self.jaw(channels.jaw, seen, dt, cuts)
+        jaw = channels.jaw if self.jaw is None else smooth(self.jaw, channels.jaw, seen, "jaw")
         if self.expression is not None:
             opening = jaw[:, :1]
             spoken = opening * speech.with_jaw(expression, opening[:, 0], seen, dt, self.speech)
-            expression = self.expression(expression - spoken, valid, dt, cuts) + spoken
+            expression = smooth(self.expression, expression - spoken, valid, "expression") + spoken
         extra: Mapping[str, Any] = {name: other(name, xs) for name, xs in channels.extra.items()}
         turned, moved = turn(self.rotation, rotation), vector(self.translation, translation)
         return Channels(
